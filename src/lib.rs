@@ -1,0 +1,10 @@
+//! daemonlet runs Kubernetes DaemonSets on a node with containerd and nothing else.
+//!
+//! The rooms, in the order a manifest passes through them, are described in `ARCHITECTURE.md`. Two rules hold everywhere:
+//! the pure rooms (`manifest`, `placement`, `rollout`, `pod::plan`, `cri::translate`) decide and never act, and the other
+//! rooms act and never decide.
+
+pub mod board;
+pub mod manifest;
+pub mod placement;
+pub mod store;

@@ -1,0 +1,3 @@
+//! The `daemonlet` command.
+
+fn main() {}

@@ -1,0 +1,12 @@
+//! Kubernetes objects as users write them: read, defaulted, validated, and every problem told with its file and line.
+//!
+//! This room turns bytes into typed `k8s-openapi` objects exactly as the API server would (decode, default, validate). It does no
+//! I/O: the `store` room brings the bytes, the CLI's `validate` does too.
+
+mod key;
+mod object;
+mod problem;
+
+pub use key::{DaemonSetKey, Kind, ObjectKey};
+pub use object::{Object, Objects, Origin, Stored};
+pub use problem::{Problem, Severity};

@@ -1,0 +1,42 @@
+//! The whole content of the store at one instant, good objects only, with everything that was wrong beside it.
+
+use std::path::PathBuf;
+
+use crate::manifest::{Objects, Problem};
+
+/// What the store holds. Each stage downstream is handed the newest one whole, never a difference.
+#[derive(Debug, Clone, Default)]
+pub struct Snapshot {
+    /// The good objects. An object that has become bad is here in its last good form.
+    pub objects: Objects,
+    /// Everything that is wrong or noteworthy, in file order.
+    pub problems: Vec<Problem>,
+    /// Files that are no manifests by their name or type.
+    pub ignored: Vec<IgnoredFile>,
+    /// How far the snapshot can be trusted to say what is *absent*.
+    pub freshness: Freshness,
+}
+
+/// Whether the snapshot is what the store says now.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub enum Freshness {
+    /// Nothing has been read yet, neither from the store nor from the last good copy.
+    #[default]
+    Unknown,
+    /// A complete and successful listing.
+    Current,
+    /// The store can't be listed; this is the last good content, and nothing may be removed on its account.
+    LastGood {
+        /// Why the store can't be listed, and what to do.
+        reason: String,
+    },
+}
+
+/// A file in the store that was left out, and why.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct IgnoredFile {
+    /// The file.
+    pub path: PathBuf,
+    /// Why it is no manifest.
+    pub reason: String,
+}
