@@ -58,7 +58,7 @@ impl CriClient {
         self.call(
             Method::RemoveImage,
             image.as_str(),
-            deadline,
+            Some(self.usual()),
             RemoveImageRequest { image: Some(spec) },
             |r| async move { client.remove_image(r).await },
         )
