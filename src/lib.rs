@@ -6,6 +6,7 @@
 
 pub mod atomic_file;
 pub mod board;
+pub mod clock;
 pub mod cri;
 pub mod manifest;
 pub mod placement;

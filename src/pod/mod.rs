@@ -7,4 +7,5 @@ pub mod grace;
 pub mod identity;
 pub mod observed;
 pub mod plan;
+pub mod record;
 pub mod status;
