@@ -4,7 +4,10 @@
 //! the pure rooms (`manifest`, `placement`, `rollout`, `pod::plan`, `cri::translate`) decide and never act, and the other
 //! rooms act and never decide.
 
+pub mod backoff;
 pub mod board;
+pub mod go_duration;
+pub mod image;
 pub mod manifest;
 pub mod placement;
 pub mod store;
