@@ -6,6 +6,7 @@
 
 pub mod backoff;
 pub mod board;
+pub mod cri;
 pub mod go_duration;
 pub mod image;
 pub mod manifest;

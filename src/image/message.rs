@@ -3,7 +3,6 @@
 //! Pure. Rule: the kubelet's `images/image_manager.go` and `images/types.go`. Event reasons and types are given beside each
 //! text; whoever records the Event attaches them to the container.
 
-use std::error::Error;
 use std::fmt;
 use std::time::Duration;
 
@@ -69,8 +68,8 @@ impl ImageProblem {
         }
     }
 
-    /// `ImageStatus` failed. The message is also a Warning Event `InspectFailed`.
-    pub fn inspect_failed(image: &ImageName, error: &dyn Error) -> Self {
+    /// `ImageStatus` failed with `error`, the runtime's own text. The message is also a Warning Event `InspectFailed`.
+    pub fn inspect_failed(image: &ImageName, error: &str) -> Self {
         Self {
             reason: ImageReason::ImageInspectError,
             message: format!("Failed to inspect image {:?}: {error}", image.as_written()),
