@@ -5,9 +5,12 @@
 //! rooms act and never decide.
 
 pub mod atomic_file;
+pub mod backoff;
 pub mod board;
 pub mod clock;
 pub mod cri;
+pub mod go_duration;
+pub mod image;
 pub mod manifest;
 pub mod placement;
 pub mod pod;
