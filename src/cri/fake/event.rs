@@ -3,7 +3,7 @@
 use containerd_client::events::{ContainerDelete, TaskDelete, TaskExecAdded, TaskExit, TaskOom, TaskStart};
 use containerd_client::to_any;
 use containerd_client::types::Envelope;
-use prost::{Message, Name};
+use prost::Name;
 use prost_types::Timestamp;
 
 use crate::cri::proto::ContainerEventType;
@@ -80,7 +80,7 @@ impl Event {
         }
     }
 
-    fn envelope(&self, topic: &str, event: &(impl Message + Name)) -> Envelope {
+    fn envelope(&self, topic: &str, event: &impl Name) -> Envelope {
         Envelope {
             timestamp: Some(timestamp(self.at)),
             namespace: "k8s.io".into(),

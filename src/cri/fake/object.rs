@@ -45,7 +45,7 @@ pub struct FakeContainer {
     pub exit_code: i32,
     /// Its first process, made up.
     pub pid: u32,
-    /// How often ReopenContainerLog was called for it.
+    /// How often `ReopenContainerLog` was called for it.
     pub log_reopened: u32,
     pub(super) oom_killed: bool,
     pub(super) image_id: String,

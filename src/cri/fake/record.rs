@@ -18,7 +18,7 @@ pub struct RecordedCall {
     pub at: Instant,
     /// The name of the container that it is about, also where the request only has its id.
     pub container: Option<String>,
-    /// That container's attempt, or the sandbox's for RunPodSandbox.
+    /// That container's attempt, or the sandbox's for `RunPodSandbox`.
     pub attempt: Option<u32>,
     /// The whole request.
     pub request: Request,

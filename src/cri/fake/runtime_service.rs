@@ -98,7 +98,9 @@ impl RuntimeService for Served {
         let request = request.into_inner();
         self.admit(request.clone()).await?;
         let id = request.pod_sandbox_id;
-        let status = self.read(|state| state.sandboxes.iter().find(|s| s.id == id).map(|s| s.status()));
+        let status = self.read(|state| {
+            state.sandboxes.iter().find(|s| s.id == id).map(super::object::FakeSandbox::status)
+        });
         let status = status.ok_or_else(|| {
             Status::not_found(format!("an error occurred when try to find sandbox {id:?}: not found"))
         })?;
@@ -112,7 +114,8 @@ impl RuntimeService for Served {
         let request = request.into_inner();
         self.admit(request.clone()).await?;
         let filter = request.filter.unwrap_or_default();
-        let mut items = self.read(|state| state.sandboxes.iter().map(|s| s.listed()).collect::<Vec<_>>());
+        let mut items = self
+            .read(|state| state.sandboxes.iter().map(super::object::FakeSandbox::listed).collect::<Vec<_>>());
         items.retain(|item| {
             (filter.id.is_empty() || item.id == filter.id)
                 && filter.state.is_none_or(|wanted| wanted.state == item.state)
@@ -181,8 +184,9 @@ impl RuntimeService for Served {
         let request = request.into_inner();
         self.admit(request.clone()).await?;
         let filter = request.filter.unwrap_or_default();
-        let mut containers =
-            self.read(|state| state.containers.iter().map(|c| c.listed()).collect::<Vec<_>>());
+        let mut containers = self.read(|state| {
+            state.containers.iter().map(super::object::FakeContainer::listed).collect::<Vec<_>>()
+        });
         containers.retain(|container| {
             (filter.id.is_empty() || container.id == filter.id)
                 && filter.state.is_none_or(|wanted| wanted.state == container.state)
@@ -198,7 +202,8 @@ impl RuntimeService for Served {
     ) -> Answer<ContainerStatusResponse> {
         let request = request.into_inner();
         self.admit(request.clone()).await?;
-        let status = self.read(|state| state.get(&request.container_id).map(|c| c.status()))?;
+        let status =
+            self.read(|state| state.get(&request.container_id).map(super::object::FakeContainer::status))?;
         Ok(Response::new(ContainerStatusResponse { status: Some(status), ..Default::default() }))
     }
 
@@ -298,8 +303,11 @@ impl Served {
                 container_id: event.id.clone(),
                 container_event_type: kind.into(),
                 created_at: event.at,
-                pod_sandbox_status: sandbox.map(|s| s.status()),
-                containers_statuses: container.map(|c| c.status()).into_iter().collect(),
+                pod_sandbox_status: sandbox.map(super::object::FakeSandbox::status),
+                containers_statuses: container
+                    .map(super::object::FakeContainer::status)
+                    .into_iter()
+                    .collect(),
             })
         })
     }
