@@ -6,6 +6,8 @@
 mod client;
 mod endpoint;
 mod error;
+#[cfg(feature = "testing")]
+pub mod fake;
 mod id;
 mod image;
 pub mod json;

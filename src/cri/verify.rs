@@ -103,6 +103,9 @@ mod tests {
         }
     }
 
+    /// What makes an answer bad, and the field that is then missed.
+    type Spoiled<T, const N: usize> = [(fn(&mut T), &'static str); N];
+
     /// The problem that is found when `spoil` was done to a good answer.
     fn spoiled<T>(mut good: T, spoil: fn(&mut T), check: fn(Option<T>) -> Result<T, Problem>) -> Problem {
         spoil(&mut good);
@@ -113,7 +116,7 @@ mod tests {
     fn a_sandbox_must_have_an_identity_and_a_time() {
         assert!(sandbox(Some(sandbox_status())).is_ok());
         assert_eq!(sandbox(None).unwrap_err(), "status is not set");
-        let cases: [(fn(&mut PodSandboxStatus), &str); 6] = [
+        let cases: Spoiled<PodSandboxStatus, 6> = [
             (|s| s.id.clear(), "status.id"),
             (|s| s.metadata = None, "status.metadata"),
             (|s| s.metadata.as_mut().unwrap().name.clear(), "status.metadata.name"),
@@ -130,7 +133,7 @@ mod tests {
     fn a_container_must_have_an_identity_a_time_and_an_image() {
         assert!(container(Some(container_status())).is_ok());
         assert_eq!(container(None).unwrap_err(), "status is not set");
-        let cases: [(fn(&mut ContainerStatus), &str); 6] = [
+        let cases: Spoiled<ContainerStatus, 6> = [
             (|s| s.id.clear(), "status.id"),
             (|s| s.metadata = None, "status.metadata.name"),
             (|s| s.metadata.as_mut().unwrap().name.clear(), "status.metadata.name"),
