@@ -6,5 +6,6 @@
 
 pub mod board;
 pub mod manifest;
+pub mod node;
 pub mod placement;
 pub mod store;
