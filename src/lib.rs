@@ -5,6 +5,7 @@
 //! rooms act and never decide.
 
 pub mod board;
+pub mod cli;
 pub mod manifest;
 pub mod node;
 pub mod placement;

@@ -36,7 +36,8 @@ fn disk(file: &NodeFile) -> Option<&str> {
 }
 
 fn texts(problems: &[Problem]) -> String {
-    problems.iter().map(|problem| format!("{problem}\n")).collect()
+    let texts: Vec<String> = problems.iter().map(ToString::to_string).collect();
+    texts.join("\n")
 }
 
 #[test]
