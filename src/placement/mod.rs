@@ -5,6 +5,7 @@
 //! Kubernetes' `pkg/controller/daemon/daemon_controller.go`, and the node affinity helpers of `component-helpers`.
 
 mod affinity;
+mod explanation;
 mod label_syntax;
 mod reason;
 mod selector;
@@ -18,6 +19,7 @@ use k8s_openapi::api::apps::v1::DaemonSet;
 use k8s_openapi::api::core::v1::{Node, NodeSelector, PodSpec};
 
 pub use affinity::{Expression, Found, TermFailure, Unmet};
+pub use explanation::Explanation;
 pub use reason::Reason;
 pub use tolerations::{TaintEffect, add_daemon_tolerations, daemon_tolerations, tolerates};
 pub use verdict::{Outcome, UntoleratedTaint, Verdict};

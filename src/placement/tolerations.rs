@@ -7,12 +7,12 @@
 use std::fmt;
 
 use k8s_openapi::api::core::v1::{Taint, Toleration};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::verdict::UntoleratedTaint;
 
 /// The effects that keep a pod away. `PreferNoSchedule` only guides a scheduler's choice among nodes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum TaintEffect {
     /// No new pod starts here; one that is here stays.
     NoSchedule,

@@ -1,6 +1,6 @@
 //! The answer of a placement decision.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::reason::Reason;
 use super::tolerations::TaintEffect;
@@ -27,11 +27,7 @@ pub struct Verdict {
 impl Verdict {
     /// The two answers as the one of three that they make.
     pub const fn outcome(&self) -> Outcome {
-        match (self.should_run, self.should_continue_running) {
-            (true, _) => Outcome::Run,
-            (false, true) => Outcome::Stay,
-            (false, false) => Outcome::Gone,
-        }
+        Outcome::of(self.should_run, self.should_continue_running)
     }
 }
 
@@ -46,8 +42,19 @@ pub enum Outcome {
     Gone,
 }
 
+impl Outcome {
+    /// What the two answers come to.
+    pub(super) const fn of(should_run: bool, should_continue_running: bool) -> Self {
+        match (should_run, should_continue_running) {
+            (true, _) => Outcome::Run,
+            (false, true) => Outcome::Stay,
+            (false, false) => Outcome::Gone,
+        }
+    }
+}
+
 /// A taint that keeps the pod away.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct UntoleratedTaint {
     /// The taint's key.
     pub key: String,
