@@ -4,6 +4,7 @@
 //! the pure rooms (`manifest`, `placement`, `rollout`, `pod::plan`, `cri::translate`) decide and never act, and the other
 //! rooms act and never decide.
 
+pub mod atomic_file;
 pub mod board;
 pub mod manifest;
 pub mod placement;
