@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use crate::manifest::{Objects, Problem};
 
 /// What the store holds. Each stage downstream is handed the newest one whole, never a difference.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct Snapshot {
     /// The good objects. An object that has become bad is here in its last good form.
     pub objects: Objects,
