@@ -4,3 +4,4 @@
 //! contain is decided by the pure translation, when they are made by the pod's worker.
 
 pub mod proto;
+pub mod translate;
