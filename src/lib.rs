@@ -6,6 +6,8 @@
 
 pub mod board;
 pub mod cri;
+pub mod cli;
 pub mod manifest;
+pub mod node;
 pub mod placement;
 pub mod store;
