@@ -13,6 +13,7 @@ mod image;
 pub mod json;
 mod method;
 pub mod proto;
+pub mod translate;
 mod runtime;
 mod verify;
 

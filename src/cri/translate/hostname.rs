@@ -32,10 +32,9 @@ impl PodHostname {
             return Ok(Self { host: truncate(pod.name, name)?, domain: String::new() });
         }
         let base = match spec.hostname.as_deref() {
-            Some(name) if !name.is_empty() => {
-                label_problem(name)
-                    .map_or(Ok(name), |problem| Err(TranslateError::Hostname { name: name.to_owned(), problem }))?
-            }
+            Some(name) if !name.is_empty() => label_problem(name).map_or(Ok(name), |problem| {
+                Err(TranslateError::Hostname { name: name.to_owned(), problem })
+            })?,
             _ => pod.name,
         };
         let host = truncate(pod.name, base)?;
@@ -137,7 +136,10 @@ mod tests {
         let spec = PodSpec { hostname: Some("db".into()), subdomain: Some("s".into()), ..PodSpec::default() };
         assert_eq!(named("p", &spec).unwrap(), pair("db", "s.ns.svc.cluster.local"));
         let spec = PodSpec { subdomain: Some("s".into()), ..PodSpec::default() };
-        assert_eq!(PodHostname::of(&PodView::for_tests("p", "ns", &spec), "").unwrap(), pair("p", "s.ns.svc."));
+        assert_eq!(
+            PodHostname::of(&PodView::for_tests("p", "ns", &spec), "").unwrap(),
+            pair("p", "s.ns.svc.")
+        );
         let spec = PodSpec { hostname_override: Some("a.b.c".into()), ..spec };
         assert_eq!(named("p", &spec).unwrap(), pair("a.b.c", ""));
     }
@@ -146,7 +148,10 @@ mod tests {
     fn a_long_name_is_cut_to_a_label_and_never_ends_in_a_separator() {
         let spec = PodSpec::default();
         assert_eq!(named(&"a".repeat(70), &spec).unwrap().host, "a".repeat(63));
-        assert_eq!(named(&format!("{}-.-{}", "a".repeat(60), "b".repeat(9)), &spec).unwrap().host, "a".repeat(60));
+        assert_eq!(
+            named(&format!("{}-.-{}", "a".repeat(60), "b".repeat(9)), &spec).unwrap().host,
+            "a".repeat(60)
+        );
         assert!(matches!(named(&"-".repeat(70), &spec), Err(TranslateError::EmptyHostname { .. })));
     }
 
@@ -154,7 +159,10 @@ mod tests {
     fn a_name_that_is_no_label_is_an_error_in_the_kubelets_words() {
         let spec = PodSpec { hostname: Some("A_b".into()), ..PodSpec::default() };
         let told = named("p", &spec).unwrap_err().to_string();
-        assert!(told.starts_with("pod Hostname \"A_b\" is not a valid DNS label: a lowercase RFC 1123"), "{told}");
+        assert!(
+            told.starts_with("pod Hostname \"A_b\" is not a valid DNS label: a lowercase RFC 1123"),
+            "{told}"
+        );
         let spec = PodSpec { subdomain: Some("a.b".into()), ..PodSpec::default() };
         assert!(matches!(named("p", &spec), Err(TranslateError::Subdomain { .. })));
     }

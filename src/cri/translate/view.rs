@@ -55,7 +55,15 @@ impl<'a> PodView<'a> {
 
     #[cfg(test)]
     pub(super) fn for_tests(name: &'a str, namespace: &'a str, spec: &'a PodSpec) -> Self {
-        Self { name, namespace, uid: "uid-1", labels: None, annotations: None, deletion_grace_seconds: None, spec }
+        Self {
+            name,
+            namespace,
+            uid: "uid-1",
+            labels: None,
+            annotations: None,
+            deletion_grace_seconds: None,
+            spec,
+        }
     }
 }
 
