@@ -8,3 +8,4 @@ pub mod board;
 pub mod manifest;
 pub mod placement;
 pub mod store;
+pub mod volume;
