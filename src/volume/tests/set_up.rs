@@ -240,3 +240,15 @@ fn the_hosts_file_is_rewritten_in_place() {
     }
     assert_eq!((fs::metadata(&path).unwrap().ino(), mode(&path)), (inode, 0o644));
 }
+
+#[test]
+fn the_root_is_shared_once() {
+    let fixture = Fixture::new();
+    for _ in 0..2 {
+        fixture.root.make_shared().unwrap();
+        assert!(mounts::containing(fixture.root.dir()).unwrap().unwrap().shared);
+        assert!(mounts::at_or_beneath(fixture.root.dir()).unwrap().len() <= 1);
+    }
+    fixture.set_up_one(&json!({"emptyDir": {"medium": "Memory"}})).unwrap();
+    tear_down(&fixture.root, UID).unwrap();
+}
