@@ -18,3 +18,4 @@ pub mod placement;
 pub mod pod;
 pub mod rollout;
 pub mod store;
+pub mod volume;
