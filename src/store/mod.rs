@@ -9,6 +9,7 @@ mod guard;
 mod last_good;
 mod listing;
 mod merge;
+mod mounts;
 mod reader;
 mod reading;
 mod settle;

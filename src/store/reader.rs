@@ -2,7 +2,7 @@
 //!
 //! It blocks as long as the file system does, and is handed to a thread of its own for each look.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,7 +13,7 @@ use super::reading::Parse;
 use super::settle::Look;
 use super::watch::Watches;
 use super::{Freshness, Snapshot};
-use crate::manifest::{Kind, Objects, Problem, Severity};
+use crate::manifest::{Kind, Problem, Severity};
 
 /// What is kept on disk beside the objects.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -27,7 +27,13 @@ pub(super) struct Memory {
 /// What a look brought.
 pub(super) struct Seen {
     /// The store's content as it may be used.
-    pub(super) snapshot: Snapshot,
+    pub(super) snapshot: Arc<Snapshot>,
+    /// The store's root by a path without symlinks, if it is there.
+    pub(super) real_root: Option<PathBuf>,
+    /// Whether any listing, now or before a restart, was ever believed.
+    pub(super) known: bool,
+    /// The listing is incomplete.
+    pub(super) failed: bool,
     /// What to remember with it.
     pub(super) memory: Memory,
     /// Look again after the settle time.
@@ -43,7 +49,7 @@ pub(super) struct Reader {
     lister: Lister,
     thresholds: Thresholds,
     watches: Option<Watches>,
-    objects: Objects,
+    previous: Arc<Snapshot>,
     memory: Memory,
     /// Whether some listing was ever complete, now or before a restart.
     known: bool,
@@ -62,7 +68,7 @@ impl Reader {
             lister: Lister::new(root, parse),
             thresholds,
             watches,
-            objects: Objects::default(),
+            previous: Arc::default(),
             memory: Memory::default(),
             known: false,
             state_file,
@@ -70,18 +76,19 @@ impl Reader {
     }
 
     /// Begins from what was known before a restart.
-    pub(super) fn restore(&mut self, objects: Objects, memory: Memory) {
-        self.objects = objects;
+    pub(super) fn restore(&mut self, previous: Arc<Snapshot>, memory: Memory) {
+        self.previous = previous;
         self.memory = memory;
         self.known = true;
     }
 
-    /// Looks. `polled`: only looks find changes; `confirmed`: an operator says that what is gone is meant to be.
-    pub(super) fn look(&mut self, look: &Look, polled: bool, confirmed: bool, now: &BootTime) -> Seen {
+    /// Looks. `confirmed`: an operator says that what is gone is meant to be.
+    pub(super) fn look(&mut self, look: &Look, confirmed: bool, now: &BootTime) -> Seen {
         if let Some(watches) = &mut self.watches {
             watches.begin();
         }
-        let mut listing = self.lister.list(look, polled, self.watches.as_mut());
+        let previous = Arc::clone(&self.previous);
+        let mut listing = self.lister.list(look, self.watches.as_mut());
         let unwatched = self.watches.as_mut().and_then(Watches::finish);
         let poll = listing.network || unwatched.is_some() || self.watches.is_none();
         if let Some(unwatched) = unwatched {
@@ -90,30 +97,34 @@ impl Reader {
 
         let settled = matches!(look, Look::Settled { .. });
         let complete = listing.failures.is_empty();
-        let mut merged = merge(&self.objects, &listing.files, Removals::Held);
-        let mut hold_ends = None;
-        if complete && settled {
+        let mut merged = merge(&previous.objects, &listing.files, Removals::Held);
+        if complete && settled && !listing.racing {
             match self.judge(&listing, &merged, confirmed, now) {
                 Verdict::Believe => {
                     if !merged.absent.is_empty() {
-                        merged = merge(&self.objects, &listing.files, Removals::Believed);
+                        merged = merge(&previous.objects, &listing.files, Removals::Believed);
                     }
                     self.memory = Memory { place: Some(listing.place.clone()), hold: None };
                     self.known = true;
                 }
-                Verdict::Hold { hold, remaining } => {
-                    self.memory.hold = Some(hold);
-                    hold_ends = remaining;
-                }
+                Verdict::Hold { hold } => self.memory.hold = Some(hold),
             }
         } else {
-            listing.unsettled |= complete && !merged.absent.is_empty() && self.memory.hold.is_none();
+            // Only a settled look removes anything, and ends a hold.
+            listing.unsettled |= complete && (!merged.absent.is_empty() || self.memory.hold.is_some());
         }
+        let hold_ends = self.memory.hold.as_ref().and_then(|hold| hold.remaining(now, &self.thresholds));
         let freshness = self.freshness(&listing.failures);
-        self.objects = merged.objects.clone();
         let problems = self.problems(merged.problems, listing.problems, &listing.failures, &freshness);
+        let snapshot = Snapshot { objects: merged.objects, problems, ignored: listing.ignored, freshness };
+        if *previous != snapshot {
+            self.previous = Arc::new(snapshot);
+        }
         Seen {
-            snapshot: Snapshot { objects: merged.objects, problems, ignored: listing.ignored, freshness },
+            snapshot: Arc::clone(&self.previous),
+            real_root: listing.real_root,
+            known: self.known,
+            failed: !complete,
             memory: self.memory.clone(),
             unsettled: listing.unsettled,
             hold_ends,
@@ -126,7 +137,7 @@ impl Reader {
             return Verdict::Believe;
         }
         let evidence = Evidence {
-            before: self.objects.0.keys().filter(|key| key.kind == Kind::DaemonSet).count(),
+            before: self.previous.objects.0.keys().filter(|key| key.kind == Kind::DaemonSet).count(),
             vanishing: &merged.absent,
             files: &listing.files,
             place_before: self.memory.place.as_ref(),

@@ -37,6 +37,13 @@ pub(super) enum Look {
     },
 }
 
+impl Look {
+    /// Whether no event led to it: it may be the only one to notice a change.
+    pub(super) fn is_round(&self) -> bool {
+        matches!(self, Look::Prompt { whole } if whole.is_empty())
+    }
+}
+
 /// Collects events until it is time to look.
 #[derive(Debug)]
 pub(super) struct Settle {

@@ -75,6 +75,7 @@ pub(super) struct Watches {
 }
 
 /// Opens an inotify instance. Must be called in a tokio runtime.
+#[expect(deprecated, reason = "its successor is unsafe, which is forbidden here; the descriptor is ours and open as long as this lives")]
 pub(super) fn open() -> io::Result<(Events, Watches)> {
     let inotify = Arc::new(Descriptor(Inotify::init(InitFlags::IN_CLOEXEC | InitFlags::IN_NONBLOCK)?));
     let table = Arc::new(Mutex::new(Table::new()));

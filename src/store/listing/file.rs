@@ -97,23 +97,18 @@ impl Cache {
         self.pending.retain(|path, _| keep(path));
     }
 
-    /// Judges a file. Sets `unsettled` if a later look will know more. `polled`: no event tells of changes here.
-    pub(super) fn judge(
-        &mut self,
-        file: &Candidate<'_>,
-        look: &Look,
-        polled: bool,
-        unsettled: &mut bool,
-    ) -> Judged {
+    /// Judges a file. Sets `unsettled` if a later look will know more.
+    pub(super) fn judge(&mut self, file: &Candidate<'_>, look: &Look, unsettled: &mut bool) -> Judged {
         let signature = Signature::of(file.metadata);
         if let Some(known) = self.known.get(file.shown)
             && known.signature == signature
             && !file.whole
         {
-            let prompt = matches!(look, Look::Prompt { .. });
             let transient = matches!(known.state, FileState::Unreadable(_)) && known.digest.is_none();
-            if prompt || !(known.fresh || transient) {
-                *unsettled |= prompt && polled && known.fresh;
+            let doubtful = known.fresh || transient;
+            let settled = matches!(look, Look::Settled { .. });
+            if !(settled && doubtful) {
+                *unsettled |= doubtful && look.is_round();
                 self.pending.remove(file.shown);
                 return Judged::State(known.state.clone());
             }

@@ -54,8 +54,12 @@ pub(super) struct Listing {
     pub(super) failures: Vec<String>,
     /// Where the store is.
     pub(super) place: Place,
+    /// The root by a path without symlinks, if it is there.
+    pub(super) real_root: Option<PathBuf>,
     /// Something is under way; a settled look will know more.
     pub(super) unsettled: bool,
+    /// Something went away while it was looked at: this listing proves no absence.
+    pub(super) racing: bool,
     /// Part of the store is on a file system that tells nothing of changes.
     pub(super) network: bool,
 }
@@ -77,7 +81,6 @@ struct Directory {
 
 struct Walk<'a> {
     look: &'a Look,
-    polled: bool,
     watches: Option<&'a mut Watches>,
     listing: Listing,
     queue: VecDeque<Directory>,
@@ -102,11 +105,10 @@ impl Lister {
         &self.root
     }
 
-    /// Walks the store. `polled`: nothing tells of changes but these walks.
-    pub(super) fn list(&mut self, look: &Look, polled: bool, watches: Option<&mut Watches>) -> Listing {
+    /// Walks the store.
+    pub(super) fn list(&mut self, look: &Look, watches: Option<&mut Watches>) -> Listing {
         let mut walk = Walk {
             look,
-            polled,
             watches,
             listing: Listing::default(),
             queue: VecDeque::new(),
@@ -151,6 +153,7 @@ impl Walk<'_> {
                     watches.entry(&found.real);
                 }
                 self.mount(root, &found);
+                self.listing.real_root = Some(found.real.clone());
                 self.met.insert(found.real.clone(), Arc::clone(root));
                 self.queue.push_back(Directory {
                     shown: root.to_path_buf(),
@@ -185,6 +188,7 @@ impl Walk<'_> {
             Ok(names) => names,
             Err(error) if error.kind() == io::ErrorKind::NotFound && !directory.is_root => {
                 self.listing.unsettled = true;
+                self.listing.racing = true;
                 return;
             }
             Err(error) => return self.fail(&directory.shown, &error),
@@ -246,6 +250,7 @@ impl Walk<'_> {
         let message = match error.kind() {
             io::ErrorKind::NotFound if !is_link => {
                 self.listing.unsettled = true;
+                self.listing.racing = true;
                 return;
             }
             io::ErrorKind::NotFound => "a link to nothing: create its target or remove it".to_owned(),
@@ -299,12 +304,12 @@ impl Walk<'_> {
             metadata: &found.metadata,
             whole: found.whole,
         };
-        match cache.judge(&candidate, self.look, self.polled, &mut self.listing.unsettled) {
+        match cache.judge(&candidate, self.look, &mut self.listing.unsettled) {
             Judged::State(state) => {
                 self.listing.files.insert(shown, state);
             }
             Judged::Ignored(reason) => self.ignore(shown.to_path_buf(), reason),
-            Judged::Vanished => {}
+            Judged::Vanished => self.listing.racing = true,
         }
     }
 

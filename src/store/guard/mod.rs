@@ -61,6 +61,18 @@ pub(super) struct Hold {
     pub(super) vanishing: BTreeSet<ObjectKey>,
 }
 
+impl Hold {
+    /// How long it lasts; `None` when no time ends it, only a repair or a confirmation.
+    pub(super) fn remaining(&self, now: &BootTime, thresholds: &Thresholds) -> Option<Duration> {
+        match self.cause {
+            Cause::Unmounted(_) => None,
+            Cause::Moved(_) | Cause::Emptied | Cause::Many(..) => {
+                Some(thresholds.hold.saturating_sub(now.since(&self.since)))
+            }
+        }
+    }
+}
+
 /// How much may vanish at once, and how long more than that is held.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Thresholds {
@@ -104,8 +116,6 @@ pub(super) enum Verdict {
     Hold {
         /// To be remembered, also across restarts.
         hold: Hold,
-        /// When to ask again; `None` when no time will do, only a repair or a confirmation.
-        remaining: Option<Duration>,
     },
 }
 
@@ -153,14 +163,8 @@ pub(super) fn judge(
         Some(held) => (held.since.clone(), held.vanishing.clone()),
         None => (now.clone(), evidence.vanishing.clone()),
     };
-    let remaining = match cause {
-        Cause::Unmounted(_) => None,
-        _ => Some(thresholds.hold.saturating_sub(now.since(&since))),
-    };
-    if remaining == Some(Duration::ZERO) {
-        return Verdict::Believe;
-    }
-    Verdict::Hold { hold: Hold { since, cause, vanishing }, remaining }
+    let hold = Hold { since, cause, vanishing };
+    if hold.remaining(now, thresholds) == Some(Duration::ZERO) { Verdict::Believe } else { Verdict::Hold { hold } }
 }
 
 fn suspicion(evidence: &Evidence<'_>, thresholds: &Thresholds) -> Option<Cause> {
