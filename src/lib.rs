@@ -5,6 +5,7 @@
 //! rooms act and never decide.
 
 pub mod board;
+pub mod containerd;
 pub mod cri;
 pub mod manifest;
 pub mod placement;
