@@ -8,6 +8,7 @@ pub mod atomic_file;
 pub mod backoff;
 pub mod board;
 pub mod clock;
+pub mod containerd;
 pub mod cri;
 pub mod go_duration;
 pub mod image;

@@ -11,6 +11,8 @@ pub mod fake;
 mod id;
 mod image;
 pub mod json;
+pub mod log;
+pub mod log_path;
 mod method;
 pub mod proto;
 pub mod translate;
