@@ -125,4 +125,6 @@ fn finish(mut reading: Reading) -> Reading {
 }
 
 #[cfg(test)]
+mod cases;
+#[cfg(test)]
 mod tests;
