@@ -123,7 +123,7 @@ fn handler(handler: &Handler<'_>, pod: &Pod<'_>, path: &FieldPath, errors: &mut 
             handler.tcp_socket.into_iter().for_each(|socket| port(&socket.port, &path.child("port"), errors));
         }
         "grpc" => {
-            for call in handler.grpc {
+            if let Some(call) = handler.grpc {
                 errors.format(&path.child("port"), &call.port, names::port_number(call.port));
             }
         }

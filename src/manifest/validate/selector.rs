@@ -19,7 +19,7 @@ pub(super) fn label_selector(selector: &LabelSelector, path: &FieldPath, errors:
         match expression.operator.as_str() {
             "In" | "NotIn" if values.is_empty() => errors.required(path.child("values"), VALUES_NEEDED),
             "Exists" | "DoesNotExist" if !values.is_empty() => {
-                errors.forbidden(path.child("values"), NO_VALUES)
+                errors.forbidden(path.child("values"), NO_VALUES);
             }
             "In" | "NotIn" | "Exists" | "DoesNotExist" => {}
             other => errors.invalid(path.child("operator"), other, "not a valid selector operator"),
