@@ -6,6 +6,8 @@
 
 pub mod board;
 pub mod cli;
+pub mod config;
+pub mod exit_code;
 pub mod manifest;
 pub mod node;
 pub mod placement;
