@@ -13,6 +13,8 @@ pub mod cri;
 pub mod go_duration;
 pub mod image;
 pub mod cli;
+pub mod config;
+pub mod exit_code;
 pub mod manifest;
 pub mod node;
 pub mod placement;
