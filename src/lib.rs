@@ -4,7 +4,9 @@
 //! the pure rooms (`manifest`, `placement`, `rollout`, `pod::plan`, `cri::translate`) decide and never act, and the other
 //! rooms act and never decide.
 
+pub mod api;
 pub mod board;
+pub mod cli;
 pub mod manifest;
 pub mod placement;
 pub mod store;
