@@ -8,5 +8,6 @@ pub mod api;
 pub mod board;
 pub mod cli;
 pub mod manifest;
+pub mod node;
 pub mod placement;
 pub mod store;

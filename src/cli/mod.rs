@@ -6,6 +6,7 @@
 
 mod client;
 mod error;
+pub mod explain;
 mod get;
 mod target;
 #[cfg(test)]

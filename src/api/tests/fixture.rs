@@ -14,7 +14,7 @@ use tokio_util::sync::CancellationToken;
 use crate::api::{ApiState, Socket, serve};
 use crate::board::{Board, EventDraft, EventKind, Metrics, RuntimeStatus, StoreStatus, reference_to};
 use crate::manifest::DaemonSetKey;
-use crate::placement::{Reason, UntoleratedTaint, Verdict};
+use crate::placement::decide;
 use crate::store::Freshness;
 
 /// Some minutes ago, on a whole second.
@@ -100,20 +100,11 @@ pub(crate) fn board() -> Arc<Board> {
         component: "kubelet",
         at: minutes_ago(10),
     });
+    let mut tainted = node();
+    tainted.spec = Some(from(json!({"taints": [{"key": "gpu", "effect": "NoSchedule"}]})));
     board.set_explanation(
         DaemonSetKey { namespace: "default".into(), name: "web".into() },
-        Verdict {
-            should_run: false,
-            should_continue_running: true,
-            fits_name: true,
-            affinity_match: true,
-            untolerated_taint: Some(UntoleratedTaint {
-                key: "gpu".into(),
-                value: String::new(),
-                effect: "NoSchedule".into(),
-            }),
-            reasons: vec![Reason("the node has a taint that nothing tolerates".into())],
-        },
+        decide(&tainted, &daemon_set("default", "web")),
     );
     board.set_store_status(StoreStatus {
         source: "/etc/daemonlet/manifests".into(),
