@@ -6,6 +6,7 @@
 
 pub mod atomic_file;
 pub mod backoff;
+pub mod api;
 pub mod board;
 pub mod clock;
 pub mod containerd;
