@@ -11,4 +11,5 @@ pub mod go_duration;
 pub mod image;
 pub mod manifest;
 pub mod placement;
+pub mod probe;
 pub mod store;
