@@ -18,7 +18,26 @@ fn main() -> Result<(), Box<dyn Error>> {
         .build_server(env::var_os("CARGO_FEATURE_TESTING").is_some())
         .build_transport(false)
         .compile_with_config(config, &[PROTO], &["proto"])?;
+    if env::var_os("CARGO_FEATURE_TESTING").is_some() {
+        serve_events();
+    }
     describe(&out.join("cri.descriptor.bin"))
+}
+
+/// Generates the server of containerd's event service, for the fake runtime: containerd-client has only clients.
+fn serve_events() {
+    use tonic_prost_build::manual::{Builder, Method, Service};
+    let subscribe = Method::builder()
+        .name("subscribe")
+        .route_name("Subscribe")
+        .input_type("containerd_client::services::v1::SubscribeRequest")
+        .output_type("containerd_client::types::Envelope")
+        .codec_path("tonic_prost::ProstCodec")
+        .server_streaming()
+        .build();
+    let events =
+        Service::builder().name("Events").package("containerd.services.events.v1").method(subscribe).build();
+    Builder::new().build_client(false).build_transport(false).compile(&[events]);
 }
 
 /// Writes the descriptor set of `cri.proto` without its comments, which would make up most of it.

@@ -6,11 +6,14 @@
 mod client;
 mod endpoint;
 mod error;
+#[cfg(feature = "testing")]
+pub mod fake;
 mod id;
 mod image;
 pub mod json;
 mod method;
 pub mod proto;
+pub mod translate;
 mod runtime;
 mod verify;
 

@@ -3,10 +3,23 @@
 //! This room turns bytes into typed `k8s-openapi` objects exactly as the API server would (decode, default, validate). It does no
 //! I/O: the `store` room brings the bytes, the CLI's `validate` does too.
 
+mod decode;
+pub mod defaults;
 mod key;
 mod object;
+mod path;
 mod problem;
+mod quantity;
+mod read;
+mod scalar;
+mod split;
+mod tree;
+pub mod validate;
+mod yaml;
 
 pub use key::{DaemonSetKey, Kind, ObjectKey};
 pub use object::{Object, Objects, Origin, Stored};
+pub use path::{FieldPath, Segment};
 pub use problem::{Problem, Severity};
+pub use quantity::{Quantity, QuantityError};
+pub use read::{MAX_FILE_BYTES, Reading, Refused, SetAside, read};

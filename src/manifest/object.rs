@@ -55,6 +55,20 @@ impl Object {
         }
     }
 
+    /// The object's metadata, to change it.
+    pub(super) fn metadata_mut(&mut self) -> &mut ObjectMeta {
+        match self {
+            Object::DaemonSet(o) => &mut o.metadata,
+            Object::ConfigMap(o) => &mut o.metadata,
+            Object::Secret(o) => &mut o.metadata,
+            Object::Node(o) => &mut o.metadata,
+            Object::Namespace(o) => &mut o.metadata,
+            Object::PriorityClass(o) => &mut o.metadata,
+            Object::RuntimeClass(o) => &mut o.metadata,
+            Object::ControllerRevision(o) => &mut o.metadata,
+        }
+    }
+
     /// What identifies the object.
     pub fn key(&self) -> ObjectKey {
         let metadata = self.metadata();

@@ -1,0 +1,3 @@
+//! The verbs of the `daemonlet` command, one file each.
+
+pub mod explain;

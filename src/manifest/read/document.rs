@@ -1,0 +1,204 @@
+//! One document after another: recognise, decode, default, validate, and sort what comes out.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use serde::Deserialize;
+
+use super::problems::Reporter;
+use super::recognise::{Claim, recognise};
+use super::{Reading, SetAside};
+use crate::manifest::decode::{Finding, decode};
+use crate::manifest::path::FieldPath;
+use crate::manifest::tree::{Node, Value};
+use crate::manifest::yaml::{Document, SyntaxError};
+use crate::manifest::{Kind, Object, ObjectKey, Origin, Problem, Severity, Stored, defaults, validate};
+
+/// Gathers what the documents of one file say.
+pub(super) struct Collector {
+    file: Arc<Path>,
+    reading: Reading,
+}
+
+impl Collector {
+    pub(super) fn new(file: Arc<Path>) -> Self {
+        Collector { file, reading: Reading::default() }
+    }
+
+    pub(super) fn into_reading(mut self) -> Reading {
+        for aside in &self.reading.set_aside {
+            let SetAside { kind, api_version, count, line } = aside;
+            let many = if *count == 1 { String::new() } else { format!(" ({count} of them)") };
+            self.reading.problems.push(Problem {
+                severity: Severity::Notice,
+                file: self.file.clone(),
+                line: *line,
+                field: String::new(),
+                message: format!("{kind} {api_version} set aside{many}: daemonlet has no use for this kind"),
+                object: None,
+            });
+        }
+        self.reading
+    }
+
+    /// The file as a whole can't be read.
+    pub(super) fn whole_file(&mut self, message: String) {
+        self.unreadable(0, message);
+    }
+
+    /// A document can't be parsed.
+    pub(super) fn syntax(&mut self, error: &SyntaxError) {
+        self.unreadable(error.line, format!("cannot parse this document: {error}"));
+    }
+
+    fn unreadable(&mut self, line: u32, message: String) {
+        self.reading.refused.unidentified = true;
+        self.reading.problems.push(Problem {
+            severity: Severity::Error,
+            file: self.file.clone(),
+            line,
+            field: String::new(),
+            message,
+            object: None,
+        });
+    }
+
+    pub(super) fn document(&mut self, document: &Document) {
+        let reporter = Reporter { file: &self.file, root: &document.root, object: key_of(&document.root) };
+        for (path, line) in &document.duplicates {
+            let message = "duplicate key: the last one counts".to_owned();
+            let finding = Finding { path: path.clone(), line: *line, message };
+            self.reading.problems.push(reporter.finding(Severity::Warning, finding));
+        }
+        self.object(&document.root, None);
+    }
+
+    fn object(&mut self, root: &Node, inherited: Option<(&str, &str)>) {
+        match &root.value {
+            Value::Null => return,
+            Value::Map(_) => {}
+            other => {
+                let kind = other.kind();
+                return self
+                    .unreadable(root.line, format!("a Kubernetes object is due here, not a lone {kind}"));
+            }
+        }
+        match recognise(root, inherited) {
+            Claim::Known(kind) => self.known(kind, root),
+            Claim::List(items) => self.list(root, items),
+            Claim::Other { kind, api_version } => self.set_aside(kind, api_version, root.line),
+            Claim::OldVersion { kind, remedy } => {
+                let key = metadata_key(kind, root);
+                let reporter = Reporter { file: &self.file, root, object: key.clone() };
+                let problem = reporter.at(Severity::Error, &FieldPath::new("apiVersion"), remedy);
+                self.refuse(key, vec![problem]);
+            }
+            Claim::Nothing { field, message } => {
+                let reporter = Reporter { file: &self.file, root, object: None };
+                let problem = reporter.at(Severity::Error, &FieldPath::new(field), message);
+                self.refuse(None, vec![problem]);
+            }
+        }
+    }
+
+    fn list(&mut self, root: &Node, inherited: Option<(&str, &str)>) {
+        match root.get("items").map(|items| &items.value) {
+            None | Some(Value::Null) => {}
+            Some(Value::List(items)) => {
+                for item in items {
+                    self.object(item, inherited);
+                }
+            }
+            Some(other) => {
+                let message = format!("cannot read {} as array", other.kind());
+                let reporter = Reporter { file: &self.file, root, object: None };
+                let problem = reporter.at(Severity::Error, &FieldPath::new("items"), message);
+                self.refuse(None, vec![problem]);
+            }
+        }
+    }
+
+    fn set_aside(&mut self, kind: &str, api_version: &str, line: u32) {
+        let known = &mut self.reading.set_aside;
+        match known.iter_mut().find(|aside| aside.kind == kind && aside.api_version == api_version) {
+            Some(aside) => aside.count += 1,
+            None => known.push(SetAside {
+                kind: kind.to_owned(),
+                api_version: api_version.to_owned(),
+                count: 1,
+                line,
+            }),
+        }
+    }
+
+    fn refuse(&mut self, key: Option<ObjectKey>, problems: Vec<Problem>) {
+        self.reading.problems.extend(problems);
+        match key {
+            Some(key) => self.reading.refused.identified.push(key),
+            None => self.reading.refused.unidentified = true,
+        }
+    }
+
+    fn known(&mut self, kind: Kind, root: &Node) {
+        match kind {
+            Kind::DaemonSet => self.typed(kind, root, |o| Object::DaemonSet(Box::new(o))),
+            Kind::ConfigMap => self.typed(kind, root, Object::ConfigMap),
+            Kind::Secret => self.typed(kind, root, Object::Secret),
+            Kind::Node => self.typed(kind, root, |o| Object::Node(Box::new(o))),
+            Kind::Namespace => self.typed(kind, root, Object::Namespace),
+            Kind::PriorityClass => self.typed(kind, root, Object::PriorityClass),
+            Kind::RuntimeClass => self.typed(kind, root, Object::RuntimeClass),
+            Kind::ControllerRevision => self.typed(kind, root, Object::ControllerRevision),
+        }
+    }
+
+    fn typed<'de, T: Deserialize<'de>>(&mut self, kind: Kind, root: &'de Node, wrap: impl Fn(T) -> Object) {
+        let key = metadata_key(kind, root);
+        let reporter = Reporter { file: &self.file, root, object: key.clone() };
+        let (decoded, findings) = decode::<T>(root);
+        let warnings = findings.unknown.into_iter().map(|f| reporter.finding(Severity::Warning, f));
+        let mut problems: Vec<Problem> = warnings.collect();
+        let mut refused = !findings.errors.is_empty();
+        let faults: Vec<FieldPath> = findings.errors.iter().map(|finding| finding.path.clone()).collect();
+        problems.extend(findings.errors.into_iter().map(|f| reporter.finding(Severity::Error, f)));
+        let object = decoded.map(|decoded| {
+            let mut object = wrap(decoded);
+            defaults::apply(&mut object);
+            let broken = validate::object(&object);
+            // A value that could not be read stands as zero in the object: what that breaks is no news.
+            let news = broken.iter().filter(|error| !faults.iter().any(|fault| error.path.concerns(fault)));
+            let before = problems.len();
+            problems.extend(news.map(|error| reporter.broken_rule(error)));
+            refused |= problems.len() > before || !broken.is_empty();
+            object
+        });
+        match object {
+            Some(object) if !refused => {
+                self.reading.problems.extend(problems);
+                let origin = Origin { file: self.file.clone(), line: root.line };
+                self.reading.objects.push(Stored { origin, object });
+            }
+            _ => self.refuse(key, problems),
+        }
+    }
+}
+
+/// The key of an object of a known kind, as far as it can be told without decoding.
+fn key_of(root: &Node) -> Option<ObjectKey> {
+    let kind = root.str("kind")?;
+    let kind = Kind::ALL.into_iter().find(|known| known.as_str() == kind)?;
+    metadata_key(kind, root)
+}
+
+fn metadata_key(kind: Kind, root: &Node) -> Option<ObjectKey> {
+    let metadata = root.get("metadata")?;
+    let name = metadata.str("name").filter(|name| !name.is_empty())?.to_owned();
+    let namespace = match metadata.get("namespace").map(|node| &node.value) {
+        _ if !kind.is_namespaced() => String::new(),
+        None | Some(Value::Null) => "default".to_owned(),
+        Some(Value::String(text)) if text.is_empty() => "default".to_owned(),
+        Some(Value::String(text)) => text.clone(),
+        Some(_) => return None,
+    };
+    Some(ObjectKey { kind, namespace, name })
+}
