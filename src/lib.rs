@@ -21,5 +21,6 @@ pub mod node;
 pub mod placement;
 pub mod pod;
 pub mod rollout;
+pub mod probe;
 pub mod store;
 pub mod volume;
