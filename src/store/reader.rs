@@ -110,8 +110,11 @@ impl Reader {
                 Verdict::Hold { hold } => self.memory.hold = Some(hold),
             }
         } else {
-            // Only a settled look removes anything, and ends a hold.
-            listing.unsettled |= complete && (!merged.absent.is_empty() || self.memory.hold.is_some());
+            // Only a settled look removes anything, ends a hold, or takes the store for a new one.
+            let settles = !merged.absent.is_empty()
+                || self.memory.hold.is_some()
+                || self.memory.place.as_ref() != Some(&listing.place);
+            listing.unsettled |= complete && settles;
         }
         let hold_ends = self.memory.hold.as_ref().and_then(|hold| hold.remaining(now, &self.thresholds));
         let freshness = self.freshness(&listing.failures);
@@ -147,12 +150,11 @@ impl Reader {
     }
 
     fn freshness(&self, failures: &[String]) -> Freshness {
+        if !self.known {
+            return Freshness::Unknown;
+        }
         if !failures.is_empty() {
-            return if self.known {
-                Freshness::LastGood { reason: failures.join("; ") }
-            } else {
-                Freshness::Unknown
-            };
+            return Freshness::LastGood { reason: failures.join("; ") };
         }
         match &self.memory.hold {
             Some(hold) => Freshness::LastGood { reason: self.explain(hold) },

@@ -7,6 +7,7 @@ use std::collections::HashMap;
 use std::fs::{Metadata, OpenOptions};
 use std::io::{self, Read as _};
 use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _, OpenOptionsExt as _};
+use std::panic::catch_unwind;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -179,10 +180,18 @@ impl Cache {
         let unchanged = self.known.get(path).filter(|known| known.digest == Some(digest));
         let state = match unchanged {
             Some(known) => known.state.clone(),
-            None => FileState::Read(Arc::new((self.parse)(path, bytes))),
+            // A file that the reader trips over is that file's failure alone.
+            None => match catch_unwind(|| (self.parse)(path, bytes)) {
+                Ok(reading) => FileState::Read(Arc::new(reading)),
+                Err(_) => {
+                    let message = "reading it failed through a fault of daemonlet's: please report it with the file; \
+                                   what it provided stays";
+                    FileState::Unreadable(problem(path, message.to_owned()))
+                }
+            },
         };
-        let written = SystemTime::UNIX_EPOCH
-            + Duration::new(u64::try_from(signature.modified.0).unwrap_or(0), 0);
+        let written =
+            SystemTime::UNIX_EPOCH + Duration::new(u64::try_from(signature.modified.0).unwrap_or(0), 0);
         let fresh = written.elapsed().is_ok_and(|age| age < TIMES_GRANULARITY);
         let known = Known { signature, state: state.clone(), digest: Some(digest), fresh };
         self.known.insert(Arc::clone(path), known);
