@@ -124,12 +124,12 @@ mod tests {
         start + Duration::from_millis(milliseconds)
     }
 
-    fn settled(writing: &[&str]) -> Option<Look> {
-        Some(Look::Settled { writing: writing.iter().map(PathBuf::from).collect() })
+    fn settled(writing: &[&str]) -> Look {
+        Look::Settled { writing: writing.iter().map(PathBuf::from).collect() }
     }
 
-    fn prompt(whole: &[&str]) -> Option<Look> {
-        Some(Look::Prompt { whole: whole.iter().map(PathBuf::from).collect() })
+    fn prompt(whole: &[&str]) -> Look {
+        Look::Prompt { whole: whole.iter().map(PathBuf::from).collect() }
     }
 
     #[test]
@@ -148,9 +148,9 @@ mod tests {
         settle.note(Event::Whole("a".into()), after(start, 5));
         settle.note(Event::Whole("b".into()), after(start, 5));
         settle.note(Event::Disturbed, after(start, 6));
-        assert_eq!(settle.take(after(start, 6)), prompt(&["a", "b"]));
+        assert_eq!(settle.take(after(start, 6)), Some(prompt(&["a", "b"])));
         assert_eq!(settle.take(after(start, 105)), None);
-        assert_eq!(settle.take(after(start, 106)), settled(&[]));
+        assert_eq!(settle.take(after(start, 106)), Some(settled(&[])));
         assert_eq!(settle.take(after(start, 500)), None);
     }
 
@@ -163,7 +163,7 @@ mod tests {
             assert_eq!(settle.take(after(start, step * 50)), None);
         }
         assert_eq!(settle.due(after(start, 999)), Some(after(start, 1000)));
-        assert_eq!(settle.take(after(start, 1000)), settled(&[]));
+        assert_eq!(settle.take(after(start, 1000)), Some(settled(&[])));
     }
 
     #[test]
@@ -172,11 +172,11 @@ mod tests {
         let mut settle = Settle::new(QUIET);
         settle.note(Event::Writing("a".into()), start);
         settle.note(Event::Writing("b".into()), after(start, 50));
-        assert_eq!(settle.take(after(start, 150)), settled(&["a", "b"]));
+        assert_eq!(settle.take(after(start, 150)), Some(settled(&["a", "b"])));
         settle.note(Event::Whole("a".into()), after(start, 200));
-        assert_eq!(settle.take(after(start, 200)), prompt(&["a"]));
+        assert_eq!(settle.take(after(start, 200)), Some(prompt(&["a"])));
         assert_eq!(settle.due(after(start, 200)), Some(after(start, 1050)));
-        assert_eq!(settle.take(after(start, 1050)), settled(&[]));
+        assert_eq!(settle.take(after(start, 1050)), Some(settled(&[])));
         assert_eq!(settle.due(after(start, 1050)), None);
     }
 
@@ -186,7 +186,7 @@ mod tests {
         let mut settle = Settle::new(QUIET);
         settle.note(Event::Whole("a".into()), start);
         settle.note(Event::Writing("a".into()), start);
-        assert_eq!(settle.take(start), prompt(&[]));
+        assert_eq!(settle.take(start), Some(prompt(&[])));
     }
 
     #[test]

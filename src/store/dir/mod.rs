@@ -17,7 +17,7 @@ use tokio_util::sync::CancellationToken;
 pub use self::settings::{DirSettings, PollMode};
 use self::thread::{answer, on_thread};
 use super::mounts::Mounts;
-use super::reader::{Memory, Reader, Seen};
+use super::reader::{Memory, Next, Reader, Seen};
 use super::reading::{self, Parse};
 use super::settle::{Look, Settle};
 use super::watch::Events;
@@ -28,7 +28,7 @@ use crate::manifest::{Problem, Severity};
 const FIRST_ANSWER: Duration = Duration::from_secs(2);
 
 /// What failed is tried again after so long, where no event announces that it would work.
-const RETRY: Duration = Duration::from_mins(1);
+const RETRY: Duration = Duration::from_secs(60);
 
 /// The directory store.
 pub struct DirStore;
@@ -148,7 +148,9 @@ impl Task {
                 happened = happened(events.as_ref()) => match happened {
                     Ok(happened) => {
                         let now = Instant::now().into_std();
-                        happened.into_iter().for_each(|event| self.settle.note(event, now));
+                        for event in happened {
+                            self.settle.note(event, now);
+                        }
                     }
                     Err(error) => {
                         self.notes.not_watched = Some(format!("can't wait for changes ({error}): it is polled"));
@@ -159,7 +161,7 @@ impl Task {
                 seen = answer(&mut looking) => {
                     if let Some((back, seen)) = seen {
                         let now = Instant::now();
-                        round = now + self.pause(&seen);
+                        round = now + self.pause(seen.next);
                         hold_ends = seen.hold_ends.map(|remaining| now + remaining);
                         if let (Some(mounts), Some(real)) = (&mut mounts, &seen.real_root) {
                             mounts.also(real);
@@ -255,19 +257,12 @@ impl Task {
     }
 
     /// How long until a look that no event asks for.
-    fn pause(&self, seen: &Seen) -> Duration {
+    fn pause(&self, next: Next) -> Duration {
         let relist = self.settings.relist_interval;
-        let poll = match self.settings.poll {
-            PollMode::Always => true,
-            PollMode::Auto => seen.poll,
-            PollMode::Never => false,
-        };
-        if poll {
-            self.settings.poll_interval
-        } else if seen.failed {
-            RETRY.min(relist)
-        } else {
-            relist
+        match (self.settings.poll, next) {
+            (PollMode::Always, _) | (PollMode::Auto, Next::Look) => self.settings.poll_interval,
+            (_, Next::Retry) => RETRY.min(relist),
+            (PollMode::Never, Next::Look) | (_, Next::Event) => relist,
         }
     }
 

@@ -44,9 +44,9 @@ impl DirSettings {
             settle: Duration::from_millis(100),
             poll: PollMode::Auto,
             poll_interval: Duration::from_secs(10),
-            relist_interval: Duration::from_mins(5),
-            empty_hold: Duration::from_mins(15),
-            answer_within: Duration::from_mins(1),
+            relist_interval: Duration::from_secs(5 * 60),
+            empty_hold: Duration::from_secs(15 * 60),
+            answer_within: Duration::from_secs(60),
             state_file: state_file.into(),
         }
     }

@@ -88,7 +88,7 @@ pub struct Thresholds {
 
 impl Default for Thresholds {
     fn default() -> Self {
-        Thresholds { emptied: 1, many: 3, share: 50, hold: Duration::from_mins(15) }
+        Thresholds { emptied: 1, many: 3, share: 50, hold: Duration::from_secs(15 * 60) }
     }
 }
 
@@ -170,11 +170,10 @@ pub(super) fn judge(
         Some(held) => (held.since.clone(), held.vanishing.clone()),
         None => (now.clone(), evidence.vanishing.clone()),
     };
-    let hold = Hold { since, cause, vanishing };
-    if hold.remaining(now, thresholds) == Some(Duration::ZERO) {
-        Verdict::Believe
-    } else {
-        Verdict::Hold { hold }
+    let next = Hold { since, cause, vanishing };
+    match next.remaining(now, thresholds) {
+        Some(Duration::ZERO) => Verdict::Believe,
+        _ => Verdict::Hold { hold: next },
     }
 }
 

@@ -5,7 +5,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::store::merge::FileState;
 
-const MINUTE: Duration = Duration::from_mins(1);
+const MINUTE: Duration = Duration::from_secs(60);
 
 fn at(boot: &str, minutes: u32) -> BootTime {
     BootTime { boot: boot.to_owned(), uptime: MINUTE * minutes }
@@ -34,14 +34,15 @@ fn cause(verdict: Verdict) -> Option<Cause> {
     }
 }
 
+/// What; the boot, the place and the files now; DaemonSets before and vanishing; the cause.
+type Case<'a> = (&'a str, &'a str, &'a [(&'a str, u64, u64)], &'a [&'a str], usize, usize, Option<Cause>);
+
 #[test]
 fn only_what_looks_like_an_accident_is_held() {
     let unmounted = |path: &str| Some(Cause::Unmounted(path.into()));
     let moved = |path: &str| Some(Cause::Moved(path.into()));
     let same: &[(&str, u64, u64)] = &[("/s", 1, 10)];
     let rest: &[&str] = &["/s/a.yaml"];
-    // what; the boot, the place and the files now; DaemonSets before and vanishing; the cause
-    type Case<'a> = (&'a str, &'a str, &'a [(&'a str, u64, u64)], &'a [&'a str], usize, usize, Option<Cause>);
     let cases: &[Case<'_>] = &[
         ("nothing vanishes", "b", same, rest, 5, 0, None),
         ("nothing vanishes on another device", "b", &[("/s", 2, 2)], rest, 5, 0, None),

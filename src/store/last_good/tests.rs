@@ -4,7 +4,7 @@ use super::*;
 use crate::manifest::read;
 use crate::store::guard::DirectoryId;
 
-const ONE_OF_EACH: &str = r#"
+const ONE_OF_EACH: &str = r"
 {apiVersion: v1, kind: ConfigMap, metadata: {name: c, namespace: ns}, data: {k: v}, binaryData: {b: AAEC}}
 ---
 {apiVersion: v1, kind: Secret, metadata: {name: s, namespace: ns}, data: {k: dg==}}
@@ -29,7 +29,7 @@ spec:
     spec:
       containers:
       - {name: main, image: i, resources: {limits: {cpu: 100m}}, livenessProbe: {tcpSocket: {port: http}}}
-"#;
+";
 
 fn objects() -> Objects {
     let reading = read(Path::new("/s/all.yaml"), ONE_OF_EACH.as_bytes());

@@ -156,6 +156,18 @@ impl Cache {
         }
     }
 
+    fn parse(&self, path: &Arc<Path>, bytes: &[u8]) -> FileState {
+        // A file that the reader trips over is that file's failure alone.
+        catch_unwind(|| (self.parse)(path, bytes)).map_or_else(
+            |_| {
+                let message = "reading it fails through a fault of daemonlet's: please report it with the file; \
+                               what it provided stays";
+                FileState::Unreadable(problem(path, message.to_owned()))
+            },
+            |reading| FileState::Read(Arc::new(reading)),
+        )
+    }
+
     fn put_off(&mut self, path: &Arc<Path>, signature: Signature) -> Judged {
         self.pending.insert(Arc::clone(path), signature);
         Judged::State(self.known.get(path).map_or(FileState::Pending, |known| known.state.clone()))
@@ -180,19 +192,11 @@ impl Cache {
         let unchanged = self.known.get(path).filter(|known| known.digest == Some(digest));
         let state = match unchanged {
             Some(known) => known.state.clone(),
-            // A file that the reader trips over is that file's failure alone.
-            None => match catch_unwind(|| (self.parse)(path, bytes)) {
-                Ok(reading) => FileState::Read(Arc::new(reading)),
-                Err(_) => {
-                    let message = "reading it failed through a fault of daemonlet's: please report it with the file; \
-                                   what it provided stays";
-                    FileState::Unreadable(problem(path, message.to_owned()))
-                }
-            },
+            None => self.parse(path, bytes),
         };
         let written =
             SystemTime::UNIX_EPOCH + Duration::new(u64::try_from(signature.modified.0).unwrap_or(0), 0);
-        let fresh = written.elapsed().is_ok_and(|age| age < TIMES_GRANULARITY);
+        let fresh = !written.elapsed().is_ok_and(|age| age >= TIMES_GRANULARITY);
         let known = Known { signature, state: state.clone(), digest: Some(digest), fresh };
         self.known.insert(Arc::clone(path), known);
         state

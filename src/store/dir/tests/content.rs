@@ -84,7 +84,7 @@ async fn a_panic_over_one_file_is_that_files_failure_alone() {
     bed.start();
     bed.until_current().await;
     bed.write("a.yaml", &(daemon_set("a", "two") + "# panic\n"));
-    let snapshot = bed.until("it is told", |snapshot| says(snapshot, "a.yaml: reading it failed")).await;
+    let snapshot = bed.until("it is told", |snapshot| says(snapshot, "a.yaml: reading it fails")).await;
     assert_eq!(image(&snapshot, "a").as_deref(), Some("one"));
     bed.write("b.yaml", &daemon_set("b", "one"));
     bed.until("another file is read", |snapshot| has(snapshot, "b")).await;

@@ -78,10 +78,11 @@ impl Bed {
     /// Waits for a snapshot that is so, and fails with the last one if none comes.
     async fn until(&self, what: &str, is_so: impl Fn(&Snapshot) -> bool) -> Arc<Snapshot> {
         let mut snapshots = self.handle.as_ref().unwrap().snapshots.clone();
-        match tokio::time::timeout(DEADLINE, snapshots.wait_for(|snapshot| is_so(snapshot))).await {
-            Ok(found) => Arc::clone(&found.unwrap()),
-            Err(_) => panic!("waited in vain until {what}; the last snapshot is {:#?}", self.now()),
-        }
+        let found = tokio::time::timeout(DEADLINE, snapshots.wait_for(|snapshot| is_so(snapshot))).await;
+        let Ok(found) = found else {
+            panic!("waited in vain until {what}; the last snapshot is {:#?}", self.now());
+        };
+        Arc::clone(&found.unwrap())
     }
 
     async fn until_current(&self) -> Arc<Snapshot> {
