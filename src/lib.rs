@@ -5,9 +5,10 @@
 //! rooms act and never decide.
 
 pub mod board;
-pub mod cri;
 pub mod cli;
+pub mod cri;
 pub mod manifest;
 pub mod node;
 pub mod placement;
+pub mod pod;
 pub mod store;

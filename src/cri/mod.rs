@@ -13,8 +13,8 @@ mod image;
 pub mod json;
 mod method;
 pub mod proto;
-pub mod translate;
 mod runtime;
+pub mod translate;
 mod verify;
 
 pub use client::{ClientOptions, CriClient, connect};
