@@ -45,7 +45,7 @@ fn counts(path: &str, key: &str, value: &Value) -> bool {
         || key.contains("daemonlet")
         || ["io.kubernetes.container.hash", "controller-revision-hash", "pod-template-generation"]
             .contains(&key)
-        || (path.ends_with(".image") && key == "image");
+        || (path.rsplit('.').next() == Some("image") && key == "image");
     let nothing = value.as_object().is_some_and(|map| {
         MAPS.contains(&key)
             && !map.iter().any(|(entry, value)| counts(&format!("{path}.{key}"), entry, value))
