@@ -16,6 +16,8 @@ pub mod image;
 pub mod cli;
 pub mod config;
 pub mod exit_code;
+pub mod cli;
+pub mod cri;
 pub mod manifest;
 pub mod node;
 pub mod placement;

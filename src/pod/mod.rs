@@ -9,3 +9,6 @@ pub mod observed;
 pub mod plan;
 pub mod record;
 pub mod status;
+//! Pods of this node: what they are, what they need next, and their way through life.
+
+pub mod blueprint;
