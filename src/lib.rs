@@ -5,6 +5,7 @@
 //! rooms act and never decide.
 
 pub mod board;
+pub mod cgroup;
 pub mod manifest;
 pub mod placement;
 pub mod store;

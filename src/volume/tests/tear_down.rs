@@ -85,7 +85,7 @@ fn nothing_is_deleted_through_a_mount_of_somebody_else() {
     mounts::bind(&treasure, &point).unwrap();
     match tear_down(&fixture.root, UID) {
         Err(TearDownError::Mounted { uid, mounts }) => {
-            assert_eq!((uid.as_str(), mounts), (UID, vec![point.clone()]))
+            assert_eq!((uid.as_str(), mounts), (UID, vec![point.clone()]));
         }
         other => panic!("{other:?}"),
     }
