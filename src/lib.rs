@@ -18,6 +18,7 @@ pub mod config;
 pub mod exit_code;
 pub mod cli;
 pub mod cri;
+pub mod cgroup;
 pub mod manifest;
 pub mod node;
 pub mod placement;
