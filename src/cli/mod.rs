@@ -5,6 +5,7 @@
 //! has the verb.
 
 mod client;
+mod describe;
 mod error;
 pub mod explain;
 mod get;
@@ -38,6 +39,8 @@ struct Cli {
 enum Verb {
     /// Show DaemonSets, pods, this node or events
     Get(get::GetArgs),
+    /// Show all about DaemonSets, pods or this node, with their events
+    Describe(describe::DescribeArgs),
 }
 
 /// Where a verb writes.
@@ -79,5 +82,6 @@ async fn run(cli: Cli, output: &mut Output<'_>) -> Result<(), CliError> {
     let client = Client::new(cli.socket);
     match cli.verb {
         Verb::Get(args) => get::run(&args, &client, output).await,
+        Verb::Describe(args) => describe::run(&args, &client, output).await,
     }
 }
