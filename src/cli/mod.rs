@@ -4,6 +4,7 @@
 //! writes to what it is given, so that it can be tested without a terminal. Output and messages are kubectl's wherever kubectl
 //! has the verb.
 
+pub mod check_config;
 mod client;
 mod describe;
 mod error;

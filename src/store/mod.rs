@@ -1,5 +1,21 @@
 //! Where manifests come from: a stream of whole snapshots, and the last good one on disk.
+//!
+//! `dir` is the only kind of store so far. It holds no Kubernetes rule; the rules of its own (what a merge keeps, what the guard
+//! believes, when to look) are pure modules, and the modules that touch the disk or the kernel hold none.
 
+mod boot;
+mod dir;
+mod guard;
+mod last_good;
+mod listing;
+mod merge;
+mod mounts;
+mod reader;
+mod reading;
+mod settle;
 mod snapshot;
+mod watch;
 
+pub use dir::{DirSettings, DirStore, PollMode, StoreHandle};
+pub use guard::Thresholds;
 pub use snapshot::{Freshness, IgnoredFile, Snapshot};

@@ -1,8 +1,9 @@
 //! The whole content of the store at one instant, good objects only, with everything that was wrong beside it.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
-use crate::manifest::{Objects, Problem};
+use crate::manifest::{Objects, Problem, Stored};
 
 /// What the store holds. Each stage downstream is handed the newest one whole, never a difference.
 #[derive(Debug, Clone, Default)]
@@ -15,6 +16,20 @@ pub struct Snapshot {
     pub ignored: Vec<IgnoredFile>,
     /// How far the snapshot can be trusted to say what is *absent*.
     pub freshness: Freshness,
+}
+
+impl PartialEq for Snapshot {
+    fn eq(&self, other: &Self) -> bool {
+        // Objects that were not read again are shared: comparing a thousand of them costs nothing.
+        let same = |((key, one), (other_key, other)): ((_, &Arc<Stored>), (_, &Arc<Stored>))| {
+            key == other_key && (Arc::ptr_eq(one, other) || one == other)
+        };
+        self.freshness == other.freshness
+            && self.problems == other.problems
+            && self.ignored == other.ignored
+            && self.objects.0.len() == other.objects.0.len()
+            && self.objects.0.iter().zip(&other.objects.0).all(same)
+    }
 }
 
 /// Whether the snapshot is what the store says now.

@@ -1,0 +1,253 @@
+//! Absence is never a delete: the store goes away in every way it can, and everything stays.
+
+use nix::mount::{MntFlags, MsFlags, mount, umount2};
+
+use super::*;
+
+fn last_good(snapshot: &Snapshot, text: &str) -> bool {
+    matches!(&snapshot.freshness, Freshness::LastGood { reason } if reason.contains(text))
+}
+
+fn fill(bed: &Bed, count: usize) {
+    for number in 0..count {
+        bed.write(&format!("{number}.yaml"), &daemon_set(&format!("ds-{number}"), "one"));
+    }
+}
+
+fn empty(bed: &Bed) {
+    for entry in fs::read_dir(&bed.root).unwrap() {
+        fs::remove_file(entry.unwrap().path()).unwrap();
+    }
+}
+
+async fn saved(bed: &Bed, text: &str) {
+    // The file is replaced whole, so it may be read at any time; it appears shortly after the snapshot.
+    let found = async {
+        while !fs::read_to_string(&bed.settings.state_file).is_ok_and(|content| content.contains(text)) {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    tokio::time::timeout(DEADLINE, found).await.expect("the last good content is saved");
+}
+
+#[tokio::test]
+async fn a_store_that_vanishes_and_returns_is_watched_again() {
+    let mut bed = Bed::new();
+    fill(&bed, 2);
+    bed.start();
+    bed.until_current().await;
+    let away = bed.directory.path().join("away");
+    fs::rename(&bed.root, &away).unwrap();
+    let snapshot = bed.until("the loss is told", |snapshot| last_good(snapshot, "can't be listed")).await;
+    assert_eq!(names(&snapshot), ["ds-0", "ds-1"]);
+    assert!(says(&snapshot, "create it, or mount what belongs there"), "{:?}", snapshot.problems);
+    fs::rename(&away, &bed.root).unwrap();
+    let snapshot = bed.until_current().await;
+    assert!(snapshot.problems.is_empty(), "{:?}", snapshot.problems);
+    bed.write("2.yaml", &daemon_set("ds-2", "one"));
+    bed.until("changes are seen again", |snapshot| has(snapshot, "ds-2")).await;
+}
+
+#[tokio::test]
+async fn a_whole_tree_above_the_store_may_vanish_and_return() {
+    let mut bed = Bed::new();
+    let above = bed.directory.path().join("above");
+    bed.root = above.join("between/manifests");
+    bed.settings.path = bed.root.clone();
+    fs::create_dir_all(&bed.root).unwrap();
+    fill(&bed, 2);
+    bed.start();
+    bed.until_current().await;
+    fs::remove_dir_all(&above).unwrap();
+    bed.until("the loss is told", |snapshot| last_good(snapshot, "can't be listed")).await;
+    fs::create_dir_all(&bed.root).unwrap();
+    fill(&bed, 3);
+    let snapshot = bed.until("it is current again", |snapshot| {
+        snapshot.freshness == Freshness::Current && snapshot.objects.0.len() == 3
+    });
+    snapshot.await;
+}
+
+#[tokio::test]
+async fn an_agent_that_starts_with_the_store_gone_goes_on_with_what_it_had() {
+    let mut bed = Bed::new();
+    bed.write("a.yaml", &daemon_set("a", "one"));
+    bed.write("s.yaml", "apiVersion: v1\nkind: Secret\nmetadata: {name: s, namespace: default}\ndata: {k: dg==}\n");
+    bed.start();
+    let before = bed.until_current().await;
+    saved(&bed, "\"s\"").await;
+    bed.stop();
+    let mode = std::os::unix::fs::PermissionsExt::mode(&fs::metadata(&bed.settings.state_file).unwrap().permissions());
+    assert_eq!(mode & 0o7777, 0o600);
+    fs::rename(&bed.root, bed.directory.path().join("away")).unwrap();
+    bed.start();
+    let after = bed.until("the last good content is there", |snapshot| last_good(snapshot, "can't be listed")).await;
+    assert_eq!(after.objects, before.objects);
+    fs::create_dir(&bed.root).unwrap();
+    let snapshot = bed.until("it is empty", |snapshot| last_good(snapshot, "suddenly empty")).await;
+    assert_eq!(snapshot.objects, before.objects);
+}
+
+#[tokio::test]
+async fn a_store_that_never_was_is_unknown_and_says_so() {
+    let mut bed = Bed::new();
+    fs::remove_dir(&bed.root).unwrap();
+    bed.start();
+    let snapshot = bed.until("it is told", |snapshot| says(snapshot, "store: ")).await;
+    assert_eq!(snapshot.freshness, Freshness::Unknown);
+    fs::create_dir(&bed.root).unwrap();
+    fill(&bed, 1);
+    bed.until("it is seen", |snapshot| snapshot.freshness == Freshness::Current && has(snapshot, "ds-0")).await;
+}
+
+#[tokio::test]
+async fn damaged_last_good_content_is_refused_with_its_reason_and_replaced() {
+    for (text, reason) in [("{\"version\":1,\"obj", "damaged"), ("{\"version\":99}", "version 99"), ("", "damaged")] {
+        let mut bed = Bed::new();
+        fs::write(&bed.settings.state_file, text).unwrap();
+        let away = bed.directory.path().join("away");
+        fill(&bed, 1);
+        fs::rename(&bed.root, &away).unwrap();
+        bed.start();
+        let snapshot = bed.until("it is told", |snapshot| says(snapshot, "last good content is not used")).await;
+        assert!(says(&snapshot, reason), "{:?}", snapshot.problems);
+        assert_eq!(snapshot.freshness, Freshness::Unknown);
+        fs::rename(&away, &bed.root).unwrap();
+        bed.until("it is replaced", |snapshot| has(snapshot, "ds-0") && snapshot.problems.is_empty()).await;
+    }
+}
+
+#[tokio::test]
+async fn the_last_manifest_may_be_deleted() {
+    let mut bed = Bed::new();
+    fill(&bed, 1);
+    bed.start();
+    bed.until_current().await;
+    empty(&bed);
+    let snapshot = bed.until("it is gone", |snapshot| snapshot.objects.0.is_empty()).await;
+    assert_eq!(snapshot.freshness, Freshness::Current);
+}
+
+#[tokio::test]
+async fn an_emptied_store_is_held_until_confirmed() {
+    let mut bed = Bed::new();
+    fill(&bed, 2);
+    bed.start();
+    bed.until_current().await;
+    empty(&bed);
+    let snapshot = bed.until("it is held", |snapshot| last_good(snapshot, "suddenly empty")).await;
+    assert_eq!(snapshot.objects.0.len(), 2);
+    assert!(says(&snapshot, "2 objects are kept"), "{:?}", snapshot.problems);
+    bed.handle.as_ref().unwrap().confirm_removals();
+    let snapshot = bed.until("it is believed", |snapshot| snapshot.objects.0.is_empty()).await;
+    assert_eq!(snapshot.freshness, Freshness::Current);
+}
+
+#[tokio::test]
+async fn a_hold_ends_when_its_time_is_over_or_the_content_returns() {
+    let mut bed = Bed::new();
+    fill(&bed, 2);
+    bed.start();
+    bed.until_current().await;
+    empty(&bed);
+    bed.until("it is held", |snapshot| last_good(snapshot, "suddenly empty")).await;
+    fill(&bed, 2);
+    let snapshot = bed.until_current().await;
+    assert_eq!(snapshot.objects.0.len(), 2);
+    bed.stop();
+    bed.settings.empty_hold = Duration::from_millis(300);
+    bed.start();
+    bed.until_current().await;
+    empty(&bed);
+    bed.until("it is held", |snapshot| last_good(snapshot, "suddenly empty")).await;
+    bed.until("its time is over", |snapshot| snapshot.objects.0.is_empty()).await;
+}
+
+#[tokio::test]
+async fn a_hold_goes_on_over_a_restart() {
+    let mut bed = Bed::new();
+    fill(&bed, 5);
+    bed.start();
+    bed.until_current().await;
+    for number in 0..3 {
+        fs::remove_file(bed.root.join(format!("{number}.yaml"))).unwrap();
+    }
+    bed.until("it is held", |snapshot| last_good(snapshot, "3 of 5 DaemonSets vanished")).await;
+    saved(&bed, "\"vanishing\"").await;
+    bed.stop();
+    bed.start();
+    let snapshot = bed.until("it is still held", |snapshot| last_good(snapshot, "3 of 5 DaemonSets vanished")).await;
+    assert_eq!(snapshot.objects.0.len(), 5);
+}
+
+#[tokio::test]
+async fn content_that_cannot_be_saved_is_told_and_saved_later() {
+    let mut bed = Bed::new();
+    let state = bed.directory.path().join("state");
+    fs::remove_dir(&state).unwrap();
+    fill(&bed, 1);
+    bed.start();
+    let snapshot = bed.until("it is told", |snapshot| says(snapshot, "is not saved")).await;
+    assert!(has(&snapshot, "ds-0"));
+    fs::create_dir(&state).unwrap();
+    bed.write("more.yaml", &config_map("more", "1"));
+    bed.until("it is saved", |snapshot| has(snapshot, "more") && snapshot.problems.is_empty()).await;
+}
+
+/// A tmpfs, unmounted in the end whatever happens.
+struct Tmpfs(PathBuf);
+
+impl Tmpfs {
+    /// `None` where this user may not mount.
+    fn mount(at: &std::path::Path) -> Option<Self> {
+        let mounted = mount(Some("tmpfs"), at, Some("tmpfs"), MsFlags::empty(), None::<&str>);
+        mounted.is_ok().then(|| Tmpfs(at.to_owned()))
+    }
+}
+
+impl Drop for Tmpfs {
+    fn drop(&mut self) {
+        let _ = umount2(&self.0, MntFlags::MNT_DETACH);
+    }
+}
+
+#[tokio::test]
+async fn an_unmounted_store_is_no_empty_store_and_no_time_makes_it_one() {
+    for beneath in ["", "mounted"] {
+        let mut bed = Bed::new();
+        bed.settings.empty_hold = Duration::ZERO;
+        bed.write("on-root.yaml", &config_map("on-root", "1"));
+        let point = bed.root.join(beneath);
+        fs::create_dir_all(&point).unwrap();
+        let Some(mounted) = Tmpfs::mount(&point) else {
+            eprintln!("not allowed to mount: nothing is tested here");
+            return;
+        };
+        fs::write(point.join("a.yaml"), daemon_set("a", "one")).unwrap();
+        if beneath.is_empty() {
+            // The mount point's own directory must be empty beneath the mount.
+            let under = bed.directory.path().join("under");
+            fs::create_dir(&under).unwrap();
+            mount(Some("/"), &under, None::<&str>, MsFlags::MS_BIND, None::<&str>).unwrap();
+            let _bind = Tmpfs(under.clone());
+            fs::remove_file(under.join(bed.root.strip_prefix("/").unwrap()).join("on-root.yaml")).unwrap();
+        }
+        bed.start();
+        bed.until("it is current", |snapshot| has(snapshot, "a") && snapshot.freshness == Freshness::Current).await;
+        drop(mounted);
+        let unmounted =
+            |snapshot: &Snapshot| last_good(snapshot, "no longer the file system that it was") && has(snapshot, "a");
+        bed.until("the loss is told", unmounted).await;
+        saved(&bed, "Unmounted").await;
+        bed.stop();
+        bed.start();
+        bed.until("the loss is told after a restart", unmounted).await;
+        let again = Tmpfs::mount(&point).unwrap();
+        fs::write(point.join("a.yaml"), daemon_set("a", "two")).unwrap();
+        bed.until("it is current again", |snapshot| {
+            snapshot.freshness == Freshness::Current && image(snapshot, "a").as_deref() == Some("two")
+        })
+        .await;
+        drop(again);
+    }
+}

@@ -1,0 +1,208 @@
+//! Whether a listing that lacks much of what ran is to be believed.
+//!
+//! Pure. Design invariant 5: an unmounted or suddenly empty store is no empty store, and the deletion of many DaemonSets at once
+//! waits until it is confirmed or a set time has passed. What vanishes one by one is what operators do, and is believed.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+use std::mem::discriminant;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use super::merge::Files;
+use crate::manifest::{Kind, ObjectKey};
+
+/// A point in time that no clock correction moves: which boot, and how long into it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct BootTime {
+    /// The kernel's `boot_id`.
+    pub(super) boot: String,
+    /// Since then, suspended time included.
+    pub(super) uptime: Duration,
+}
+
+impl BootTime {
+    /// What has certainly passed since `earlier`; nothing is certain across boots.
+    pub(super) fn since(&self, earlier: &BootTime) -> Duration {
+        if self.boot == earlier.boot { self.uptime.saturating_sub(earlier.uptime) } else { Duration::ZERO }
+    }
+}
+
+/// What identifies a directory.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct DirectoryId {
+    /// `st_dev`; another number for the same file system after a reboot.
+    pub(super) device: u64,
+    /// `st_ino`
+    pub(super) inode: u64,
+    /// `f_type` of statfs
+    pub(super) file_system: i64,
+}
+
+/// The store's root and every directory below it on which a file system is mounted.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Place {
+    /// The boot in which the devices' numbers mean something.
+    pub(super) boot: String,
+    /// By their paths; the root is always among them.
+    pub(super) directories: BTreeMap<PathBuf, DirectoryId>,
+}
+
+/// A hold on removals.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Hold {
+    /// Since when.
+    pub(super) since: BootTime,
+    /// Why.
+    pub(super) cause: Cause,
+    /// The objects that it keeps.
+    pub(super) vanishing: BTreeSet<ObjectKey>,
+}
+
+impl Hold {
+    /// How long it lasts; `None` when no time ends it, only a repair or a confirmation.
+    pub(super) fn remaining(&self, now: &BootTime, thresholds: &Thresholds) -> Option<Duration> {
+        match self.cause {
+            Cause::Unmounted(_) => None,
+            Cause::Moved(_) | Cause::Emptied | Cause::Many(..) => {
+                Some(thresholds.hold.saturating_sub(now.since(&self.since)))
+            }
+        }
+    }
+}
+
+/// How much may vanish at once, and how long more than that is held.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Thresholds {
+    /// An emptied store is believed at once when no more DaemonSets than this vanish with it.
+    pub emptied: usize,
+    /// Otherwise, from this number of DaemonSets on …
+    pub many: usize,
+    /// … and from more than this share of all, in per cent, a deletion is held.
+    pub share: usize,
+    /// For so long.
+    pub hold: Duration,
+}
+
+impl Default for Thresholds {
+    fn default() -> Self {
+        Thresholds { emptied: 1, many: 3, share: 50, hold: Duration::from_mins(15) }
+    }
+}
+
+/// What a complete and successful listing would remove.
+#[derive(Debug)]
+pub(super) struct Evidence<'a> {
+    /// DaemonSets that ran before.
+    pub(super) before: usize,
+    /// What ran before and is in no file now.
+    pub(super) vanishing: &'a BTreeSet<ObjectKey>,
+    /// The manifest files that there are.
+    pub(super) files: &'a Files,
+    /// Where the store was when it was last good, if it ever was.
+    pub(super) place_before: Option<&'a Place>,
+    /// Where it is now.
+    pub(super) place: &'a Place,
+}
+
+/// The guard's answer.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Verdict {
+    /// Remove what vanished.
+    Believe,
+    /// Remove nothing.
+    Hold {
+        /// To be remembered, also across restarts.
+        hold: Hold,
+    },
+}
+
+/// Why removals are held.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) enum Cause {
+    /// A file system that was mounted at the directory isn't, and nothing is in its stead.
+    Unmounted(PathBuf),
+    /// The directory is on another file system than before, and has less in it.
+    Moved(PathBuf),
+    /// There is no manifest any more.
+    Emptied,
+    /// So many DaemonSets of so many vanished at once.
+    Many(usize, usize),
+}
+
+impl fmt::Display for Cause {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Cause::Unmounted(at) => write!(f, "{} is empty and no longer the file system that it was", at.display()),
+            Cause::Moved(at) => write!(f, "{} is another file system than before, with less in it", at.display()),
+            Cause::Emptied => f.write_str("the store is suddenly empty"),
+            Cause::Many(vanished, before) => {
+                write!(f, "{vanished} of {before} DaemonSets vanished from the store at once")
+            }
+        }
+    }
+}
+
+/// Judges a complete, successful and settled listing.
+pub(super) fn judge(
+    evidence: &Evidence<'_>,
+    held: Option<&Hold>,
+    now: &BootTime,
+    thresholds: &Thresholds,
+) -> Verdict {
+    let Some(cause) = suspicion(evidence, thresholds) else {
+        return Verdict::Believe;
+    };
+    // A hold that has to keep more than it was made for, or for another reason, begins again: nobody had the time to see that.
+    let same = |held: &&Hold| {
+        discriminant(&held.cause) == discriminant(&cause) && evidence.vanishing.is_subset(&held.vanishing)
+    };
+    let (since, vanishing) = match held.filter(same) {
+        Some(held) => (held.since.clone(), held.vanishing.clone()),
+        None => (now.clone(), evidence.vanishing.clone()),
+    };
+    let hold = Hold { since, cause, vanishing };
+    if hold.remaining(now, thresholds) == Some(Duration::ZERO) { Verdict::Believe } else { Verdict::Hold { hold } }
+}
+
+fn suspicion(evidence: &Evidence<'_>, thresholds: &Thresholds) -> Option<Cause> {
+    if evidence.vanishing.is_empty() {
+        return None;
+    }
+    let elsewhere = evidence.place_before.and_then(|before| {
+        before.directories.iter().find_map(|(path, was)| {
+            let barren = !evidence.files.keys().any(|file| file.starts_with(path));
+            let is = evidence.place.directories.get(path);
+            // Device numbers are handed out anew at each boot; a mounted root's inode and type are not.
+            let other = is.is_none_or(|is| {
+                if before.boot == evidence.place.boot {
+                    was.device != is.device
+                } else {
+                    was.file_system != is.file_system || (barren && was.inode != is.inode)
+                }
+            });
+            other.then(|| if barren { Cause::Unmounted(path.clone()) } else { Cause::Moved(path.clone()) })
+        })
+    });
+    if elsewhere.is_some() {
+        return elsewhere;
+    }
+    let vanished = evidence.vanishing.iter().filter(|key| key.kind == Kind::DaemonSet).count();
+    if evidence.files.is_empty() && (vanished > thresholds.emptied || replaced(evidence)) {
+        return Some(Cause::Emptied);
+    }
+    let many = vanished >= thresholds.many && vanished * 100 > evidence.before * thresholds.share;
+    many.then_some(Cause::Many(vanished, evidence.before))
+}
+
+/// Whether the root is another directory of the same file system.
+fn replaced(evidence: &Evidence<'_>) -> bool {
+    let inodes =
+        |place: &Place| place.directories.values().map(|directory| directory.inode).collect::<Vec<_>>();
+    evidence.place_before.is_some_and(|before| inodes(before) != inodes(evidence.place))
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,206 @@
+//! One look at the store: list, merge, ask the guard. What it remembers between looks is all the store's state.
+//!
+//! It blocks as long as the file system does, and is handed to a thread of its own for each look.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::guard::{BootTime, Cause, Evidence, Hold, Place, Thresholds, Verdict, judge};
+use super::listing::{Lister, Listing};
+use super::merge::{Merged, Removals, merge};
+use super::reading::Parse;
+use super::settle::Look;
+use super::watch::Watches;
+use super::{Freshness, Snapshot};
+use crate::manifest::{Kind, Problem, Severity};
+
+/// What is kept on disk beside the objects.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub(super) struct Memory {
+    /// Where the store was when it was last believed; `None` if it never was.
+    pub(super) place: Option<Place>,
+    /// The hold on removals, if there is one.
+    pub(super) hold: Option<Hold>,
+}
+
+/// What a look brought.
+pub(super) struct Seen {
+    /// The store's content as it may be used.
+    pub(super) snapshot: Arc<Snapshot>,
+    /// The store's root by a path without symlinks, if it is there.
+    pub(super) real_root: Option<PathBuf>,
+    /// Whether any listing, now or before a restart, was ever believed.
+    pub(super) known: bool,
+    /// The listing is incomplete.
+    pub(super) failed: bool,
+    /// What to remember with it.
+    pub(super) memory: Memory,
+    /// Look again after the settle time.
+    pub(super) unsettled: bool,
+    /// Look again after this time, when a hold ends.
+    pub(super) hold_ends: Option<Duration>,
+    /// Nothing tells of changes in some part of the store: poll it.
+    pub(super) poll: bool,
+}
+
+/// Looks at one store.
+pub(super) struct Reader {
+    lister: Lister,
+    thresholds: Thresholds,
+    watches: Option<Watches>,
+    previous: Arc<Snapshot>,
+    memory: Memory,
+    /// Whether some listing was ever complete, now or before a restart.
+    known: bool,
+    state_file: Arc<Path>,
+}
+
+impl Reader {
+    pub(super) fn new(
+        root: Arc<Path>,
+        parse: Parse,
+        thresholds: Thresholds,
+        watches: Option<Watches>,
+        state_file: Arc<Path>,
+    ) -> Self {
+        Reader {
+            lister: Lister::new(root, parse),
+            thresholds,
+            watches,
+            previous: Arc::default(),
+            memory: Memory::default(),
+            known: false,
+            state_file,
+        }
+    }
+
+    /// Begins from what was known before a restart.
+    pub(super) fn restore(&mut self, previous: Arc<Snapshot>, memory: Memory) {
+        self.previous = previous;
+        self.memory = memory;
+        self.known = true;
+    }
+
+    /// Looks. `confirmed`: an operator says that what is gone is meant to be.
+    pub(super) fn look(&mut self, look: &Look, confirmed: bool, now: &BootTime) -> Seen {
+        if let Some(watches) = &mut self.watches {
+            watches.begin();
+        }
+        let previous = Arc::clone(&self.previous);
+        let mut listing = self.lister.list(look, self.watches.as_mut());
+        let unwatched = self.watches.as_mut().and_then(Watches::finish);
+        let poll = listing.network || unwatched.is_some() || self.watches.is_none();
+        if let Some(unwatched) = unwatched {
+            listing.problems.push(self.problem(Severity::Warning, unwatched));
+        }
+
+        let settled = matches!(look, Look::Settled { .. });
+        let complete = listing.failures.is_empty();
+        let mut merged = merge(&previous.objects, &listing.files, Removals::Held);
+        if complete && settled && !listing.racing {
+            match self.judge(&listing, &merged, confirmed, now) {
+                Verdict::Believe => {
+                    if !merged.absent.is_empty() {
+                        merged = merge(&previous.objects, &listing.files, Removals::Believed);
+                    }
+                    self.memory = Memory { place: Some(listing.place.clone()), hold: None };
+                    self.known = true;
+                }
+                Verdict::Hold { hold } => self.memory.hold = Some(hold),
+            }
+        } else {
+            // Only a settled look removes anything, and ends a hold.
+            listing.unsettled |= complete && (!merged.absent.is_empty() || self.memory.hold.is_some());
+        }
+        let hold_ends = self.memory.hold.as_ref().and_then(|hold| hold.remaining(now, &self.thresholds));
+        let freshness = self.freshness(&listing.failures);
+        let problems = self.problems(merged.problems, listing.problems, &listing.failures, &freshness);
+        let snapshot = Snapshot { objects: merged.objects, problems, ignored: listing.ignored, freshness };
+        if *previous != snapshot {
+            self.previous = Arc::new(snapshot);
+        }
+        Seen {
+            snapshot: Arc::clone(&self.previous),
+            real_root: listing.real_root,
+            known: self.known,
+            failed: !complete,
+            memory: self.memory.clone(),
+            unsettled: listing.unsettled,
+            hold_ends,
+            poll,
+        }
+    }
+
+    fn judge(&self, listing: &Listing, merged: &Merged, confirmed: bool, now: &BootTime) -> Verdict {
+        if confirmed {
+            return Verdict::Believe;
+        }
+        let evidence = Evidence {
+            before: self.previous.objects.0.keys().filter(|key| key.kind == Kind::DaemonSet).count(),
+            vanishing: &merged.absent,
+            files: &listing.files,
+            place_before: self.memory.place.as_ref(),
+            place: &listing.place,
+        };
+        judge(&evidence, self.memory.hold.as_ref(), now, &self.thresholds)
+    }
+
+    fn freshness(&self, failures: &[String]) -> Freshness {
+        if !failures.is_empty() {
+            return if self.known {
+                Freshness::LastGood { reason: failures.join("; ") }
+            } else {
+                Freshness::Unknown
+            };
+        }
+        match &self.memory.hold {
+            Some(hold) => Freshness::LastGood { reason: self.explain(hold) },
+            None => Freshness::Current,
+        }
+    }
+
+    fn explain(&self, hold: &Hold) -> String {
+        let confirm = format!(
+            "if it is meant, remove {} and restart the agent (pods stay over a restart)",
+            self.state_file.display()
+        );
+        let remedy = match hold.cause {
+            Cause::Unmounted(_) => format!("mount it again; {confirm}"),
+            _ => format!(
+                "put the manifests back; {confirm}, or wait: after {} s it is believed",
+                self.thresholds.hold.as_secs()
+            ),
+        };
+        format!("{}; {} objects are kept: {remedy}", hold.cause, hold.vanishing.len())
+    }
+
+    fn problem(&self, severity: Severity, message: String) -> Problem {
+        let message = format!("store: {message}");
+        Problem {
+            severity,
+            file: Arc::clone(self.lister.root()),
+            line: 0,
+            field: String::new(),
+            message,
+            object: None,
+        }
+    }
+
+    fn problems(
+        &self,
+        of_files: Vec<Problem>,
+        of_tree: Vec<Problem>,
+        failures: &[String],
+        freshness: &Freshness,
+    ) -> Vec<Problem> {
+        let mut problems = of_files;
+        problems.extend(of_tree);
+        problems.extend(failures.iter().map(|failure| self.problem(Severity::Error, failure.clone())));
+        if let (Freshness::LastGood { reason }, true) = (freshness, failures.is_empty()) {
+            problems.push(self.problem(Severity::Warning, reason.clone()));
+        }
+        problems.sort_by(|a, b| (&a.file, a.line).cmp(&(&b.file, b.line)));
+        problems
+    }
+}
