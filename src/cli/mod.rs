@@ -6,6 +6,7 @@
 
 pub mod check_config;
 mod client;
+mod describe;
 mod error;
 pub mod explain;
 mod get;
@@ -39,6 +40,8 @@ struct Cli {
 enum Verb {
     /// Show DaemonSets, pods, this node or events
     Get(get::GetArgs),
+    /// Show all about DaemonSets, pods or this node, with their events
+    Describe(describe::DescribeArgs),
 }
 
 /// Where a verb writes.
@@ -80,5 +83,6 @@ async fn run(cli: Cli, output: &mut Output<'_>) -> Result<(), CliError> {
     let client = Client::new(cli.socket);
     match cli.verb {
         Verb::Get(args) => get::run(&args, &client, output).await,
+        Verb::Describe(args) => describe::run(&args, &client, output).await,
     }
 }
