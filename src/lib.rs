@@ -6,12 +6,14 @@
 
 pub mod backoff;
 pub mod board;
+pub mod cli;
 pub mod cri;
 pub mod go_duration;
+pub mod hook;
 pub mod image;
-pub mod cli;
 pub mod manifest;
 pub mod node;
 pub mod placement;
 pub mod probe;
 pub mod store;
+pub mod systemd;
