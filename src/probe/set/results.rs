@@ -128,6 +128,7 @@ mod tests {
         ContainerResults::new("c".into(), state, agent_started, probes)
     }
 
+    #[expect(clippy::unnecessary_wraps, reason = "the shape that the callers take")]
     fn of(id: &str, outcome: Outcome) -> Option<Stored> {
         Some(Some((id.into(), outcome)))
     }
