@@ -6,6 +6,7 @@ use std::io;
 use std::path::Path;
 
 use super::Version;
+use crate::cri::translate::PodCgroupLimits;
 
 /// The fewest CPU shares that the kernel takes.
 const MIN_SHARES: u64 = 2;
@@ -47,6 +48,22 @@ pub enum HugePages {
     Unlimited,
     /// Bytes by page size as the kernel writes it (`2MB`); none of the sizes that are not there (a pod's cgroup).
     Only(BTreeMap<String, u64>),
+}
+
+/// The limits of a pod's cgroup, as the translation works them out.
+impl From<&PodCgroupLimits> for Limits {
+    fn from(pod: &PodCgroupLimits) -> Self {
+        let amount = |number: i64| u64::try_from(number).unwrap_or(0);
+        Self {
+            cpu_shares: Some(amount(pod.cpu_shares)),
+            cpu_quota: pod
+                .cpu_quota
+                .map(|cpu| CpuQuota { quota: amount(cpu.quota_micros), period: amount(cpu.period_micros) }),
+            memory: pod.memory_bytes.map(amount),
+            pids: pod.pids.map(amount),
+            huge_pages: HugePages::Only(pod.hugepages.iter().map(|(size, bytes)| (size.clone(), amount(*bytes))).collect()),
+        }
+    }
 }
 
 /// A controller of which limits make use.
