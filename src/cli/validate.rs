@@ -114,17 +114,17 @@ fn summary(found: &Survey) -> String {
     let many = |number: usize, one: &str| {
         if number == 1 { format!("1 {one}") } else { format!("{number} {one}s") }
     };
-    let mut text = format!(
-        "{} good in {}: {}, {}",
+    let left_out = match found.ignored.len() {
+        0 => String::new(),
+        number => format!(", {} left out by name or type", many(number, "file")),
+    };
+    format!(
+        "{} good in {}: {}, {}{left_out}",
         many(found.objects.0.len(), "object"),
         many(found.files, "file"),
         many(count(&found.problems, Severity::Error), "error"),
         many(count(&found.problems, Severity::Warning), "warning"),
-    );
-    if !found.ignored.is_empty() {
-        text.push_str(&format!(", {} left out by name or type", many(found.ignored.len(), "file")));
-    }
-    text
+    )
 }
 
 #[cfg(test)]
