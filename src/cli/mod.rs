@@ -10,6 +10,7 @@ mod client;
 mod describe;
 mod error;
 pub mod explain;
+<<<<<<< HEAD
 mod get;
 mod target;
 #[cfg(test)]
@@ -94,3 +95,6 @@ async fn run(cli: Cli, output: &mut Output<'_>) -> Result<(), CliError> {
         Verb::Describe(args) => describe::run(&args, &client, output).await,
     }
 }
+=======
+pub mod validate;
+>>>>>>> manifest
