@@ -10,12 +10,12 @@ mod client;
 mod describe;
 mod error;
 pub mod explain;
-<<<<<<< HEAD
 mod get;
 mod target;
 #[cfg(test)]
 mod tests;
 mod text;
+pub mod validate;
 
 use std::io::Write;
 use std::path::PathBuf;
@@ -95,6 +95,3 @@ async fn run(cli: Cli, output: &mut Output<'_>) -> Result<(), CliError> {
         Verb::Describe(args) => describe::run(&args, &client, output).await,
     }
 }
-=======
-pub mod validate;
->>>>>>> manifest
