@@ -21,7 +21,10 @@ pub(super) struct Mounts {
 
 impl Mounts {
     /// Opens the table. Must be called in a tokio runtime.
-    #[expect(deprecated, reason = "its successor is unsafe, which is forbidden here; the descriptor is ours and open as long as this lives")]
+    #[expect(
+        deprecated,
+        reason = "its successor is unsafe, which is forbidden here; the descriptor is ours and open as long as this lives"
+    )]
     pub(super) fn open(root: &Path) -> io::Result<Self> {
         let table = AsyncFd::with_interest(File::open(TABLE)?, Interest::PRIORITY)?;
         let mut mounts = Mounts { table, roots: Vec::new(), relevant: Vec::new() };

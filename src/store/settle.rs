@@ -57,13 +57,7 @@ pub(super) struct Settle {
 
 impl Settle {
     pub(super) fn new(quiet: Duration) -> Self {
-        Settle {
-            quiet,
-            whole: HashSet::new(),
-            writing: HashMap::new(),
-            disturbed: None,
-            prompt: false,
-        }
+        Settle { quiet, whole: HashSet::new(), writing: HashMap::new(), disturbed: None, prompt: false }
     }
 
     /// Takes note of an event.
@@ -99,7 +93,8 @@ impl Settle {
         if self.prompt {
             return Some(now);
         }
-        let settled = self.disturbed.map(|(first, last)| (last + self.quiet).min(first + self.quiet * PATIENCE));
+        let settled =
+            self.disturbed.map(|(first, last)| (last + self.quiet).min(first + self.quiet * PATIENCE));
         let unclosed = self.writing.values().map(|last| *last + self.quiet * PATIENCE).min();
         [settled, unclosed].into_iter().flatten().min()
     }

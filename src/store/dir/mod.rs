@@ -138,7 +138,8 @@ impl Task {
             let due = if reader.is_some() { self.settle.due(now.into_std()) } else { None };
             let patience = if self.known && !self.published() { FIRST_ANSWER } else { STALE_AFTER };
             let stale = (looking.is_some() && self.notes.stale.is_none()).then(|| started + patience);
-            let wake = [due.map(Instant::from_std), Some(round), hold_ends, stale].into_iter().flatten().min();
+            let wake =
+                [due.map(Instant::from_std), Some(round), hold_ends, stale].into_iter().flatten().min();
 
             tokio::select! {
                 happened = happened(events.as_ref()) => match happened {

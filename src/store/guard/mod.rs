@@ -135,8 +135,12 @@ pub(super) enum Cause {
 impl fmt::Display for Cause {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Cause::Unmounted(at) => write!(f, "{} is empty and no longer the file system that it was", at.display()),
-            Cause::Moved(at) => write!(f, "{} is another file system than before, with less in it", at.display()),
+            Cause::Unmounted(at) => {
+                write!(f, "{} is empty and no longer the file system that it was", at.display())
+            }
+            Cause::Moved(at) => {
+                write!(f, "{} is another file system than before, with less in it", at.display())
+            }
             Cause::Emptied => f.write_str("the store is suddenly empty"),
             Cause::Many(vanished, before) => {
                 write!(f, "{vanished} of {before} DaemonSets vanished from the store at once")
@@ -164,7 +168,11 @@ pub(super) fn judge(
         None => (now.clone(), evidence.vanishing.clone()),
     };
     let hold = Hold { since, cause, vanishing };
-    if hold.remaining(now, thresholds) == Some(Duration::ZERO) { Verdict::Believe } else { Verdict::Hold { hold } }
+    if hold.remaining(now, thresholds) == Some(Duration::ZERO) {
+        Verdict::Believe
+    } else {
+        Verdict::Hold { hold }
+    }
 }
 
 fn suspicion(evidence: &Evidence<'_>, thresholds: &Thresholds) -> Option<Cause> {

@@ -181,8 +181,8 @@ impl Cache {
             Some(known) => known.state.clone(),
             None => FileState::Read(Arc::new((self.parse)(path, bytes))),
         };
-        let written = SystemTime::UNIX_EPOCH
-            + Duration::new(u64::try_from(signature.modified.0).unwrap_or(0), 0);
+        let written =
+            SystemTime::UNIX_EPOCH + Duration::new(u64::try_from(signature.modified.0).unwrap_or(0), 0);
         let fresh = written.elapsed().is_ok_and(|age| age < TIMES_GRANULARITY);
         let known = Known { signature, state: state.clone(), digest: Some(digest), fresh };
         self.known.insert(Arc::clone(path), known);

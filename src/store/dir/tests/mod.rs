@@ -27,7 +27,9 @@ fn daemon_set(name: &str, image: &str) -> String {
 }
 
 fn config_map(name: &str, value: &str) -> String {
-    format!("apiVersion: v1\nkind: ConfigMap\nmetadata: {{name: {name}, namespace: default}}\ndata: {{key: \"{value}\"}}\n")
+    format!(
+        "apiVersion: v1\nkind: ConfigMap\nmetadata: {{name: {name}, namespace: default}}\ndata: {{key: \"{value}\"}}\n"
+    )
 }
 
 /// A store's directory, a state directory and, while it lives, a store's task.
@@ -140,4 +142,3 @@ fn stored<'a>(snapshot: &'a Snapshot, name: &str) -> &'a Arc<Stored> {
 fn says(snapshot: &Snapshot, text: &str) -> bool {
     snapshot.problems.iter().any(|problem| problem.to_string().contains(text))
 }
-
