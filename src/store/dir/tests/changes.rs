@@ -6,7 +6,7 @@ use std::os::unix::fs::symlink;
 use super::*;
 
 /// So long that only what is known to be whole is ever read.
-const NEVER: Duration = Duration::from_hours(1);
+const NEVER: Duration = Duration::from_secs(3600);
 
 #[tokio::test]
 async fn manifests_are_seen_and_changes_follow() {
@@ -224,40 +224,32 @@ async fn a_swapped_root_is_one_change() {
 #[tokio::test]
 async fn a_configmap_volume_is_updated_as_one_change() {
     let mut bed = Bed::new();
-    let publish = |number: u32| {
+    let root = bed.root.clone();
+    let publish = move |number: u32| {
         let tree = format!("..2024_{number}");
-        revision(&bed.root.join(&tree), number);
-        symlink(&tree, bed.root.join("..data_tmp")).unwrap();
-        fs::rename(bed.root.join("..data_tmp"), bed.root.join("..data")).unwrap();
+        revision(&root.join(&tree), number);
+        symlink(&tree, root.join("..data_tmp")).unwrap();
+        fs::rename(root.join("..data_tmp"), root.join("..data")).unwrap();
         for name in ["stays.yaml", "changes.yaml", &format!("only-{number}.yaml")] {
-            let _ = symlink(format!("..data/{name}"), bed.root.join(name));
+            let _ = symlink(format!("..data/{name}"), root.join(name));
         }
         if number > 1 {
-            fs::remove_file(bed.root.join(format!("only-{}.yaml", number - 1))).unwrap();
-            fs::remove_dir_all(bed.root.join(format!("..2024_{}", number - 1))).unwrap();
+            fs::remove_file(root.join(format!("only-{}.yaml", number - 1))).unwrap();
+            fs::remove_dir_all(root.join(format!("..2024_{}", number - 1))).unwrap();
         }
     };
     publish(1);
-    let mut watched = Bed {
-        handle: None,
-        running: None,
-        settings: bed.settings.clone(),
-        root: bed.root.clone(),
-        directory: tempfile::tempdir().unwrap(),
-    };
-    std::mem::swap(&mut watched.settings, &mut bed.settings);
-    watched.start();
-    let snapshot = watched.until("the first revision is seen", |snapshot| shows_revision(snapshot, 1)).await;
+    bed.start();
+    let snapshot = bed.until("the first revision is seen", |snapshot| shows_revision(snapshot, 1)).await;
     assert!(snapshot.ignored.is_empty(), "{:?}", snapshot.ignored);
     let sound = |snapshot: &Snapshot| has(snapshot, "stays") && has(snapshot, "changes");
-    watched
-        .always(sound, async {
-            for number in 2..6 {
-                publish(number);
-                watched.until("the next revision is seen", |snapshot| shows_revision(snapshot, number)).await;
-            }
-        })
-        .await;
+    bed.always(sound, async {
+        for number in 2..6 {
+            publish(number);
+            bed.until("the next revision is seen", |snapshot| shows_revision(snapshot, number)).await;
+        }
+    })
+    .await;
 }
 
 #[tokio::test]

@@ -46,6 +46,7 @@ async fn the_same_object_in_two_files_changes_nothing_that_runs() {
     };
     let snapshot = bed.until("both files are told", told).await;
     assert_eq!(image(&snapshot, "a").as_deref(), Some("first"));
+    bed.saved("first").await;
     bed.stop();
     bed.start();
     let snapshot = bed.until("both are told after a restart", told).await;
@@ -54,9 +55,39 @@ async fn the_same_object_in_two_files_changes_nothing_that_runs() {
     let snapshot =
         bed.until("the other takes over", |snapshot| image(snapshot, "a").as_deref() == Some("second")).await;
     assert!(snapshot.problems.is_empty(), "{:?}", snapshot.problems);
-    bed.write("new-1.yaml", &daemon_set("new", "one"));
-    bed.write("new-2.yaml", &daemon_set("new", "one"));
-    bed.settled().await;
+}
+
+#[tokio::test]
+async fn an_object_that_comes_twice_at_once_is_not_used() {
+    let mut bed = Bed::new();
+    bed.write("1.yaml", &daemon_set("a", "one"));
+    bed.write("2.yaml", &(daemon_set("a", "one") + "---\n" + &daemon_set("b", "one")));
+    bed.start();
+    let snapshot = bed.until_current().await;
+    assert_eq!(names(&snapshot), ["b"]);
+    assert!(says(&snapshot, "none of them is used; remove all but one"), "{:?}", snapshot.problems);
+    fs::remove_file(bed.root.join("1.yaml")).unwrap();
+    let snapshot = bed.until("the other is used", |snapshot| has(snapshot, "a")).await;
+    assert!(snapshot.problems.is_empty(), "{:?}", snapshot.problems);
+}
+
+fn panics(file: &Arc<std::path::Path>, bytes: &[u8]) -> FileReading {
+    assert!(!bytes.ends_with(b"# panic\n"), "as the test wants it");
+    reading::read(file, bytes)
+}
+
+#[tokio::test]
+async fn a_panic_over_one_file_is_that_files_failure_alone() {
+    let mut bed = Bed::new();
+    bed.parse = panics;
+    bed.write("a.yaml", &daemon_set("a", "one"));
+    bed.start();
+    bed.until_current().await;
+    bed.write("a.yaml", &(daemon_set("a", "two") + "# panic\n"));
+    let snapshot = bed.until("it is told", |snapshot| says(snapshot, "a.yaml: reading it fails")).await;
+    assert_eq!(image(&snapshot, "a").as_deref(), Some("one"));
+    bed.write("b.yaml", &daemon_set("b", "one"));
+    bed.until("another file is read", |snapshot| has(snapshot, "b")).await;
 }
 
 #[tokio::test]
