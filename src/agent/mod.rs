@@ -431,13 +431,13 @@ fn serve_api(
     shutdown: &CancellationToken,
 ) -> Result<tokio::task::JoinHandle<()>, AgentError> {
     let socket = Socket::bind(&settings.api_socket)?;
-    let state = ApiState {
-        board: Arc::clone(board),
-        metrics: Arc::clone(metrics),
-        pod_logs_dir: settings.pod_logs_dir.clone(),
-        version: env!("CARGO_PKG_VERSION"),
-        shutdown: shutdown.clone(),
-    };
+    let state = ApiState::new(
+        Arc::clone(board),
+        Arc::clone(metrics),
+        settings.pod_logs_dir.clone(),
+        env!("CARGO_PKG_VERSION"),
+        shutdown.clone(),
+    );
     Ok(tokio::spawn(async move {
         if let Err(problem) = api::serve(socket, state).await {
             warn!(%problem, "the API has stopped");
