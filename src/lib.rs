@@ -5,7 +5,17 @@
 //! rooms act and never decide.
 
 pub mod atomic_file;
+pub mod backoff;
 pub mod board;
+pub mod clock;
+pub mod cri;
+pub mod go_duration;
+pub mod image;
+pub mod cli;
 pub mod manifest;
+pub mod node;
 pub mod placement;
+pub mod pod;
+pub mod rollout;
 pub mod store;
+pub mod volume;

@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use serde::{Deserialize, Serialize};
+
 /// The kinds that daemonlet reads. Every other kind in a manifest is set aside with a notice.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Kind {
@@ -94,7 +96,7 @@ impl fmt::Display for ObjectKey {
 }
 
 /// One DaemonSet: its namespace and name.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct DaemonSetKey {
     /// `metadata.namespace`, never empty
     pub namespace: String,

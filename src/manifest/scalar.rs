@@ -17,13 +17,12 @@ pub(crate) fn tagged(tag: &str, text: &str) -> Option<Value> {
         ("str" | "binary", _) => Some(Value::String(text.to_owned())),
         #[expect(clippy::cast_precision_loss, reason = "the tag asks for a float")]
         ("float", Value::Int(int)) => Some(Value::Float(int as f64)),
-        ("bool", value @ Value::Bool(_))
-        | ("int", value @ Value::Int(_))
-        | ("float", value @ Value::Float(_))
-        | ("null", value @ Value::Null) => Some(value),
-        ("timestamp", value @ Value::String(_)) => Some(value),
-        ("bool" | "int" | "float" | "null" | "timestamp", _) => None,
-        // An application's own tag says nothing about the value.
+        ("bool", Value::Int(_) | Value::Float(_) | Value::Null | Value::String(_))
+        | ("int", Value::Bool(_) | Value::Float(_) | Value::Null | Value::String(_))
+        | ("float", Value::Bool(_) | Value::Null | Value::String(_))
+        | ("null", Value::Bool(_) | Value::Int(_) | Value::Float(_) | Value::String(_))
+        | ("timestamp", Value::Bool(_) | Value::Int(_) | Value::Float(_) | Value::Null) => None,
+        // The tag fits, or is an application's own and says nothing about the value.
         (_, value) => Some(value),
     }
 }

@@ -41,7 +41,7 @@ fn push<'a>(chunks: &mut Vec<Chunk<'a>>, chunk: Chunk<'a>) {
         return;
     }
     if chunk.text.trim_start().starts_with('{') {
-        json_values(chunks, chunk);
+        json_values(chunks, &chunk);
     } else {
         chunks.push(chunk);
     }
@@ -55,7 +55,7 @@ fn is_blank(line: &str) -> bool {
 }
 
 /// Cuts JSON values that follow one another; what is not JSON is left whole for the YAML reader to judge.
-fn json_values<'a>(chunks: &mut Vec<Chunk<'a>>, chunk: Chunk<'a>) {
+fn json_values<'a>(chunks: &mut Vec<Chunk<'a>>, chunk: &Chunk<'a>) {
     let mut values = serde_json::Deserializer::from_str(chunk.text).into_iter::<IgnoredAny>();
     let (mut start, mut line) = (0, chunk.line);
     while let Some(value) = values.next() {

@@ -74,6 +74,24 @@ impl Node {
         }
     }
 
+    /// Whether a field is written and not null.
+    pub(crate) fn holds(&self, path: &FieldPath) -> bool {
+        let mut node = self;
+        for segment in path.segments() {
+            let next = match segment {
+                Segment::Field(name) => node.get(name),
+                Segment::Key(key) => node.get(key),
+                Segment::Index(index) => match &node.value {
+                    Value::List(items) => items.get(*index),
+                    _ => None,
+                },
+            };
+            let Some(next) = next else { return false };
+            node = next;
+        }
+        node.value != Value::Null
+    }
+
     /// The line of the field at `path`, or of its nearest parent that is written.
     pub(crate) fn line_of(&self, path: &FieldPath) -> u32 {
         let mut node = self;
@@ -89,8 +107,12 @@ impl Node {
                     continue;
                 }
             };
-            // The API server reports a template's labels at `spec.template.labels`; they are written one level deeper.
+            // The API server reports a template's labels at `spec.template.labels` and a node's taints at `metadata.taints`;
+            // they are written in the template's `metadata` and in the node's `spec`.
             let next = next.or_else(|| match segment {
+                Segment::Field(name) if name == "taints" => {
+                    self.get("spec").and_then(|spec| spec.entry(name))
+                }
                 Segment::Field(name) => node.get("metadata").and_then(|metadata| metadata.entry(name)),
                 _ => None,
             });

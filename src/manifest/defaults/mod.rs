@@ -16,13 +16,15 @@ use super::Object;
 
 pub use daemonset::daemon_set;
 
-/// Fills in the defaults of `object`, its namespace among them.
+/// Fills in the defaults of `object`, its namespace among them (an object of a kind without namespaces loses it).
 pub fn apply(object: &mut Object) {
     if object.kind().is_namespaced() {
         let namespace = &mut object.metadata_mut().namespace;
         if namespace.as_deref().unwrap_or_default().is_empty() {
             *namespace = Some("default".to_owned());
         }
+    } else {
+        object.metadata_mut().namespace = None;
     }
     match object {
         Object::DaemonSet(found) => daemon_set(found),

@@ -164,7 +164,10 @@ impl Collector {
         let object = decoded.map(|decoded| {
             let mut object = wrap(decoded);
             defaults::apply(&mut object);
-            let broken = validate::object(&object);
+            let mut broken = validate::object(&object, &|path| root.holds(path));
+            if let Object::DaemonSet(daemon_set) = &object {
+                broken.extend(validate::unsupported(daemon_set));
+            }
             // A value that could not be read stands as zero in the object: what that breaks is no news.
             let news = broken.iter().filter(|error| !faults.iter().any(|fault| error.path.concerns(fault)));
             let before = problems.len();

@@ -90,7 +90,7 @@ fn text_of(bytes: &[u8]) -> Result<&str, String> {
         );
     }
     std::str::from_utf8(bytes).map_err(|error| {
-        let line = bytes[..error.valid_up_to()].iter().filter(|&&b| b == b'\n').count() + 1;
+        let line = bytes[..error.valid_up_to()].split(|&b| b == b'\n').count();
         format!("line {line} is not UTF-8: save the file as UTF-8, or move it away if it is no manifest")
     })
 }
@@ -124,5 +124,7 @@ fn finish(mut reading: Reading) -> Reading {
     reading
 }
 
+#[cfg(test)]
+mod cases;
 #[cfg(test)]
 mod tests;

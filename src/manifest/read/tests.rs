@@ -115,7 +115,7 @@ fn one_object_twice_in_a_file_is_refused_twice() {
 
 #[test]
 fn unknown_fields_and_duplicate_keys_are_warnings() {
-    let reading = reading(&format!("{}  replicas: 3\n  replicas: 4\n", GOOD));
+    let reading = reading(&format!("{GOOD}  replicas: 3\n  replicas: 4\n"));
     assert_eq!(reading.objects.len(), 1);
     let told = told(&reading);
     assert_eq!(told.len(), 2, "{told:?}");

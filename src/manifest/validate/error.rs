@@ -142,3 +142,59 @@ impl fmt::Display for FieldError {
         write!(f, "{}: {}", self.path, self.message())
     }
 }
+
+/// The broken rules of one object, gathered.
+#[derive(Debug, Default)]
+pub(super) struct Errors(pub(super) Vec<FieldError>);
+
+impl Errors {
+    pub(super) fn add(&mut self, error: FieldError) {
+        self.0.push(error);
+    }
+
+    pub(super) fn required(&mut self, path: FieldPath, detail: &str) {
+        self.add(FieldError::required(path, detail));
+    }
+
+    pub(super) fn invalid<V: Shown + ?Sized>(
+        &mut self,
+        path: FieldPath,
+        value: &V,
+        detail: impl Into<String>,
+    ) {
+        self.add(FieldError::invalid(path, value, detail));
+    }
+
+    pub(super) fn forbidden(&mut self, path: FieldPath, detail: &str) {
+        self.add(FieldError::forbidden(path, detail));
+    }
+
+    /// One invalid-value error for each message.
+    pub(super) fn format<V: Shown + ?Sized>(&mut self, path: &FieldPath, value: &V, broken: Vec<String>) {
+        for message in broken {
+            self.invalid(path.clone(), value, message);
+        }
+    }
+
+    /// The value must be one of a few.
+    pub(super) fn one_of(&mut self, path: FieldPath, value: &str, supported: &[&str]) {
+        if !supported.contains(&value) {
+            self.add(FieldError::not_supported(path, value, supported));
+        }
+    }
+
+    /// The number must not be negative.
+    pub(super) fn not_negative(&mut self, path: FieldPath, value: Option<i64>) {
+        if let Some(value) = value.filter(|value| *value < 0) {
+            self.invalid(path, &value, "must be greater than or equal to 0");
+        }
+    }
+
+    /// The text must be there.
+    pub(super) fn present(&mut self, path: FieldPath, value: &str) -> bool {
+        if value.is_empty() {
+            self.required(path, "");
+        }
+        !value.is_empty()
+    }
+}

@@ -216,7 +216,7 @@ impl<'a> Builder<'a> {
             cost += key.len() + value.cost;
             height = height.max(value.height);
             if merges {
-                for entry in self.merged(value.node)? {
+                for entry in Self::merged(value.node)? {
                     entries.put(entry, Written::Merged);
                 }
             } else {
@@ -232,7 +232,7 @@ impl<'a> Builder<'a> {
     }
 
     /// The entries that a merge key brings, in the order in which they take effect: of several maps, an earlier one rules.
-    fn merged(&self, node: Node) -> Result<Vec<Entry>, SyntaxError> {
+    fn merged(node: Node) -> Result<Vec<Entry>, SyntaxError> {
         let line = node.line;
         let maps = match node.value {
             Value::List(maps) => maps,

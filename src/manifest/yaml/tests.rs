@@ -87,25 +87,25 @@ fn keys_become_strings_and_collections_are_no_keys() {
 
 #[test]
 fn an_alias_bomb_is_refused_quickly() {
-    let mut text = "a0: &a0 [x, x, x, x, x, x, x, x, x, x]\n".to_owned();
-    for level in 1..30 {
+    let level = |level: usize| {
         let inner = format!("*a{}, ", level - 1).repeat(10);
-        text += &format!("a{level}: &a{level} [{inner}]\n");
-    }
-    assert!(refused(&text).message.contains("aliases expand"), "{:?}", refused(&text));
+        format!("a{level}: &a{level} [{inner}]\n")
+    };
+    let bomb: String = std::iter::once("a0: &a0 [x, x]\n".to_owned()).chain((1..30).map(level)).collect();
+    assert!(refused(&bomb).message.contains("aliases expand"), "{:?}", refused(&bomb));
     let big = format!("a: &a \"{}\"\nb: [{}]\n", "x".repeat(1 << 20), "*a, ".repeat(100));
     assert!(refused(&big).message.contains("aliases expand"));
 }
 
 #[test]
 fn nesting_is_bounded_also_through_aliases() {
+    let nested = |depth: usize, inner: &str| format!("{}{inner}{}", "[".repeat(depth), "]".repeat(depth));
     assert_eq!(refused(&"[".repeat(5000)).line, 1);
-    assert!(refused(&format!("{}{}", "[".repeat(200), "]".repeat(200))).message.contains("nested"));
-    let mut text = format!("a0: &a0 {}{}\n", "[".repeat(100), "]".repeat(100));
-    for level in 1..5 {
-        text += &format!("a{level}: &a{level} {}*a{}{}\n", "[".repeat(100), level - 1, "]".repeat(100));
-    }
-    assert!(refused(&text).message.contains("deep"));
+    assert!(refused(&nested(200, "")).message.contains("nested"));
+    let level = |level: usize| format!("a{level}: &a{level} {}\n", nested(100, &format!("*a{}", level - 1)));
+    let first = format!("a0: &a0 {}\n", nested(100, ""));
+    let chain: String = std::iter::once(first).chain((1..5).map(level)).collect();
+    assert!(refused(&chain).message.contains("deep"));
     assert!(refused("a: &a [*a]\n").message.contains("contains itself"));
 }
 

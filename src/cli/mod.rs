@@ -1,0 +1,4 @@
+//! The verbs of the `daemonlet` command, one file each.
+
+pub mod explain;
+pub mod validate;

@@ -1,0 +1,25 @@
+//! The Container Runtime Interface: the client, its errors and identifiers, and what a runtime's log files look like.
+//!
+//! Everything daemonlet asks of a runtime goes through here. This room holds no Kubernetes rule: what a pod's requests
+//! contain is decided by the pure translation, when they are made by the pod's worker.
+
+mod client;
+mod endpoint;
+mod error;
+#[cfg(feature = "testing")]
+pub mod fake;
+mod id;
+mod image;
+pub mod json;
+mod method;
+pub mod proto;
+pub mod translate;
+mod runtime;
+mod verify;
+
+pub use client::{ClientOptions, CriClient, connect};
+pub use endpoint::{Endpoint, EndpointError};
+pub use error::{Call, CriError, Outage};
+pub use id::{ContainerId, ImageRef, SandboxId};
+pub use method::Method;
+pub use runtime::{Detail, ExecOutput};

@@ -1,0 +1,241 @@
+//! The downward API: a pod's own fields and resources as text, for environment variables and for files.
+//!
+//! Rules: `podFieldSelectorRuntimeValue` in the kubelet's `pkg/kubelet/kubelet_pods.go`, `pkg/fieldpath`, and
+//! `ExtractContainerResourceValue` in `pkg/api/v1/resource`.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::net::IpAddr;
+
+use k8s_openapi::api::core::v1::{Container, ObjectFieldSelector, Pod, PodSpec, ResourceFieldSelector};
+use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
+
+use super::amount::{milli, whole};
+use super::error::TranslateError;
+use super::host::Host;
+use super::pod_ips::pod_ips;
+use super::view::{PodView, init_containers};
+
+/// The value of a field of the pod; `ips` are the sandbox's addresses.
+///
+/// # Errors
+/// There is no such field, or it is of another API version.
+pub fn field_value(
+    pod: &Pod,
+    field: &ObjectFieldSelector,
+    ips: &[IpAddr],
+    host: &Host,
+) -> Result<String, TranslateError> {
+    let view = PodView::of(pod)?;
+    let version = field.api_version.as_deref().unwrap_or_default();
+    if !matches!(version, "" | "v1") {
+        return Err(TranslateError::FieldVersion(version.to_owned()));
+    }
+    let path = field.field_path.as_str();
+    if let Some((map, key)) = subscript(path) {
+        let map = match map {
+            "metadata.labels" => view.labels,
+            "metadata.annotations" => view.annotations,
+            _ => return Err(TranslateError::FieldPath(path.to_owned())),
+        };
+        return Ok(map.and_then(|map| map.get(key)).cloned().unwrap_or_default());
+    }
+    Ok(match path {
+        "metadata.name" => view.name.to_owned(),
+        "metadata.namespace" => view.namespace.to_owned(),
+        "metadata.uid" => view.uid.to_owned(),
+        "metadata.labels" => lines(view.labels),
+        "metadata.annotations" => lines(view.annotations),
+        "spec.nodeName" | "spec.host" => view.spec.node_name.clone().unwrap_or_default(),
+        "spec.serviceAccountName" => view.spec.service_account_name.clone().unwrap_or_default(),
+        "status.hostIP" => first(&host.node_ips),
+        "status.hostIPs" => joined(&host.node_ips),
+        "status.podIP" => first(&pod_ips(pod, ips, host)),
+        "status.podIPs" => joined(&pod_ips(pod, ips, host)),
+        _ => return Err(TranslateError::FieldPath(path.to_owned())),
+    })
+}
+
+/// The value of a container's request or limit; `own` is the container that asks, if the selector names none.
+///
+/// # Errors
+/// There is no such resource or container.
+pub fn resource_value(
+    spec: &PodSpec,
+    own: Option<&Container>,
+    selector: &ResourceFieldSelector,
+    host: &Host,
+) -> Result<String, TranslateError> {
+    let container = match selector.container_name.as_deref().filter(|name| !name.is_empty()) {
+        Some(name) => spec
+            .containers
+            .iter()
+            .chain(init_containers(spec))
+            .find(|container| container.name == name)
+            .ok_or_else(|| TranslateError::ContainerMissing(name.to_owned()))?,
+        None => own.ok_or_else(|| TranslateError::ContainerMissing(String::new()))?,
+    };
+    let unknown = || TranslateError::Resource(selector.resource.clone());
+    let (list, resource) = selector.resource.split_once('.').ok_or_else(unknown)?;
+    if !matches!(resource, "cpu" | "memory" | "ephemeral-storage") && !resource.starts_with("hugepages-") {
+        return Err(unknown());
+    }
+    let amount = match list {
+        "limits" => limit(spec, container, resource, host),
+        "requests" => request(container, resource),
+        _ => return Err(unknown()),
+    };
+    Ok(divided(resource, amount, selector.divisor.as_ref()).to_string())
+}
+
+fn limit(spec: &PodSpec, container: &Container, resource: &str, host: &Host) -> i128 {
+    let of_container = container.resources.as_ref().and_then(|resources| resources.limits.as_ref());
+    let of_pod = spec.resources.as_ref().and_then(|resources| resources.limits.as_ref());
+    let set = [of_container, of_pod].into_iter().flatten().filter_map(|list| list.get(resource)).map(milli);
+    set.into_iter().find(|amount| *amount != 0).unwrap_or_else(|| allocatable(resource, host))
+}
+
+fn allocatable(resource: &str, host: &Host) -> i128 {
+    let of_node = host.allocatable;
+    match resource {
+        "cpu" => i128::from(of_node.cpu_milli),
+        "memory" => i128::from(of_node.memory_bytes) * 1000,
+        "ephemeral-storage" => i128::from(of_node.ephemeral_storage_bytes.unwrap_or_default()) * 1000,
+        _ => 0,
+    }
+}
+
+fn request(container: &Container, resource: &str) -> i128 {
+    let requests = container.resources.as_ref().and_then(|resources| resources.requests.as_ref());
+    requests.and_then(|list| list.get(resource)).map_or(0, milli)
+}
+
+// CPUs are divided in thousandths, everything else in whole units; the divisor is rounded to the same first.
+fn divided(resource: &str, amount: i128, divisor: Option<&Quantity>) -> i128 {
+    let divisor = divisor.map(milli).filter(|divisor| *divisor != 0).unwrap_or(1000);
+    let (amount, divisor) = if resource == "cpu" {
+        (amount, divisor)
+    } else {
+        (i128::from(whole(amount)), i128::from(whole(divisor)))
+    };
+    amount.div_euclid(divisor) + i128::from(amount.rem_euclid(divisor) != 0)
+}
+
+/// `metadata.labels['key']` as its two parts.
+fn subscript(path: &str) -> Option<(&str, &str)> {
+    let (map, key) = path.strip_suffix("']")?.split_once("['")?;
+    Some((map, key))
+}
+
+fn lines(map: Option<&BTreeMap<String, String>>) -> String {
+    let pairs = map.into_iter().flatten();
+    pairs.map(|(key, value)| format!("{key}={}", quoted(value))).collect::<Vec<_>>().join("\n")
+}
+
+/// Go's `%q`.
+fn quoted(text: &str) -> String {
+    let mut quoted = String::from("\"");
+    for character in text.chars() {
+        let _ = match character {
+            '"' => quoted.write_str("\\\""),
+            '\\' => quoted.write_str("\\\\"),
+            '\u{7}' => quoted.write_str("\\a"),
+            '\u{8}' => quoted.write_str("\\b"),
+            '\u{c}' => quoted.write_str("\\f"),
+            '\n' => quoted.write_str("\\n"),
+            '\r' => quoted.write_str("\\r"),
+            '\t' => quoted.write_str("\\t"),
+            '\u{b}' => quoted.write_str("\\v"),
+            ascii if ascii.is_ascii_control() => write!(quoted, "\\x{:02x}", u32::from(ascii)),
+            other if other.is_control() => write!(quoted, "\\u{:04x}", u32::from(other)),
+            other => quoted.write_char(other),
+        };
+    }
+    quoted.push('"');
+    quoted
+}
+
+fn first(ips: &[IpAddr]) -> String {
+    ips.first().map(ToString::to_string).unwrap_or_default()
+}
+
+fn joined(ips: &[IpAddr]) -> String {
+    ips.iter().map(ToString::to_string).collect::<Vec<_>>().join(",")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::{container, pod, pod_spec};
+    use super::*;
+
+    fn field(path: &str) -> Result<String, TranslateError> {
+        let mut pod = pod(pod_spec(Vec::new()));
+        let map = [("b", "2"), ("a", "x \"y\"\n\u{1}")].map(|(k, v)| (k.to_owned(), v.to_owned()));
+        pod.metadata.labels = Some(map.into());
+        let spec = pod.spec.as_mut().unwrap();
+        spec.node_name = Some("node-1".to_owned());
+        spec.service_account_name = Some("default".to_owned());
+        let mut host = Host::for_tests();
+        host.node_ips.push("2001:db8::1".parse().unwrap());
+        let ips = ["10.0.0.2".parse().unwrap(), "2001:db8::2".parse().unwrap()];
+        let selector =
+            ObjectFieldSelector { api_version: Some("v1".to_owned()), field_path: path.to_owned() };
+        field_value(&pod, &selector, &ips, &host)
+    }
+
+    #[test]
+    fn fields_have_the_kubelets_values() {
+        for (path, value) in [
+            ("metadata.name", "p"),
+            ("metadata.namespace", "ns"),
+            ("metadata.uid", "uid-1"),
+            ("metadata.labels['b']", "2"),
+            ("metadata.labels['none']", ""),
+            ("metadata.annotations['none']", ""),
+            ("metadata.labels", "a=\"x \\\"y\\\"\\n\\x01\"\nb=\"2\""),
+            ("metadata.annotations", ""),
+            ("spec.nodeName", "node-1"),
+            ("spec.host", "node-1"),
+            ("spec.serviceAccountName", "default"),
+            ("status.hostIP", "192.0.2.1"),
+            ("status.hostIPs", "192.0.2.1,2001:db8::1"),
+            ("status.podIP", "10.0.0.2"),
+            ("status.podIPs", "10.0.0.2,2001:db8::2"),
+        ] {
+            assert_eq!(field(path).as_deref(), Ok(value), "{path}");
+        }
+        assert_eq!(field("spec.foo").unwrap_err().to_string(), "field label not supported: spec.foo");
+    }
+
+    #[test]
+    fn resources_are_divided_and_rounded_up() {
+        let resources = r#"{"limits":{"cpu":"250m","memory":"3Mi"},"requests":{"cpu":"1500m"}}"#;
+        let spec = pod_spec(vec![container("c", resources), container("d", "{}")]);
+        let of = |resource: &str, divisor: Option<&str>, name: Option<&str>| {
+            let selector = ResourceFieldSelector {
+                container_name: name.map(ToOwned::to_owned),
+                divisor: divisor.map(|divisor| Quantity(divisor.to_owned())),
+                resource: resource.to_owned(),
+            };
+            resource_value(&spec, Some(&spec.containers[0]), &selector, &Host::for_tests())
+                .map_err(|error| error.to_string())
+        };
+        for (resource, divisor, name, value) in [
+            ("limits.cpu", None, None, "1"),
+            ("limits.cpu", Some("0"), None, "1"),
+            ("limits.cpu", Some("1m"), None, "250"),
+            ("requests.cpu", Some("1"), None, "2"),
+            ("limits.memory", Some("1Mi"), None, "3"),
+            ("limits.memory", Some("2Mi"), None, "2"),
+            ("limits.memory", None, None, "3145728"),
+            ("requests.memory", None, None, "0"),
+            ("limits.cpu", None, Some("d"), "2"),
+            ("limits.memory", Some("1Gi"), Some("d"), "7"),
+            ("limits.hugepages-2Mi", None, None, "0"),
+        ] {
+            assert_eq!(of(resource, divisor, name).as_deref(), Ok(value), "{resource} {divisor:?} {name:?}");
+        }
+        assert_eq!(of("limits.gpu", None, None), Err("Unsupported container resource : limits.gpu".into()));
+        assert_eq!(of("limits.cpu", None, Some("z")), Err("container z not found".into()));
+    }
+}

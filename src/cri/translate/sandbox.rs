@@ -1,0 +1,96 @@
+//! A pod's sandbox as the runtime is asked for it.
+//!
+//! Rule: `generatePodSandboxConfig` in the kubelet's `pkg/kubelet/kuberuntime/kuberuntime_sandbox.go`. The same configuration goes
+//! with every `CreateContainer` in the sandbox.
+
+use std::collections::BTreeMap;
+
+use k8s_openapi::api::core::v1::Pod;
+
+use super::cgroup_parent::cgroup_parent;
+use super::dns::dns_config;
+use super::error::TranslateError;
+use super::host::{Host, UserNamespaceRange};
+use super::hostname::PodHostname;
+use super::namespaces::check_users;
+use super::ports::port_mappings;
+use super::qos::QosClass;
+use super::view::PodView;
+use super::warning::Warning;
+use super::{apparmor, labels, resources, security, sysctl};
+use crate::cri::proto::{LinuxPodSandboxConfig, PodSandboxConfig, PodSandboxMetadata};
+
+/// What is known of a sandbox before it is asked for.
+#[derive(Debug, Clone)]
+pub struct SandboxInputs<'a> {
+    /// How many sandboxes the pod had before.
+    pub attempt: u32,
+    /// The runtime handler of the pod's class, as [`super::runtime_class::runtime_handler`] found it.
+    pub runtime_handler: &'a str,
+    /// The pod's user IDs, if it has its own.
+    pub users: Option<UserNamespaceRange>,
+    /// Labels of the agent's own.
+    pub marks: &'a BTreeMap<String, String>,
+}
+
+/// A sandbox ready to be asked for.
+#[derive(Debug, Clone, PartialEq)]
+pub struct SandboxPlan {
+    /// What `RunPodSandbox` is asked for.
+    pub config: PodSandboxConfig,
+    /// The runtime handler to run it with.
+    pub runtime_handler: String,
+    /// What the pod's user should hear.
+    pub warnings: Vec<Warning>,
+}
+
+/// What `RunPodSandbox` is asked for.
+///
+/// # Errors
+/// The pod is not admitted to this node or can't run as it is described; [`TranslateError::sandbox_reason`] says which.
+pub fn sandbox_config(
+    pod: &Pod,
+    inputs: &SandboxInputs<'_>,
+    host: &Host,
+) -> Result<SandboxPlan, TranslateError> {
+    sysctl::admit(pod, host)?;
+    apparmor::admit(pod, host)?;
+    let class = QosClass::of(pod)?;
+    let view = PodView::of(pod)?;
+    let spec = view.spec;
+    check_users(spec, inputs.runtime_handler, inputs.users, host)?;
+    let (dns, warnings) = dns_config(&view, &host.dns, &host.node_ips);
+    let hostname = if view.host_network() {
+        String::new()
+    } else {
+        let as_fqdn = spec.set_hostname_as_fqdn.unwrap_or_default();
+        PodHostname::of(&view, &host.dns.cluster_domain)?.for_kernel(as_fqdn)?
+    };
+    let config = PodSandboxConfig {
+        metadata: Some(PodSandboxMetadata {
+            name: view.name.to_owned(),
+            uid: view.uid.to_owned(),
+            namespace: view.namespace.to_owned(),
+            attempt: inputs.attempt,
+        }),
+        hostname,
+        log_directory: log_directory(&view, host),
+        dns_config: Some(dns),
+        port_mappings: port_mappings(spec),
+        labels: labels::of_sandbox(&view, inputs.marks),
+        annotations: view.annotations.cloned().unwrap_or_default(),
+        linux: Some(LinuxPodSandboxConfig {
+            cgroup_parent: cgroup_parent(&host.cgroups, class, view.uid),
+            security_context: Some(security::of_sandbox(&view, inputs.users)?),
+            sysctls: sysctl::of_sandbox(&view),
+            overhead: Some(resources::of_overhead(spec, host)),
+            resources: Some(resources::of_sandbox(spec, host)),
+        }),
+    };
+    Ok(SandboxPlan { config, runtime_handler: inputs.runtime_handler.to_owned(), warnings })
+}
+
+fn log_directory(pod: &PodView<'_>, host: &Host) -> String {
+    let name = format!("{}_{}_{}", pod.namespace, pod.name, pod.uid);
+    host.pod_logs_dir.join(name).to_string_lossy().into_owned()
+}

@@ -1,0 +1,58 @@
+//! The node's conditions in the kubelet's words.
+//!
+//! Source: `pkg/kubelet/nodestatus/setters.go`. Pressure is not measured yet, so it is never reported as present.
+
+use k8s_openapi::api::core::v1::NodeCondition;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use k8s_openapi::jiff::Timestamp;
+
+/// What is known of the container runtime.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Runtime {
+    /// Name and version as `containerd://1.7.2`; empty while the runtime has not answered yet.
+    pub version: String,
+    /// Whether pods can run.
+    pub readiness: Readiness,
+    /// When the readiness became what it is.
+    pub since: Timestamp,
+    /// When the agent started: since then the node has been without pressure.
+    pub started: Timestamp,
+}
+
+/// Whether pods can run on the node.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Readiness {
+    /// They can.
+    Ready,
+    /// They can't.
+    NotReady {
+        /// What is missing and what to do about it.
+        message: String,
+    },
+}
+
+/// The four conditions that every node has.
+pub(super) fn conditions(runtime: &Runtime) -> Vec<NodeCondition> {
+    let (ready, reason, message) = match &runtime.readiness {
+        Readiness::Ready => ("True", "KubeletReady", "kubelet is posting ready status"),
+        Readiness::NotReady { message } => ("False", "KubeletNotReady", message.as_str()),
+    };
+    let calm = |kind, reason, message| condition(kind, "False", reason, message, runtime.started);
+    vec![
+        calm("MemoryPressure", "KubeletHasSufficientMemory", "kubelet has sufficient memory available"),
+        calm("DiskPressure", "KubeletHasNoDiskPressure", "kubelet has no disk pressure"),
+        calm("PIDPressure", "KubeletHasSufficientPID", "kubelet has sufficient PID available"),
+        condition("Ready", ready, reason, message, runtime.since),
+    ]
+}
+
+fn condition(kind: &str, status: &str, reason: &str, message: &str, since: Timestamp) -> NodeCondition {
+    NodeCondition {
+        type_: kind.to_owned(),
+        status: status.to_owned(),
+        reason: Some(reason.to_owned()),
+        message: Some(message.to_owned()),
+        last_transition_time: Some(Time(since)),
+        last_heartbeat_time: None,
+    }
+}

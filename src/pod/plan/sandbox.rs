@@ -1,0 +1,39 @@
+//! Is a new sandbox needed, and what comes before it? (`PodSandboxChanged` of `pkg/kubelet/kuberuntime`.)
+
+use super::{Action, Inputs};
+use crate::pod::observed::{Network, SandboxState};
+
+/// The attempt of the sandbox to create; `None` when the present one is usable.
+pub(super) fn replacement(inputs: &Inputs<'_>) -> Option<u32> {
+    let sandboxes = &inputs.observed.sandboxes;
+    let Some(newest) = sandboxes.first() else { return Some(0) };
+    let ready = sandboxes.iter().filter(|sandbox| sandbox.state == SandboxState::Ready).count();
+    let wanted = match inputs.pod.spec.as_ref().and_then(|spec| spec.host_network) {
+        Some(true) => Network::Host,
+        _ => Network::Pod,
+    };
+    let usable = ready == 1
+        && newest.state == SandboxState::Ready
+        && newest.network == wanted
+        && (wanted == Network::Host || !newest.ips.is_empty());
+    (!usable).then_some(newest.attempt + 1)
+}
+
+/// Makes room, forgets what the init containers did in the old sandbox, and creates the new one.
+pub(super) fn actions(inputs: &Inputs<'_>, attempt: u32) -> Vec<Action> {
+    let mut actions = Vec::new();
+    // A sandbox that isn't ready is stopped as well: only then has the runtime given back its network.
+    if !inputs.observed.sandboxes.is_empty() || inputs.observed.running().next().is_some() {
+        actions.push(Action::KillPod);
+    }
+    let init = inputs.init_containers();
+    let records: Vec<_> = (inputs.observed.containers.iter())
+        .filter(|record| init.iter().any(|container| container.name == record.name))
+        .map(|record| record.id.clone())
+        .collect();
+    if !records.is_empty() {
+        actions.push(Action::RemoveInitRecords(records));
+    }
+    actions.push(Action::CreateSandbox { attempt });
+    actions
+}

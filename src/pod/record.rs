@@ -1,0 +1,228 @@
+//! What is on disk about each pod: the pod as it was made, so that it can be found, watched and stopped after any restart.
+//!
+//! One JSON file a pod below `<rootDir>/records`, written before the runtime hears of the pod and removed when nothing is left of it. It holds
+//! the whole pod, because the template it was made from may be gone from the store by then.
+
+use std::path::{Path, PathBuf};
+use std::{fs, io};
+
+use k8s_openapi::api::core::v1::Pod;
+use k8s_openapi::jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use thiserror::Error;
+
+use super::identity::{Incarnation, PodUid};
+use crate::atomic_file::{self, AtomicFileError};
+use crate::manifest::DaemonSetKey;
+use crate::rollout::RevisionHash;
+
+const FORMAT: u32 = 1;
+
+/// One pod of this node, as it was made.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct PodRecord {
+    format: u32,
+    /// The pod's UID, which is also the file's name.
+    pub uid: PodUid,
+    /// The DaemonSet it belongs to.
+    pub daemon_set: DaemonSetKey,
+    /// The template it was made from.
+    pub revision: RevisionHash,
+    /// The canonical form that `revision` was computed from.
+    pub hash_version: u32,
+    /// Which pod of its DaemonSet on this node it is.
+    pub incarnation: Incarnation,
+    /// When it was made.
+    pub created: Timestamp,
+    /// The pod, defaults filled in, without its status.
+    pub pod: Pod,
+    /// That it was told to stop, once it was: a stop is finished after a restart, never forgotten.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ending: Option<EndingNote>,
+}
+
+/// That a pod was told to stop.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct EndingNote {
+    /// Why, for people.
+    pub reason: String,
+    /// When.
+    pub at: Timestamp,
+}
+
+/// What went wrong with the records.
+#[derive(Debug, Error)]
+pub enum RecordError {
+    /// The folder can't be listed or made.
+    #[error("open the pod records in {dir}")]
+    Open {
+        /// The folder.
+        dir: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// A record can't be written; the pod must not be started, or its stop not be relied upon.
+    #[error("write the record of pod {uid}")]
+    Write {
+        /// Whose.
+        uid: PodUid,
+        /// Why.
+        source: AtomicFileError,
+    },
+    /// A record can't be removed; the pod is gone all the same.
+    #[error("remove the record of pod {uid}")]
+    Remove {
+        /// Whose.
+        uid: PodUid,
+        /// Why.
+        source: io::Error,
+    },
+}
+
+/// A record that can't be understood. Its pod is stopped by what the runtime knows of it.
+#[derive(Debug)]
+pub struct Refused {
+    /// The file.
+    pub path: PathBuf,
+    /// What is wrong with it.
+    pub reason: String,
+}
+
+/// The folder of records. Cloning shares it.
+#[derive(Debug, Clone)]
+pub struct Records {
+    dir: PathBuf,
+}
+
+impl PodRecord {
+    /// A record of a pod that is about to be made.
+    pub fn new(
+        uid: PodUid,
+        daemon_set: DaemonSetKey,
+        (revision, hash_version): (RevisionHash, u32),
+        incarnation: Incarnation,
+        created: Timestamp,
+        pod: Pod,
+    ) -> Self {
+        Self {
+            format: FORMAT,
+            uid,
+            daemon_set,
+            revision,
+            hash_version,
+            incarnation,
+            created,
+            pod,
+            ending: None,
+        }
+    }
+}
+
+impl Records {
+    /// Opens the folder, making it if it isn't there.
+    ///
+    /// # Errors
+    /// When it can't be made.
+    pub fn open(dir: &Path) -> Result<Self, RecordError> {
+        let failed = |source| RecordError::Open { dir: dir.to_owned(), source };
+        fs::create_dir_all(dir).map_err(failed)?;
+        Ok(Self { dir: dir.to_owned() })
+    }
+
+    /// Every record, and those that can't be understood.
+    ///
+    /// # Errors
+    /// When the folder can't be listed.
+    pub fn load(&self) -> Result<(Vec<PodRecord>, Vec<Refused>), RecordError> {
+        let failed = |source| RecordError::Open { dir: self.dir.clone(), source };
+        let mut records = Vec::new();
+        let mut refused = Vec::new();
+        for file in fs::read_dir(&self.dir).map_err(failed)? {
+            let path = file.map_err(failed)?.path();
+            if path.extension().is_none_or(|extension| extension != "json") {
+                continue;
+            }
+            match read(&path) {
+                Ok(record) => records.push(record),
+                Err(reason) => refused.push(Refused { path, reason }),
+            }
+        }
+        records.sort_by(|a, b| (&a.daemon_set, a.incarnation).cmp(&(&b.daemon_set, b.incarnation)));
+        Ok((records, refused))
+    }
+
+    /// Writes a record; on disk when this returns.
+    ///
+    /// # Errors
+    /// When it can't be written.
+    pub fn write(&self, record: &PodRecord) -> Result<(), RecordError> {
+        let failed = |source| RecordError::Write { uid: record.uid.clone(), source };
+        let bytes = serde_json::to_vec(record).unwrap_or_default();
+        atomic_file::write(&self.path(&record.uid), &bytes, 0o600).map_err(failed)
+    }
+
+    /// Removes a record; one that isn't there counts as removed.
+    ///
+    /// # Errors
+    /// When it is there and can't be removed.
+    pub fn remove(&self, uid: &PodUid) -> Result<(), RecordError> {
+        match fs::remove_file(self.path(uid)) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                Err(RecordError::Remove { uid: uid.clone(), source: error })
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn path(&self, uid: &PodUid) -> PathBuf {
+        self.dir.join(format!("{uid}.json"))
+    }
+}
+
+fn read(path: &Path) -> Result<PodRecord, String> {
+    let bytes = fs::read(path).map_err(|error| error.to_string())?;
+    let record: PodRecord = serde_json::from_slice(&bytes).map_err(|error| error.to_string())?;
+    if record.format != FORMAT {
+        return Err(format!("format {} is not {FORMAT}, the one this release reads", record.format));
+    }
+    if PodUid::parse(record.uid.as_str()).is_none() {
+        return Err(format!("{:?} is no pod UID", record.uid.as_str()));
+    }
+    Ok(record)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn record(uid: &str, incarnation: u64) -> PodRecord {
+        PodRecord::new(
+            PodUid::parse(uid).expect("a uid"),
+            DaemonSetKey { namespace: "default".into(), name: "a".into() },
+            (RevisionHash::from_label("r"), 1),
+            Incarnation(incarnation),
+            Timestamp::UNIX_EPOCH,
+            Pod::default(),
+        )
+    }
+
+    #[test]
+    fn records_come_back_in_order_and_broken_ones_are_refused() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let records = Records::open(&dir.path().join("records")).expect("records");
+        let (second, mut first) = (record("b", 2), record("c", 1));
+        first.ending = Some(EndingNote { reason: "why".into(), at: Timestamp::UNIX_EPOCH });
+        records.write(&second).expect("written");
+        records.write(&first).expect("written");
+        fs::write(dir.path().join("records/x.json"), b"{").expect("written");
+        let (found, refused) = records.load().expect("loaded");
+        assert_eq!(found, [first.clone(), second]);
+        assert_eq!(refused.len(), 1);
+
+        records.remove(&first.uid).expect("removed");
+        records.remove(&first.uid).expect("removing twice is no error");
+        assert_eq!(records.load().expect("loaded").0.len(), 1);
+    }
+}

@@ -1,0 +1,105 @@
+//! The state of each container, from its newest instance and the one before it.
+
+use k8s_openapi::api::core::v1::{
+    Container, ContainerState as ApiState, ContainerStateRunning, ContainerStateTerminated,
+    ContainerStateWaiting, ContainerStatus,
+};
+
+use super::{Ending, Inputs, time};
+use crate::pod::observed::{self, ContainerState, Exit};
+use crate::pod::plan::Role;
+
+/// Derives one container's status. `default_waiting` is the reason of a container that nothing else is known of.
+pub(super) fn status(inputs: &Inputs<'_>, container: &Container, default_waiting: &str) -> ContainerStatus {
+    let record = inputs.observed.newest(&container.name);
+    let earlier = inputs.observed.last_ended(&container.name).map(|exit| (exit, None));
+    let waiting = inputs.waiting.get(&container.name).filter(|_| inputs.ending == Ending::No);
+
+    let mut last_state = earlier.map(|(exit, id)| terminated(exit, id));
+    let state = match record.map(|record| (record, &record.state)) {
+        None => waiting_state(
+            waiting.map_or(default_waiting, |waiting| &waiting.reason),
+            waiting.map(|w| &*w.message),
+        ),
+        Some((_, ContainerState::Running { started_at })) => ApiState {
+            running: Some(ContainerStateRunning { started_at: Some(time(*started_at)) }),
+            ..ApiState::default()
+        },
+        Some((record, ContainerState::Exited(exit))) => {
+            let ended = terminated(exit, Some(&record.id));
+            let done = is_done(inputs, container, exit);
+            match waiting.filter(|_| !done) {
+                // What the container waits for is more telling than how it ended, which moves to the last state.
+                Some(waiting) => {
+                    last_state = Some(ended);
+                    waiting_state(&waiting.reason, Some(&waiting.message))
+                }
+                None => ended,
+            }
+        }
+        Some((_, ContainerState::Created | ContainerState::Unknown)) => {
+            waiting_state(waiting.map_or("", |waiting| &waiting.reason), waiting.map(|w| &*w.message))
+        }
+    };
+    let (started, ready) = probed(inputs, container, record);
+    ContainerStatus {
+        name: container.name.clone(),
+        ready,
+        started: Some(started),
+        restart_count: record.map_or(0, |record| i32::try_from(record.attempt).unwrap_or(i32::MAX)),
+        image: record
+            .map(|record| record.image.clone())
+            .or_else(|| container.image.clone())
+            .unwrap_or_default(),
+        image_id: record.map(|record| record.image_ref.clone()).unwrap_or_default(),
+        container_id: record.map(|record| format!("containerd://{}", record.id)),
+        state: Some(state),
+        last_state: Some(last_state.unwrap_or_default()),
+        ..ContainerStatus::default()
+    }
+}
+
+fn is_done(inputs: &Inputs<'_>, container: &Container, exit: &Exit) -> bool {
+    is_plain_init(inputs, container) && !exit.is_failure()
+}
+
+fn is_plain_init(inputs: &Inputs<'_>, container: &Container) -> bool {
+    let init = inputs.pod.spec.as_ref().and_then(|spec| spec.init_containers.as_deref()).unwrap_or_default();
+    init.iter().any(|entry| entry.name == container.name && Role::of_init(entry) == Role::Init)
+}
+
+/// Whether the container has started up, and whether it is ready. A plain init container is ready once it has ended well.
+fn probed(inputs: &Inputs<'_>, container: &Container, record: Option<&observed::Container>) -> (bool, bool) {
+    let Some(record) = record else { return (false, false) };
+    match &record.state {
+        ContainerState::Running { .. } => {
+            let started = inputs.probes.is_started(&container.name, &record.id);
+            let ready = inputs.probes.is_ready(&container.name, &record.id);
+            (started, started && ready && !is_plain_init(inputs, container))
+        }
+        ContainerState::Exited(exit) => (false, is_done(inputs, container, exit)),
+        ContainerState::Created | ContainerState::Unknown => (false, false),
+    }
+}
+
+fn waiting_state(reason: &str, message: Option<&str>) -> ApiState {
+    let some = |text: &str| (!text.is_empty()).then(|| text.to_owned());
+    let waiting = ContainerStateWaiting { reason: some(reason), message: message.and_then(some) };
+    ApiState { waiting: Some(waiting), ..ApiState::default() }
+}
+
+fn terminated(exit: &Exit, id: Option<&crate::cri::ContainerId>) -> ApiState {
+    let some = |text: &str| (!text.is_empty()).then(|| text.to_owned());
+    ApiState {
+        terminated: Some(ContainerStateTerminated {
+            exit_code: exit.code,
+            reason: some(&exit.reason),
+            message: some(&exit.message),
+            started_at: exit.started_at.map(time),
+            finished_at: Some(time(exit.finished_at)),
+            container_id: id.map(|id| format!("containerd://{id}")),
+            signal: None,
+        }),
+        ..ApiState::default()
+    }
+}

@@ -1,0 +1,135 @@
+//! A pod's status: what `kubectl get pod -o yaml` shows below `status`, derived from what is observed.
+//!
+//! Pure. The rules are those of `pkg/kubelet/kubelet_pods.go` (phase), `kuberuntime_container.go` (container states) and
+//! `pkg/kubelet/status/generate.go` (conditions); times are cut to whole seconds as the API does.
+
+mod conditions;
+mod containers;
+mod phase;
+#[cfg(test)]
+mod tests;
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+
+use k8s_openapi::api::core::v1::{HostIP, Pod, PodIP, PodStatus};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use k8s_openapi::jiff::{Timestamp, Unit};
+
+use super::observed::Observed;
+use crate::cri::ContainerId;
+
+/// What a status is derived from.
+#[derive(Clone, Copy)]
+pub struct Inputs<'a> {
+    /// The pod as it should be, with the QoS class in its present status if it has one.
+    pub pod: &'a Pod,
+    /// What the runtime says.
+    pub observed: &'a Observed,
+    /// What the probes say.
+    pub probes: &'a dyn ProbeStates,
+    /// Why a container that should run doesn't, by its name.
+    pub waiting: &'a BTreeMap<String, Waiting>,
+    /// Whether the plan still wants another sandbox.
+    pub sandbox: SandboxNeed,
+    /// Whether the pod is on its way out.
+    pub ending: Ending,
+    /// The pod's QoS class.
+    pub qos_class: &'a str,
+    /// The status as it was last told, whose transition times go on while nothing changes.
+    pub previous: Option<&'a PodStatus>,
+    /// The node's addresses, the primary one first.
+    pub host_ips: &'a [IpAddr],
+    /// When the pod was first seen.
+    pub start_time: Timestamp,
+    /// The wall clock.
+    pub now: Timestamp,
+}
+
+/// What the probes say about one instance of a container.
+pub trait ProbeStates {
+    /// Whether it has started up.
+    fn is_started(&self, name: &str, id: &ContainerId) -> bool;
+    /// Whether it is ready, given that it runs and has started up.
+    fn is_ready(&self, name: &str, id: &ContainerId) -> bool;
+}
+
+/// Why a container waits.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Waiting {
+    /// `CrashLoopBackOff`, `ErrImagePull` …
+    pub reason: String,
+    /// What happened, for people.
+    pub message: String,
+}
+
+/// Whether a sandbox must be made before anything can run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SandboxNeed {
+    /// The present one is usable.
+    Usable,
+    /// There is none, or it must be replaced.
+    Missing,
+}
+
+/// Whether a pod is on its way out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ending {
+    /// It should run.
+    No,
+    /// It was told to stop.
+    Yes,
+}
+
+/// Derives the status.
+pub fn derive(inputs: Inputs<'_>) -> PodStatus {
+    let spec = inputs.pod.spec.as_ref();
+    let init = spec.and_then(|spec| spec.init_containers.as_deref()).unwrap_or_default();
+    let regular = spec.map_or(&[][..], |spec| &spec.containers);
+    let default_waiting = if init.is_empty() { "ContainerCreating" } else { "PodInitializing" };
+
+    let init_statuses: Vec<_> =
+        init.iter().map(|container| containers::status(&inputs, container, default_waiting)).collect();
+    let mut statuses: Vec<_> =
+        regular.iter().map(|container| containers::status(&inputs, container, default_waiting)).collect();
+    statuses.sort_by(|a, b| a.name.cmp(&b.name));
+
+    let phase = phase::of(init, &init_statuses, &statuses, inputs.ending);
+    let conditions = conditions::of(&inputs, phase, &init_statuses, &statuses);
+    let pod_ips = pod_ips(&inputs);
+    PodStatus {
+        phase: Some(phase.as_str().to_owned()),
+        conditions: Some(conditions),
+        host_ip: inputs.host_ips.first().map(ToString::to_string),
+        host_ips: some_if_any(inputs.host_ips.iter().map(|ip| HostIP { ip: ip.to_string() }).collect()),
+        pod_ip: pod_ips.first().map(ToString::to_string),
+        pod_ips: some_if_any(pod_ips.iter().map(|ip| PodIP { ip: ip.to_string() }).collect()),
+        start_time: Some(time(inputs.start_time)),
+        init_container_statuses: some_if_any(init_statuses),
+        container_statuses: some_if_any(statuses),
+        qos_class: Some(inputs.qos_class.to_owned()),
+        ..PodStatus::default()
+    }
+}
+
+/// A pod on the node's network has the node's addresses, once its sandbox is there.
+fn pod_ips<'a>(inputs: &Inputs<'a>) -> &'a [IpAddr] {
+    let on_host = inputs.pod.spec.as_ref().and_then(|spec| spec.host_network) == Some(true);
+    match inputs.observed.sandbox() {
+        Some(_) if on_host => inputs.host_ips,
+        Some(_) => inputs.observed.pod_ips(),
+        None => &[],
+    }
+}
+
+fn some_if_any<T>(list: Vec<T>) -> Option<Vec<T>> {
+    (!list.is_empty()).then_some(list)
+}
+
+fn time(at: Timestamp) -> Time {
+    Time(at.round(Unit::Second).map_or(at, |rounded| if rounded > at { cut(at) } else { rounded }))
+}
+
+fn cut(at: Timestamp) -> Timestamp {
+    Timestamp::from_second(at.as_second()).unwrap_or(at)
+}

@@ -1,0 +1,226 @@
+use serde_json::{Value, json};
+
+use super::*;
+use crate::cri::SandboxId;
+use crate::pod::observed::{Container, ContainerState, Exit, Network, Sandbox, SandboxState};
+
+struct Probes {
+    started: bool,
+    ready: bool,
+}
+
+impl ProbeStates for Probes {
+    fn is_started(&self, _: &str, _: &ContainerId) -> bool {
+        self.started
+    }
+    fn is_ready(&self, _: &str, _: &ContainerId) -> bool {
+        self.ready
+    }
+}
+
+const PASSING: Probes = Probes { started: true, ready: true };
+
+fn at(second: i64) -> Timestamp {
+    Timestamp::from_second(1_800_000_000 + second).expect("a time")
+}
+
+fn running(name: &str, attempt: u32) -> Container {
+    container(name, attempt, ContainerState::Running { started_at: at(1) })
+}
+
+fn exited(name: &str, attempt: u32, code: i32) -> Container {
+    let reason = if code == 0 { "Completed" } else { "Error" };
+    let exit = Exit {
+        code,
+        reason: reason.into(),
+        message: String::new(),
+        started_at: Some(at(1)),
+        finished_at: at(2),
+    };
+    container(name, attempt, ContainerState::Exited(exit))
+}
+
+fn container(name: &str, attempt: u32, state: ContainerState) -> Container {
+    Container {
+        id: ContainerId::from(format!("{name}-{attempt}")),
+        sandbox: SandboxId::from("s".to_owned()),
+        name: name.into(),
+        attempt,
+        state,
+        hash: None,
+        image: "registry.example/app:1".into(),
+        image_ref: "sha256:1".into(),
+        created_at: i64::from(attempt),
+    }
+}
+
+fn observed(containers: Vec<Container>) -> Observed {
+    let sandbox = Sandbox {
+        id: SandboxId::from("s".to_owned()),
+        attempt: 0,
+        state: SandboxState::Ready,
+        network: Network::Pod,
+        ips: vec!["10.1.2.3".parse().expect("an address")],
+        created_at: 0,
+    };
+    let mut observed = Observed { sandboxes: vec![sandbox], containers };
+    observed.sort();
+    observed
+}
+
+struct Case {
+    spec: Value,
+    observed: Observed,
+    probes: Probes,
+    waiting: BTreeMap<String, Waiting>,
+    ending: Ending,
+}
+
+impl Case {
+    fn of(spec: Value, containers: Vec<Container>) -> Self {
+        Self {
+            spec,
+            observed: observed(containers),
+            probes: PASSING,
+            waiting: BTreeMap::new(),
+            ending: Ending::No,
+        }
+    }
+
+    fn waiting(mut self, name: &str, reason: &str) -> Self {
+        self.waiting.insert(name.into(), Waiting { reason: reason.into(), message: "why".into() });
+        self
+    }
+
+    fn status(&self, previous: Option<&PodStatus>, now: i64) -> PodStatus {
+        let pod: Pod = serde_json::from_value(json!({"metadata": {}, "spec": self.spec})).expect("a pod");
+        derive(Inputs {
+            pod: &pod,
+            observed: &self.observed,
+            probes: &self.probes,
+            waiting: &self.waiting,
+            sandbox: SandboxNeed::Usable,
+            ending: self.ending,
+            qos_class: "BestEffort",
+            previous,
+            host_ips: &["192.0.2.1".parse().expect("an address")],
+            start_time: at(0),
+            now: at(now),
+        })
+    }
+
+    fn phase(&self) -> String {
+        self.status(None, 5).phase.expect("a phase")
+    }
+}
+
+fn one() -> Value {
+    json!({"containers": [{"name": "c"}]})
+}
+
+fn with_init() -> Value {
+    json!({"initContainers": [{"name": "i"}], "containers": [{"name": "c"}]})
+}
+
+fn with_sidecar() -> Value {
+    json!({"initContainers": [{"name": "s", "restartPolicy": "Always"}], "containers": [{"name": "c"}]})
+}
+
+#[test]
+fn the_phase_follows_the_containers() {
+    for (spec, containers, expected) in [
+        (one(), vec![], "Pending"),
+        (one(), vec![running("c", 0)], "Running"),
+        (one(), vec![exited("c", 0, 1)], "Running"),
+        (with_init(), vec![], "Pending"),
+        (with_init(), vec![running("i", 0)], "Pending"),
+        (with_init(), vec![exited("i", 0, 0)], "Pending"),
+        (with_init(), vec![exited("i", 0, 0), running("c", 0)], "Running"),
+        (with_sidecar(), vec![running("s", 0)], "Pending"),
+        (with_sidecar(), vec![running("s", 0), running("c", 0)], "Running"),
+    ] {
+        let case = Case::of(spec, containers);
+        assert_eq!(case.phase(), expected, "{:?}", case.observed);
+    }
+}
+
+#[test]
+fn a_pod_that_ends_has_succeeded_or_failed_once_nothing_runs() {
+    for (code, expected) in [(0, "Succeeded"), (137, "Failed")] {
+        let mut case = Case::of(one(), vec![exited("c", 0, code)]);
+        case.ending = Ending::Yes;
+        assert_eq!(case.phase(), expected);
+    }
+}
+
+#[test]
+fn a_crash_loop_waits_with_its_end_as_the_last_state() {
+    let status = Case::of(one(), vec![exited("c", 3, 1)]).waiting("c", "CrashLoopBackOff").status(None, 5);
+    let container = &status.container_statuses.as_ref().expect("statuses")[0];
+    assert_eq!(status.phase.as_deref(), Some("Running"));
+    assert_eq!(container.restart_count, 3);
+    let state = container.state.as_ref().and_then(|state| state.waiting.as_ref()).expect("waiting");
+    assert_eq!(state.reason.as_deref(), Some("CrashLoopBackOff"));
+    let last =
+        container.last_state.as_ref().and_then(|state| state.terminated.as_ref()).expect("a last state");
+    assert_eq!(last.exit_code, 1);
+}
+
+#[test]
+fn an_init_container_that_ended_well_is_never_shown_as_waiting() {
+    let status =
+        Case::of(with_init(), vec![exited("i", 0, 0)]).waiting("i", "CrashLoopBackOff").status(None, 5);
+    let init = &status.init_container_statuses.expect("statuses")[0];
+    assert!(init.ready && init.state.as_ref().is_some_and(|state| state.terminated.is_some()));
+}
+
+#[test]
+fn what_nothing_is_known_of_is_being_created() {
+    for (spec, reason) in [(one(), "ContainerCreating"), (with_init(), "PodInitializing")] {
+        let status = Case::of(spec, vec![]).status(None, 5);
+        let state = status.container_statuses.expect("statuses")[0].state.clone().expect("a state");
+        assert_eq!(state.waiting.and_then(|waiting| waiting.reason).as_deref(), Some(reason));
+    }
+}
+
+#[test]
+fn conditions_name_what_is_missing() {
+    let mut case = Case::of(json!({"containers": [{"name": "b"}, {"name": "a"}]}), vec![running("a", 0)]);
+    case.probes.ready = false;
+    let status = case.status(None, 5);
+    let ready = condition(&status, "Ready");
+    assert_eq!(
+        (ready.status.as_str(), ready.reason.as_deref(), ready.message.as_deref()),
+        ("False", Some("ContainersNotReady"), Some("containers with unready status: [a b]"))
+    );
+    let status = Case::of(with_init(), vec![running("i", 0)]).status(None, 5);
+    assert_eq!(
+        condition(&status, "Initialized").message.as_deref(),
+        Some("containers with incomplete status: [i]")
+    );
+}
+
+#[test]
+fn a_transition_time_moves_only_when_the_answer_does() {
+    let mut case = Case::of(one(), vec![running("c", 0)]);
+    let first = case.status(None, 5);
+    let second = case.status(Some(&first), 9);
+    assert_eq!(condition(&second, "Ready").last_transition_time, Some(Time(at(5))));
+    case.probes.ready = false;
+    let third = case.status(Some(&second), 12);
+    assert_eq!(condition(&third, "Ready").last_transition_time, Some(Time(at(12))));
+    assert_eq!(condition(&third, "Initialized").last_transition_time, Some(Time(at(5))));
+}
+
+#[test]
+fn a_pod_on_the_nodes_network_has_the_nodes_addresses() {
+    let own = Case::of(one(), vec![]).status(None, 5);
+    let host = Case::of(json!({"hostNetwork": true, "containers": [{"name": "c"}]}), vec![]).status(None, 5);
+    assert_eq!(own.pod_ip.as_deref(), Some("10.1.2.3"));
+    assert_eq!(host.pod_ip.as_deref(), Some("192.0.2.1"));
+}
+
+fn condition<'a>(status: &'a PodStatus, type_: &str) -> &'a k8s_openapi::api::core::v1::PodCondition {
+    let conditions = status.conditions.as_ref().expect("conditions");
+    conditions.iter().find(|condition| condition.type_ == type_).expect("the condition")
+}

@@ -1,0 +1,319 @@
+//! What to do about a DaemonSet's pods on this node: which to start, which to stop, and why.
+//!
+//! `podsShouldBeOnNode`, `manage` and `rollingUpdate` of `pkg/controller/daemon`, for a fleet of one node. On one node every legal
+//! `maxUnavailable` comes out as at least 1, and every non-zero `maxSurge` as 1; what is left of the strategy is its kind.
+
+use std::time::Duration;
+
+use k8s_openapi::api::apps::v1::DaemonSet;
+use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
+
+use crate::placement::Verdict;
+use crate::pod::identity::PodUid;
+
+/// How an update replaces pods.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum UpdateStrategy {
+    /// The old pod is stopped, then the new one is started.
+    Replace,
+    /// The new pod is started beside the old one, which stops once the new one is available.
+    Surge,
+    /// The old pod stays until somebody deletes it.
+    OnDelete,
+}
+
+impl UpdateStrategy {
+    /// The strategy of a defaulted and validated DaemonSet.
+    pub fn of(daemon_set: &DaemonSet) -> Self {
+        let Some(strategy) = daemon_set.spec.as_ref().and_then(|spec| spec.update_strategy.as_ref()) else {
+            return UpdateStrategy::Replace;
+        };
+        if strategy.type_.as_deref() == Some("OnDelete") {
+            return UpdateStrategy::OnDelete;
+        }
+        let surge = strategy.rolling_update.as_ref().and_then(|rolling| rolling.max_surge.as_ref());
+        match surge {
+            Some(IntOrString::Int(count)) if *count > 0 => UpdateStrategy::Surge,
+            Some(IntOrString::String(percent))
+                if percent.trim_end_matches('%').parse::<u32>().is_ok_and(|n| n > 0) =>
+            {
+                UpdateStrategy::Surge
+            }
+            _ => UpdateStrategy::Replace,
+        }
+    }
+}
+
+/// What is known of one pod of the DaemonSet.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PodFacts {
+    /// Which pod.
+    pub uid: PodUid,
+    /// Whether it was made from the current template.
+    pub generation: Generation,
+    /// How long it has been Ready; `None` while it is not.
+    pub ready_for: Option<Duration>,
+    /// Where it is in its life.
+    pub life: Life,
+    /// A number that grows with age: of two pods the one with the smaller number was made first.
+    pub order: u64,
+}
+
+/// Whether a pod was made from the current template.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Generation {
+    /// From the current template.
+    Current,
+    /// From an earlier one.
+    Old,
+}
+
+/// Where a pod is in its life.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Life {
+    /// It is starting or running.
+    Live,
+    /// It was told to stop and is not gone yet.
+    Ending,
+}
+
+/// One thing to do.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Step {
+    /// Make a pod of the current revision.
+    Start,
+    /// Stop this pod gracefully.
+    Stop {
+        /// Which pod.
+        uid: PodUid,
+        /// Why.
+        why: StopReason,
+    },
+}
+
+/// Why a pod is stopped.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum StopReason {
+    /// The node's labels or taints no longer admit it.
+    NotPlaced,
+    /// The template has changed.
+    Outdated,
+    /// The DaemonSet has more pods here than it should.
+    Surplus,
+    /// The DaemonSet left the store.
+    DaemonSetDeleted,
+}
+
+impl StopReason {
+    /// As a sentence for Events and logs.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            StopReason::NotPlaced => "the DaemonSet no longer belongs on this node",
+            StopReason::Outdated => "the pod template has changed",
+            StopReason::Surplus => "the DaemonSet has another pod on this node",
+            StopReason::DaemonSetDeleted => "the DaemonSet was deleted from the store",
+        }
+    }
+}
+
+/// Decides about a DaemonSet that is in the store. Steps are independent of one another and may be taken in any order.
+pub fn decide(
+    strategy: UpdateStrategy,
+    min_ready: Duration,
+    verdict: &Verdict,
+    pods: &[PodFacts],
+) -> Vec<Step> {
+    let mut live: Vec<&PodFacts> = pods.iter().filter(|pod| pod.life == Life::Live).collect();
+    live.sort_by_key(|pod| pod.order);
+    let any_ending = pods.iter().any(|pod| pod.life == Life::Ending);
+
+    if !verdict.should_continue_running {
+        return live.iter().map(|pod| stop(pod, StopReason::NotPlaced)).collect();
+    }
+    let mut steps = Vec::new();
+    let (current, old): (Vec<_>, Vec<_>) =
+        live.into_iter().partition(|pod| pod.generation == Generation::Current);
+    let (keep_current, surplus_current) = first_and_rest(&current);
+    let (keep_old, surplus_old) = first_and_rest(&old);
+    steps.extend(surplus_current.iter().chain(surplus_old).map(|pod| stop(pod, StopReason::Surplus)));
+
+    match (keep_old, keep_current, strategy) {
+        (None, None, UpdateStrategy::Surge) if verdict.should_run => steps.push(Step::Start),
+        // A successor waits until its predecessor is known to be gone: the ports and files of one are free before the next starts.
+        (None, None, _) if verdict.should_run && !any_ending => steps.push(Step::Start),
+        (Some(old), None, UpdateStrategy::Replace) => steps.push(stop(old, StopReason::Outdated)),
+        (Some(old), None, UpdateStrategy::Surge) => {
+            steps.push(if verdict.should_run { Step::Start } else { stop(old, StopReason::Outdated) });
+        }
+        // Two live pods without surge: the one made first stays, whatever its revision (`podsShouldBeOnNode`); the update is for later.
+        (Some(old), Some(new), UpdateStrategy::Replace | UpdateStrategy::OnDelete) => {
+            let later = if old.order < new.order { new } else { old };
+            steps.push(stop(later, StopReason::Surplus));
+        }
+        (Some(old), Some(new), UpdateStrategy::Surge) => {
+            if old.ready_for.is_none() || is_available(new, min_ready) {
+                steps.push(stop(old, StopReason::Outdated));
+            }
+        }
+        (None, _, _) | (Some(_), None, UpdateStrategy::OnDelete) => {}
+    }
+    steps
+}
+
+/// Decides about a DaemonSet that has left the store.
+pub fn decide_deleted(pods: &[PodFacts]) -> Vec<Step> {
+    pods.iter()
+        .filter(|pod| pod.life == Life::Live)
+        .map(|pod| stop(pod, StopReason::DaemonSetDeleted))
+        .collect()
+}
+
+/// Ready for longer than `minReadySeconds`; at once when that is zero (`IsPodAvailable` in `pkg/api/v1/pod`).
+pub fn is_available(pod: &PodFacts, min_ready: Duration) -> bool {
+    pod.ready_for.is_some_and(|ready_for| min_ready.is_zero() || ready_for > min_ready)
+}
+
+fn stop(pod: &PodFacts, why: StopReason) -> Step {
+    Step::Stop { uid: pod.uid.clone(), why }
+}
+
+fn first_and_rest<'a, 'b>(pods: &'b [&'a PodFacts]) -> (Option<&'a PodFacts>, &'b [&'a PodFacts]) {
+    match pods {
+        [] => (None, &[]),
+        [first, rest @ ..] => (Some(first), rest),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::placement::Reason;
+
+    const RUN: (bool, bool) = (true, true);
+    const STAY: (bool, bool) = (false, true);
+    const GONE: (bool, bool) = (false, false);
+
+    fn verdict((should_run, should_continue_running): (bool, bool)) -> Verdict {
+        Verdict {
+            should_run,
+            should_continue_running,
+            fits_name: true,
+            affinity_match: true,
+            untolerated_taint: None,
+            reasons: Vec::<Reason>::new(),
+        }
+    }
+
+    /// `O` old, `C` current; lower case: not ready; a following `!`: ending.
+    fn pods(text: &str) -> Vec<PodFacts> {
+        let mut pods: Vec<PodFacts> = Vec::new();
+        for (order, letter) in text.chars().enumerate() {
+            if letter == '!' {
+                if let Some(last) = pods.last_mut() {
+                    last.life = Life::Ending;
+                }
+                continue;
+            }
+            pods.push(PodFacts {
+                uid: PodUid::parse(&format!("pod-{order}")).expect("a uid"),
+                generation: if letter.eq_ignore_ascii_case(&'c') {
+                    Generation::Current
+                } else {
+                    Generation::Old
+                },
+                ready_for: letter.is_uppercase().then_some(Duration::from_secs(5)),
+                life: Life::Live,
+                order: order as u64,
+            });
+        }
+        pods
+    }
+
+    fn steps(strategy: UpdateStrategy, answer: (bool, bool), text: &str, min_ready: u64) -> String {
+        let steps = decide(strategy, Duration::from_secs(min_ready), &verdict(answer), &pods(text));
+        let words: Vec<String> = steps
+            .iter()
+            .map(|step| match step {
+                Step::Start => "start".to_owned(),
+                Step::Stop { uid, why } => format!("stop {uid} {why:?}"),
+            })
+            .collect();
+        words.join(", ")
+    }
+
+    #[test]
+    fn every_transition_on_one_node() {
+        use UpdateStrategy::{OnDelete, Replace, Surge};
+        for (strategy, answer, before, min_ready, expected) in [
+            (Replace, RUN, "", 0, "start"),
+            (Replace, STAY, "", 0, ""),
+            (Replace, GONE, "", 0, ""),
+            (Replace, RUN, "C", 0, ""),
+            (Replace, RUN, "c", 0, ""),
+            (Replace, STAY, "C", 0, ""),
+            (Replace, GONE, "C", 0, "stop pod-0 NotPlaced"),
+            (Replace, GONE, "O!", 0, ""),
+            (Replace, RUN, "O", 0, "stop pod-0 Outdated"),
+            (Replace, RUN, "o", 0, "stop pod-0 Outdated"),
+            (Replace, STAY, "O", 0, "stop pod-0 Outdated"),
+            (Replace, RUN, "O!", 0, ""),
+            (Replace, RUN, "CC", 0, "stop pod-1 Surplus"),
+            (Replace, RUN, "OC", 0, "stop pod-1 Surplus"),
+            (OnDelete, RUN, "O", 0, ""),
+            (OnDelete, RUN, "O!", 0, ""),
+            (OnDelete, RUN, "", 0, "start"),
+            (OnDelete, GONE, "O", 0, "stop pod-0 NotPlaced"),
+            (Surge, RUN, "", 0, "start"),
+            (Surge, RUN, "O!", 0, "start"),
+            (Surge, RUN, "O", 0, "start"),
+            (Surge, RUN, "Oc", 0, ""),
+            (Surge, RUN, "OC", 0, "stop pod-0 Outdated"),
+            (Surge, RUN, "OC", 5, ""),
+            (Surge, RUN, "OC", 4, "stop pod-0 Outdated"),
+            (Surge, RUN, "oc", 0, "stop pod-0 Outdated"),
+            (Surge, STAY, "O", 0, "stop pod-0 Outdated"),
+            (Surge, RUN, "C", 0, ""),
+        ] {
+            assert_eq!(
+                steps(strategy, answer, before, min_ready),
+                expected,
+                "{strategy:?} {answer:?} {before:?} {min_ready}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_deleted_daemon_set_stops_each_of_its_pods_once() {
+        let found = decide_deleted(&pods("CO!"));
+        assert_eq!(found.len(), 1);
+    }
+
+    mod laws {
+        use proptest::prelude::*;
+
+        use super::*;
+
+        proptest! {
+            #[test]
+            fn without_surge_nothing_starts_beside_another_pod(text in "[OoCc!]{0,6}", on_delete: bool) {
+                let strategy = if on_delete { UpdateStrategy::OnDelete } else { UpdateStrategy::Replace };
+                let pods = pods(&text);
+                let found = decide(strategy, Duration::ZERO, &verdict(RUN), &pods);
+                prop_assert!(pods.is_empty() || !found.contains(&Step::Start));
+            }
+
+            #[test]
+            fn at_most_one_pod_is_started(text in "[OoCc!]{0,6}") {
+                let found = decide(UpdateStrategy::Surge, Duration::ZERO, &verdict(RUN), &pods(&text));
+                prop_assert!(found.iter().filter(|step| **step == Step::Start).count() <= 1);
+            }
+
+            #[test]
+            fn where_it_may_not_stay_every_live_pod_stops(text in "[OoCc!]{0,6}") {
+                let pods = pods(&text);
+                let live = pods.iter().filter(|pod| pod.life == Life::Live).count();
+                prop_assert_eq!(decide(UpdateStrategy::Replace, Duration::ZERO, &verdict(GONE), &pods).len(), live);
+            }
+        }
+    }
+}

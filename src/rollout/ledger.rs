@@ -1,0 +1,333 @@
+//! What must be remembered of each DaemonSet across restarts: its instance, generations and the incarnation counter.
+//!
+//! One small JSON file a DaemonSet below `<rootDir>/daemonsets`, written atomically *before* anything that follows from it is done.
+//! A counter that was raised for a pod that never came to be leaves a gap and does no harm; a counter used twice would give two pods one
+//! UID, so it is never lowered. A file that can't be read is refused with its reason and rebuilt from the pods that are known.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::{fs, io};
+
+use k8s_openapi::api::apps::v1::DaemonSet;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use k8s_openapi::jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+use thiserror::Error;
+
+use super::RevisionHash;
+use crate::atomic_file::{self, AtomicFileError};
+use crate::manifest::DaemonSetKey;
+use crate::pod::identity::Incarnation;
+
+const FORMAT: u32 = 1;
+
+/// What went wrong with the ledger.
+#[derive(Debug, Error)]
+pub enum LedgerError {
+    /// The folder can't be listed or made.
+    #[error("open the ledger of DaemonSets in {dir}")]
+    Open {
+        /// The folder.
+        dir: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// An entry can't be written; the node's state stays as it was.
+    #[error("write the ledger entry of DaemonSet {key}")]
+    Write {
+        /// Whose entry.
+        key: DaemonSetKey,
+        /// Why.
+        source: AtomicFileError,
+    },
+}
+
+/// An entry that can't be understood. What it said is rebuilt; the file is overwritten when the DaemonSet next changes.
+#[derive(Debug)]
+pub struct Refused {
+    /// The file.
+    pub path: PathBuf,
+    /// What is wrong with it.
+    pub reason: String,
+}
+
+/// What is remembered of one DaemonSet.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Entry {
+    format: u32,
+    namespace: String,
+    name: String,
+    /// How often a DaemonSet of this name has come into the store, counted from 1.
+    instance: u64,
+    /// When this instance was first seen.
+    pub created: Timestamp,
+    /// `metadata.generation`: rises with each change of the spec.
+    pub generation: i64,
+    /// Rises with each change of the template.
+    pub template_generation: i64,
+    /// The hash of the current template.
+    pub revision: RevisionHash,
+    spec_digest: String,
+    incarnation: Incarnation,
+    /// Whether the DaemonSet was in the store when last seen.
+    present: bool,
+}
+
+impl Entry {
+    /// The DaemonSet's `metadata.uid`: another one for each time that it comes into the store.
+    pub fn uid(&self) -> String {
+        let mut digest = Sha256::new_with_prefix(b"daemonlet/daemonset/1");
+        for part in [&self.namespace, &self.name, &self.instance.to_string()] {
+            digest.update(part.len().to_be_bytes());
+            digest.update(part);
+        }
+        crate::pod::identity::uuid_text(&digest.finalize().into())
+    }
+
+    /// When this instance was first seen, as the API has it.
+    pub fn creation_timestamp(&self) -> Time {
+        Time(self.created)
+    }
+}
+
+/// The ledger of this node.
+#[derive(Debug)]
+pub struct Ledger {
+    dir: PathBuf,
+    entries: BTreeMap<DaemonSetKey, Entry>,
+}
+
+impl Ledger {
+    /// Reads every entry below `dir`, which is made if it isn't there.
+    ///
+    /// # Errors
+    /// When the folder can't be made or listed. Entries that can't be understood are returned beside the ledger.
+    pub fn open(dir: &Path) -> Result<(Self, Vec<Refused>), LedgerError> {
+        let failed = |source| LedgerError::Open { dir: dir.to_owned(), source };
+        fs::create_dir_all(dir).map_err(failed)?;
+        let mut entries = BTreeMap::new();
+        let mut refused = Vec::new();
+        for file in fs::read_dir(dir).map_err(failed)? {
+            let path = file.map_err(failed)?.path();
+            if path.extension().is_none_or(|extension| extension != "json") {
+                continue;
+            }
+            match read(&path) {
+                Ok(entry) => {
+                    let key = DaemonSetKey { namespace: entry.namespace.clone(), name: entry.name.clone() };
+                    entries.insert(key, entry);
+                }
+                Err(reason) => refused.push(Refused { path, reason }),
+            }
+        }
+        Ok((Self { dir: dir.to_owned(), entries }, refused))
+    }
+
+    /// What is remembered of a DaemonSet.
+    pub fn get(&self, key: &DaemonSetKey) -> Option<&Entry> {
+        self.entries.get(key)
+    }
+
+    /// Every DaemonSet that was in the store when last seen.
+    pub fn present(&self) -> impl Iterator<Item = &DaemonSetKey> {
+        self.entries.iter().filter(|(_, entry)| entry.present).map(|(key, _)| key)
+    }
+
+    /// Takes note of a DaemonSet that is in the store, and returns what is remembered of it.
+    ///
+    /// # Errors
+    /// When the entry has changed and can't be written.
+    pub fn seen(
+        &mut self,
+        key: &DaemonSetKey,
+        daemon_set: &DaemonSet,
+        revision: &RevisionHash,
+        now: Timestamp,
+    ) -> Result<&Entry, LedgerError> {
+        let digest = spec_digest(daemon_set);
+        let next = match self.entries.get(key) {
+            Some(entry) if entry.present => {
+                let spec_changed = entry.spec_digest != digest;
+                let template_changed = entry.revision != *revision;
+                Entry {
+                    generation: entry.generation + i64::from(spec_changed),
+                    template_generation: entry.template_generation + i64::from(template_changed),
+                    revision: revision.clone(),
+                    spec_digest: digest,
+                    ..entry.clone()
+                }
+            }
+            earlier => Entry {
+                format: FORMAT,
+                namespace: key.namespace.clone(),
+                name: key.name.clone(),
+                instance: earlier.map_or(0, |entry| entry.instance) + 1,
+                created: now,
+                generation: 1,
+                template_generation: 1,
+                revision: revision.clone(),
+                spec_digest: digest,
+                incarnation: earlier.map_or(Incarnation(0), |entry| entry.incarnation),
+                present: true,
+            },
+        };
+        self.put(key, next)
+    }
+
+    /// Takes note that a DaemonSet has left the store: should it come back, it is another one.
+    ///
+    /// # Errors
+    /// When the entry can't be written.
+    pub fn left(&mut self, key: &DaemonSetKey) -> Result<(), LedgerError> {
+        if let Some(entry) = self.entries.get(key).filter(|entry| entry.present) {
+            let next = Entry { present: false, ..entry.clone() };
+            self.put(key, next)?;
+        }
+        Ok(())
+    }
+
+    /// Raises the incarnation counter, also above `highest_known`, and returns it. On disk before it is returned.
+    ///
+    /// # Errors
+    /// When the counter can't be written; then no pod may be made.
+    pub fn next_incarnation(
+        &mut self,
+        key: &DaemonSetKey,
+        highest_known: Option<Incarnation>,
+    ) -> Result<Option<Incarnation>, LedgerError> {
+        let Some(entry) = self.entries.get(key) else { return Ok(None) };
+        let last = entry.incarnation.max(highest_known.unwrap_or(Incarnation(0)));
+        let next = Entry { incarnation: Incarnation(last.0 + 1), ..entry.clone() };
+        self.put(key, next).map(|entry| Some(entry.incarnation))
+    }
+
+    fn put(&mut self, key: &DaemonSetKey, next: Entry) -> Result<&Entry, LedgerError> {
+        if self.entries.get(key) != Some(&next) {
+            let failed = |source| LedgerError::Write { key: key.clone(), source };
+            let bytes = serde_json::to_vec(&next).unwrap_or_default();
+            atomic_file::write(&self.dir.join(file_name(key)), &bytes, 0o600).map_err(failed)?;
+        }
+        let slot = self.entries.entry(key.clone()).or_insert_with(|| next.clone());
+        *slot = next;
+        Ok(slot)
+    }
+}
+
+fn read(path: &Path) -> Result<Entry, String> {
+    let bytes = fs::read(path).map_err(|error| error.to_string())?;
+    let entry: Entry = serde_json::from_slice(&bytes).map_err(|error| error.to_string())?;
+    if entry.format == FORMAT {
+        Ok(entry)
+    } else {
+        Err(format!("format {} is not {FORMAT}, the one this release writes", entry.format))
+    }
+}
+
+/// `<namespace>_<name>.json`; neither part can hold an underscore. Names that would not fit a file name end in a digest instead.
+fn file_name(key: &DaemonSetKey) -> String {
+    const LONGEST: usize = 180;
+    let plain = format!("{}_{}", key.namespace, key.name);
+    match plain.get(..LONGEST) {
+        None => format!("{plain}.json"),
+        Some(start) => {
+            let digest = Sha256::digest(&plain);
+            let tail: String = digest[..8].iter().map(|byte| format!("{byte:02x}")).collect();
+            format!("{start}_{tail}.json")
+        }
+    }
+}
+
+fn spec_digest(daemon_set: &DaemonSet) -> String {
+    let spec = serde_json::to_vec(&daemon_set.spec).unwrap_or_default();
+    Sha256::digest(&spec)[..8].iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn key() -> DaemonSetKey {
+        DaemonSetKey { namespace: "kube-system".into(), name: "agent".into() }
+    }
+
+    fn daemon_set(min_ready: i32) -> DaemonSet {
+        serde_json::from_value(json!({"metadata": {"name": "agent"}, "spec": {"minReadySeconds": min_ready, "selector": {}, "template": {}}}))
+            .expect("a DaemonSet")
+    }
+
+    fn hash(text: &str) -> RevisionHash {
+        RevisionHash::from_label(text)
+    }
+
+    fn now() -> Timestamp {
+        Timestamp::from_second(1_800_000_000).expect("a time")
+    }
+
+    fn open(dir: &Path) -> Ledger {
+        let (ledger, refused) = Ledger::open(dir).expect("a ledger");
+        assert!(refused.is_empty(), "{refused:?}");
+        ledger
+    }
+
+    #[test]
+    fn generations_rise_with_what_they_count() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let mut ledger = open(dir.path());
+        let mut seen = |min_ready, revision| {
+            let entry =
+                ledger.seen(&key(), &daemon_set(min_ready), &hash(revision), now()).expect("an entry");
+            (entry.generation, entry.template_generation)
+        };
+        assert_eq!(seen(0, "a"), (1, 1));
+        assert_eq!(seen(0, "a"), (1, 1));
+        assert_eq!(seen(5, "a"), (2, 1));
+        assert_eq!(seen(6, "b"), (3, 2));
+    }
+
+    #[test]
+    fn a_daemon_set_that_returns_is_another_instance_and_its_pods_are_new() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let mut ledger = open(dir.path());
+        let uid = ledger.seen(&key(), &daemon_set(0), &hash("a"), now()).expect("an entry").uid();
+        assert_eq!(ledger.next_incarnation(&key(), None).expect("a counter"), Some(Incarnation(1)));
+        ledger.left(&key()).expect("written");
+        assert_eq!(ledger.present().count(), 0);
+        let again = ledger.seen(&key(), &daemon_set(0), &hash("a"), now()).expect("an entry").uid();
+        assert_ne!(uid, again);
+        assert_eq!(ledger.next_incarnation(&key(), None).expect("a counter"), Some(Incarnation(2)));
+    }
+
+    #[test]
+    fn everything_is_there_after_a_restart() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let mut ledger = open(dir.path());
+        ledger.seen(&key(), &daemon_set(0), &hash("a"), now()).expect("an entry");
+        ledger.next_incarnation(&key(), Some(Incarnation(7))).expect("a counter");
+        let before = ledger.get(&key()).cloned();
+        assert_eq!(open(dir.path()).get(&key()).cloned(), before);
+        assert_eq!(open(dir.path()).next_incarnation(&key(), None).expect("a counter"), Some(Incarnation(9)));
+    }
+
+    #[test]
+    fn a_broken_entry_is_refused_with_its_reason_and_the_others_stay() {
+        let dir = tempfile::tempdir().expect("a folder");
+        open(dir.path()).seen(&key(), &daemon_set(0), &hash("a"), now()).expect("an entry");
+        fs::write(dir.path().join("default_x.json"), b"{").expect("written");
+        fs::write(dir.path().join("default_y.json"), br#"{"format":99}"#).expect("written");
+        let (ledger, refused) = Ledger::open(dir.path()).expect("a ledger");
+        assert!(ledger.get(&key()).is_some());
+        assert_eq!(refused.len(), 2);
+    }
+
+    #[test]
+    fn a_very_long_name_has_a_file_of_its_own() {
+        let long =
+            |end: &str| DaemonSetKey { namespace: "n".repeat(63), name: format!("{}{end}", "a".repeat(252)) };
+        let (one, two) = (file_name(&long("x")), file_name(&long("y")));
+        assert!(one.len() < 220 && one != two, "{one} {two}");
+    }
+}

@@ -1,0 +1,11 @@
+//! Which pods of a DaemonSet this node should run now: revisions, the update strategy, and the ledger that remembers them.
+//!
+//! Pure but for [`ledger`], which keeps each DaemonSet's counters on disk. The rules are those of the DaemonSet controller
+//! (`pkg/controller/daemon`), seen from a single node.
+
+pub mod decide;
+pub mod ledger;
+mod revision;
+pub mod status;
+
+pub use revision::{HASH_VERSION, RevisionHash, revision_of};
