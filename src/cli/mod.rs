@@ -4,8 +4,10 @@
 //! writes to what it is given, so that it can be tested without a terminal. Output and messages are kubectl's wherever kubectl
 //! has the verb.
 
+mod agent;
 pub mod check_config;
 mod client;
+mod describe;
 mod error;
 pub mod explain;
 mod get;
@@ -39,6 +41,10 @@ struct Cli {
 enum Verb {
     /// Show DaemonSets, pods, this node or events
     Get(get::GetArgs),
+    /// Run the agent in the foreground
+    Agent(agent::AgentArgs),
+    /// Show all about DaemonSets, pods or this node, with their events
+    Describe(describe::DescribeArgs),
 }
 
 /// Where a verb writes.
@@ -57,6 +63,9 @@ pub fn main() -> ExitCode {
             return ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(1));
         }
     };
+    if let Verb::Agent(args) = cli.verb {
+        return agent::run(args).into();
+    }
     let mut out = std::io::stdout().lock();
     let mut err = std::io::stderr().lock();
     let result = block_on(run(cli, &mut Output { out: &mut out, err: &mut err }));
@@ -79,6 +88,9 @@ fn block_on(verb: impl Future<Output = Result<(), CliError>>) -> Result<(), CliE
 async fn run(cli: Cli, output: &mut Output<'_>) -> Result<(), CliError> {
     let client = Client::new(cli.socket);
     match cli.verb {
+        // Taken care of before there is a runtime: the agent makes its own.
+        Verb::Agent(_) => Ok(()),
         Verb::Get(args) => get::run(&args, &client, output).await,
+        Verb::Describe(args) => describe::run(&args, &client, output).await,
     }
 }

@@ -1,7 +1,42 @@
 //! What the words after a verb mean: `ds`, `ds NAME…`, `ds/NAME pod/NAME`, `ds,pods`.
 
+use clap::Args;
+
+use super::Output;
 use super::error::CliError;
 use crate::api::resource::ResourceType;
+
+/// Which namespace is meant.
+#[derive(Debug, Args)]
+pub(super) struct Scope {
+    /// The namespace
+    #[arg(short, long, default_value = "default", value_name = "NAMESPACE")]
+    namespace: String,
+    /// All namespaces
+    #[arg(short = 'A', long)]
+    pub(super) all_namespaces: bool,
+}
+
+impl Scope {
+    /// Where the objects of a resource are, in this scope.
+    pub(super) fn path(&self, resource: &ResourceType) -> String {
+        resource.path(Some(self.namespace.as_str()).filter(|_| !self.all_namespaces))
+    }
+
+    /// Says that there is nothing, and where it was sought.
+    pub(super) fn print_nothing_found<'a>(
+        &self,
+        mut resources: impl Iterator<Item = &'a ResourceType>,
+        output: &mut Output<'_>,
+    ) -> Result<(), CliError> {
+        if self.all_namespaces || resources.any(|resource| !resource.is_namespaced) {
+            writeln!(output.err, "No resources found")?;
+        } else {
+            writeln!(output.err, "No resources found in {} namespace.", self.namespace)?;
+        }
+        Ok(())
+    }
+}
 
 /// A kind of object, and which of them: all if no name is given.
 #[derive(Debug, PartialEq, Eq)]

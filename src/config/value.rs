@@ -8,6 +8,7 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use crate::manifest::Quantity;
+use crate::manifest::validate::names::dns_subdomain;
 use crate::node::{NodeName, Threshold};
 
 /// A duration as Go writes it: `100ms`, `1m30s`, `1.5h`.
@@ -95,9 +96,10 @@ pub(super) fn ip(text: &str) -> Result<IpAddr, String> {
 
 /// A DNS domain.
 pub(super) fn domain(text: &str) -> Result<String, String> {
-    match NodeName::from_str(text) {
-        Ok(_) => Ok(text.to_owned()),
-        Err(_) => Err(format!("{text:?} is no DNS domain: write it in lower case, such as cluster.local")),
+    if dns_subdomain(text).is_empty() {
+        Ok(text.to_owned())
+    } else {
+        Err(format!("{text:?} is no DNS domain: write it in lower case, such as cluster.local"))
     }
 }
 

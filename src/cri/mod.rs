@@ -15,8 +15,8 @@ pub mod log;
 pub mod log_path;
 mod method;
 pub mod proto;
-pub mod translate;
 mod runtime;
+pub mod translate;
 mod verify;
 
 pub use client::{ClientOptions, CriClient, connect};

@@ -74,11 +74,14 @@ pub(crate) mod fake {
 
     type Script = dyn Fn(&[String]) -> Result<ExecOutput, CriError> + Send + Sync;
 
+    /// When a command ran, in which container, and within which limit.
+    pub(crate) type Ran = (tokio::time::Instant, String, Option<Duration>);
+
     #[derive(Clone)]
     pub(crate) struct FakeExec {
         script: Arc<Script>,
         takes: Duration,
-        pub(crate) calls: Arc<Mutex<Vec<(tokio::time::Instant, String, Option<Duration>)>>>,
+        pub(crate) calls: Arc<Mutex<Vec<Ran>>>,
     }
 
     impl FakeExec {

@@ -18,9 +18,13 @@ mod view;
 
 pub use attempt::ProbeError;
 pub use exec::ExecSync;
-pub use http::{Get, GetError, HttpError, Response, Scheme, Url, get};
+#[cfg(test)]
+pub(crate) use exec::fake;
+pub(crate) use exec::text as output_text;
+pub use http::{Get, GetError, HttpError, Response, Scheme, TlsError, Url, get};
 pub use set::{ContainerResults, ProbeEvent, ProbeEventReason, ProbeResults, ProbeSet, Readiness};
 pub use spec::{Handler, HandlerError, HttpGet, ProbeKind, ProbeSpec, resolve_port};
+pub use tcp::DialError;
 pub use threshold::Outcome;
 pub use view::{ContainerState, ContainerView, PodPhase};
 

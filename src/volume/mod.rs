@@ -11,6 +11,7 @@
 mod atomic_writer;
 mod beneath;
 mod config_map;
+mod contents;
 mod downward_api;
 mod empty_dir;
 mod error;
@@ -29,6 +30,7 @@ mod secret;
 mod set_up;
 mod sub_path;
 mod tear_down;
+mod unsupported;
 
 #[cfg(test)]
 mod tests;

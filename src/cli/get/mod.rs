@@ -10,7 +10,7 @@ use self::table::{Table, TablePrinter};
 use super::Output;
 use super::client::{Client, TABLE, escape, with_query};
 use super::error::CliError;
-use super::target::{Target, targets};
+use super::target::{Scope, Target, targets};
 use super::text::{to_json, to_yaml};
 use crate::api::resource::ResourceType;
 
@@ -39,17 +39,6 @@ pub(super) struct GetArgs {
     /// Labels as the last column
     #[arg(long)]
     show_labels: bool,
-}
-
-/// Which namespace is meant.
-#[derive(Debug, Args)]
-pub(super) struct Scope {
-    /// The namespace
-    #[arg(short, long, default_value = "default", value_name = "NAMESPACE")]
-    pub(super) namespace: String,
-    /// All namespaces
-    #[arg(short = 'A', long)]
-    all_namespaces: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -85,16 +74,12 @@ pub(super) async fn run(args: &GetArgs, client: &Client, output: &mut Output<'_>
 }
 
 impl GetArgs {
-    fn path(&self, resource: &ResourceType) -> String {
-        resource.path(Some(self.scope.namespace.as_str()).filter(|_| !self.scope.all_namespaces))
-    }
-
     /// The path of a listing, with its selectors and these parameters besides.
     fn list_path(&self, resource: &ResourceType, more: &[(&str, &str)]) -> String {
         let mut parameters = more.to_vec();
         parameters.extend(self.selector.as_deref().map(|selector| ("labelSelector", selector)));
         parameters.extend(self.field_selector.as_deref().map(|selector| ("fieldSelector", selector)));
-        with_query(&self.path(resource), &parameters)
+        with_query(&self.scope.path(resource), &parameters)
     }
 
     fn printer(&self, target: &Target, has_kinds: bool) -> TablePrinter {
@@ -119,7 +104,7 @@ async fn fetch<T: for<'de> Deserialize<'de>>(
     let paths = if target.names.is_empty() {
         vec![args.list_path(target.resource, &[])]
     } else {
-        let root = args.path(target.resource);
+        let root = args.scope.path(target.resource);
         target.names.iter().map(|name| format!("{root}/{}", escape(name))).collect()
     };
     let (mut answers, mut errors) = (Vec::new(), Vec::new());
@@ -151,18 +136,9 @@ async fn print_tables(
         has_written = true;
     }
     if !has_written && errors.is_empty() {
-        print_nothing_found(args, targets, output)?;
+        args.scope.print_nothing_found(targets.iter().map(|target| target.resource), output)?;
     }
     CliError::all(errors)
-}
-
-fn print_nothing_found(args: &GetArgs, targets: &[Target], output: &mut Output<'_>) -> Result<(), CliError> {
-    if args.scope.all_namespaces || targets.iter().any(|target| !target.resource.is_namespaced) {
-        writeln!(output.err, "No resources found")?;
-    } else {
-        writeln!(output.err, "No resources found in {} namespace.", args.scope.namespace)?;
-    }
-    Ok(())
 }
 
 async fn print_objects(
@@ -234,7 +210,7 @@ async fn watch(
         [] => None,
         [name] => {
             // Says so at once if there is no such object.
-            client.get::<Value>(&format!("{}/{}", args.path(target.resource), escape(name))).await?;
+            client.get::<Value>(&format!("{}/{}", args.scope.path(target.resource), escape(name))).await?;
             Some(format!("metadata.name={name}"))
         }
         _ => return Err(CliError::Usage("you may only watch one object, or all of them".to_owned())),

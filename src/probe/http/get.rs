@@ -168,10 +168,12 @@ where
         .title_case_headers(true)
         .handshake(TokioIo::new(stream))
         .await
-        .map_err(told)?;
+        .map_err(|error| told(&error))?;
     let talk = async {
-        let answer =
-            before(deadline, sender.send_request(request)).await.ok_or(HttpError::Timeout)?.map_err(told)?;
+        let answer = before(deadline, sender.send_request(request))
+            .await
+            .ok_or(HttpError::Timeout)?
+            .map_err(|error| told(&error))?;
         let status = answer.status().as_u16();
         let location = match status {
             301 | 302 | 303 | 307 | 308 => answer.headers().get(LOCATION),
@@ -205,7 +207,7 @@ where
 async fn read(mut body: Incoming) -> Result<Vec<u8>, HttpError> {
     let mut read = Vec::new();
     while let Some(frame) = body.frame().await {
-        let frame = frame.map_err(|error| HttpError::Body(told(error).to_string()))?;
+        let frame = frame.map_err(|error| HttpError::Body(told(&error).to_string()))?;
         if let Some(data) = frame.data_ref() {
             let room = LONGEST_BODY - read.len();
             read.extend_from_slice(&data[..room.min(data.len())]);
@@ -250,11 +252,11 @@ async fn before<F: Future>(deadline: Option<Instant>, future: F) -> Option<F::Ou
     }
 }
 
-fn told(error: hyper::Error) -> HttpError {
+fn told(error: &hyper::Error) -> HttpError {
     if error.is_incomplete_message() || error.is_canceled() || error.is_closed() {
         return HttpError::Eof;
     }
-    let mut cause: &dyn std::error::Error = &error;
+    let mut cause: &dyn std::error::Error = error;
     while let Some(next) = cause.source() {
         cause = next;
     }

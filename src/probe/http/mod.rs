@@ -8,6 +8,7 @@ mod tls;
 mod url;
 
 pub use get::{Get, GetError, HttpError, Response, get};
+pub use tls::TlsError;
 pub use url::{Scheme, Url};
 
 use std::time::Duration;

@@ -1,5 +1,5 @@
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpListener;
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 
 use super::*;
@@ -57,7 +57,7 @@ impl Server {
     }
 }
 
-async fn read_request(stream: &mut TcpStream) -> String {
+async fn read_request(stream: &mut (impl AsyncRead + Unpin)) -> String {
     let mut request = Vec::new();
     let mut buffer = [0; 1024];
     while !request.ends_with(b"\r\n\r\n") {
@@ -220,4 +220,39 @@ async fn https_to_a_server_without_tls_is_told_apart() {
     let Answer::Failure(text) = probe(&action, "127.0.0.1", LIMIT).await.unwrap() else { panic!() };
     assert!(text.ends_with("http: server gave HTTP response to HTTPS client"), "{text}");
     plain.await.unwrap();
+}
+
+/// A key and a certificate that nobody should trust: self-signed, for `wrong.invalid`, expired in 2020. Base64 of DER.
+const BAD_KEY: &str = "MIGHAgEAMBMGByqGSM49AgEGCCqGSM49AwEHBG0wawIBAQQgmGlNSgOqm5ZRZtrvsjMp4NxZZbuDOC65xaTZF3soby2hRANC\
+AAQIhK4OtnVVvHbuY4/O5L2/KjyfIXZw1S1Ok7XXpMpDZz+9Rc8veicqOSp6ZLlfe5a7vRpWwbV/y+O7FRCNf2Xk";
+const BAD_CERTIFICATE: &str = "MIIBHDCBw6ADAgECAgEBMAoGCCqGSM49BAMCMBgxFjAUBgNVBAMMDXdyb25nLmludmFsaWQwHhcNMjAwMTAxMDAwMDAwWhcN\
+MjAwMTAyMDAwMDAwWjAYMRYwFAYDVQQDDA13cm9uZy5pbnZhbGlkMFkwEwYHKoZIzj0CAQYIKoZIzj0DAQcDQgAECISuDrZ1\
+Vbx27mOPzuS9vyo8nyF2cNUtTpO116TKQ2c/vUXPL3onKjkqemS5X3uWu70aVsG1f8vjuxUQjX9l5DAKBggqhkjOPQQDAgNI\
+ADBFAiEAvBmi0vZ65PyZ0oDxDvi21oqEQMWrdxDIvBQu0rl5jxwCIFv6f94Ar5HMuddB2uubIlAC1sVCE1xb+He3YE05jdpQ";
+
+#[tokio::test]
+async fn certificates_are_not_checked() {
+    use base64::Engine as _;
+    use tokio_rustls::TlsAcceptor;
+    use tokio_rustls::rustls::{ServerConfig, crypto::ring, pki_types::PrivatePkcs8KeyDer};
+
+    let der = |text: &str| base64::engine::general_purpose::STANDARD.decode(text).unwrap();
+    let config = ServerConfig::builder_with_provider(ring::default_provider().into())
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_no_client_auth()
+        .with_single_cert(vec![der(BAD_CERTIFICATE).into()], PrivatePkcs8KeyDer::from(der(BAD_KEY)).into())
+        .unwrap();
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let server = tokio::spawn(async move {
+        let (stream, _) = listener.accept().await.unwrap();
+        let mut stream = TlsAcceptor::from(std::sync::Arc::new(config)).accept(stream).await.unwrap();
+        read_request(&mut stream).await;
+        stream.write_all(status(200).as_bytes()).await.unwrap();
+        let _ = stream.shutdown().await;
+    });
+    let action = HttpGet { scheme: Scheme::Https, host: None, port, path: "/".into(), headers: Vec::new() };
+    assert_eq!(probe(&action, "127.0.0.1", LIMIT).await.unwrap(), Answer::Success);
+    server.await.unwrap();
 }

@@ -67,6 +67,11 @@ impl ContainerResults {
         &self.container
     }
 
+    /// Whether the container has a probe of this kind.
+    pub fn has(&self, kind: ProbeKind) -> bool {
+        self.probe(kind).is_some()
+    }
+
     /// The result in force of one of its probes, and the instance it is about. `None`: no probe, or no result yet.
     pub fn result(&self, kind: ProbeKind) -> Option<(&ContainerId, Outcome)> {
         self.probe(kind)?.as_ref().map(|(id, outcome)| (id, *outcome))
@@ -128,6 +133,7 @@ mod tests {
         ContainerResults::new("c".into(), state, agent_started, probes)
     }
 
+    #[expect(clippy::unnecessary_wraps, reason = "the shape that the callers take")]
     fn of(id: &str, outcome: Outcome) -> Option<Stored> {
         Some(Some((id.into(), outcome)))
     }

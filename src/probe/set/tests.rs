@@ -90,6 +90,7 @@ impl Pod1 {
     }
 }
 
+#[expect(clippy::unnecessary_wraps, reason = "the shape that the callers take")]
 fn well(_: &[String]) -> Result<ExecOutput, CriError> {
     Ok(exits(0, "", ""))
 }
@@ -223,7 +224,7 @@ async fn a_terminating_pod_keeps_its_readiness_probe_and_loses_the_others() {
 async fn adopted_containers_are_probed_spread_over_their_period() {
     advance(Duration::from_secs(100)).await;
     let container = Container { readiness_probe: Some(exec_probe("ready", 10)), ..Default::default() };
-    let since = now() - Duration::from_secs(50);
+    let since = now().checked_sub(Duration::from_secs(50)).unwrap();
     let mut firsts = Vec::new();
     for uid in 0..40 {
         let mut pod = Pod1::new(container.clone(), FakeExec::new(well));

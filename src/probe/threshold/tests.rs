@@ -88,10 +88,12 @@ impl Sim {
     }
 }
 
+#[expect(clippy::unnecessary_wraps, reason = "the shape that the callers take")]
 fn fails(_: u64) -> Option<Outcome> {
     Some(Outcome::Failure)
 }
 
+#[expect(clippy::unnecessary_wraps, reason = "the shape that the callers take")]
 fn succeeds(_: u64) -> Option<Outcome> {
     Some(Outcome::Success)
 }
@@ -156,7 +158,7 @@ fn initial_results_are_the_kubelets() {
 fn a_container_found_running_has_no_result_before_it_is_probed() {
     for kind in [ProbeKind::Liveness, ProbeKind::Readiness] {
         let mut sim = Sim::new(&spec(kind));
-        let since = sim.origin - s(100);
+        let since = sim.origin.checked_sub(s(100)).unwrap();
         sim.view.state = ContainerState::Running { id: "a".into(), since };
         sim.at(1);
         sim.look();
@@ -168,7 +170,7 @@ fn a_container_found_running_has_no_result_before_it_is_probed() {
 fn a_late_first_tick_holds_readiness_back_too() {
     let mut sim = Sim::new(&spec(ProbeKind::Readiness));
     sim.worker = Worker::new(&spec(ProbeKind::Readiness), sim.origin + s(4), sim.origin);
-    let since = sim.origin - s(100);
+    let since = sim.origin.checked_sub(s(100)).unwrap();
     sim.view.state = ContainerState::Running { id: "a".into(), since };
     assert_eq!(sim.run(30_000, 0, succeeds), [4_000, 14_000, 24_000]);
 }

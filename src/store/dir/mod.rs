@@ -17,21 +17,18 @@ use tokio_util::sync::CancellationToken;
 pub use self::settings::{DirSettings, PollMode};
 use self::thread::{answer, on_thread};
 use super::mounts::Mounts;
-use super::reader::{Memory, Reader, Seen};
-use super::reading;
+use super::reader::{Memory, Next, Reader, Seen};
+use super::reading::{self, Parse};
 use super::settle::{Look, Settle};
 use super::watch::Events;
 use super::{Freshness, Snapshot, Thresholds, boot, last_good, watch as inotify};
 use crate::manifest::{Problem, Severity};
 
-/// A store that doesn't answer for so long is away.
-const STALE_AFTER: Duration = Duration::from_mins(1);
-
 /// At the start, what was known before goes out when the store doesn't answer for so long.
 const FIRST_ANSWER: Duration = Duration::from_secs(2);
 
 /// What failed is tried again after so long, where no event announces that it would work.
-const RETRY: Duration = Duration::from_mins(1);
+const RETRY: Duration = Duration::from_secs(60);
 
 /// The directory store.
 pub struct DirStore;
@@ -54,12 +51,17 @@ impl StoreHandle {
 impl DirStore {
     /// Starts the store's task; it ends on `shutdown`. Must be called in a tokio runtime.
     pub fn spawn(settings: DirSettings, shutdown: CancellationToken) -> StoreHandle {
+        Self::spawn_with(settings, reading::read, shutdown)
+    }
+
+    fn spawn_with(settings: DirSettings, parse: Parse, shutdown: CancellationToken) -> StoreHandle {
         let (sender, snapshots) = watch::channel(Arc::<Snapshot>::default());
         let confirm = Arc::new(Notify::new());
         let handle = StoreHandle { snapshots, confirm: Arc::clone(&confirm) };
         let path = std::path::absolute(&settings.path).unwrap_or_else(|_| settings.path.clone());
         let task = Task {
             root: Arc::from(path),
+            parse,
             settle: Settle::new(settings.settle),
             settings,
             sender,
@@ -92,6 +94,7 @@ struct Notes {
 struct Task {
     settings: DirSettings,
     root: Arc<Path>,
+    parse: Parse,
     sender: watch::Sender<Arc<Snapshot>>,
     settle: Settle,
     newest: Arc<Snapshot>,
@@ -136,15 +139,18 @@ impl Task {
                 round = now + RETRY;
             }
             let due = if reader.is_some() { self.settle.due(now.into_std()) } else { None };
-            let patience = if self.known && !self.published() { FIRST_ANSWER } else { STALE_AFTER };
+            let patience = self.patience();
             let stale = (looking.is_some() && self.notes.stale.is_none()).then(|| started + patience);
-            let wake = [due.map(Instant::from_std), Some(round), hold_ends, stale].into_iter().flatten().min();
+            let wake =
+                [due.map(Instant::from_std), Some(round), hold_ends, stale].into_iter().flatten().min();
 
             tokio::select! {
                 happened = happened(events.as_ref()) => match happened {
                     Ok(happened) => {
                         let now = Instant::now().into_std();
-                        happened.into_iter().for_each(|event| self.settle.note(event, now));
+                        for event in happened {
+                            self.settle.note(event, now);
+                        }
                     }
                     Err(error) => {
                         self.notes.not_watched = Some(format!("can't wait for changes ({error}): it is polled"));
@@ -155,7 +161,7 @@ impl Task {
                 seen = answer(&mut looking) => {
                     if let Some((back, seen)) = seen {
                         let now = Instant::now();
-                        round = now + self.pause(&seen);
+                        round = now + self.pause(seen.next);
                         hold_ends = seen.hold_ends.map(|remaining| now + remaining);
                         if let (Some(mounts), Some(real)) = (&mut mounts, &seen.real_root) {
                             mounts.also(real);
@@ -243,7 +249,7 @@ impl Task {
         let (events, watches) = watching.unzip();
         let thresholds = Thresholds { hold: self.settings.empty_hold, ..Thresholds::default() };
         let state_file = Arc::from(self.settings.state_file.as_path());
-        let mut reader = Reader::new(Arc::clone(&self.root), reading::read, thresholds, watches, state_file);
+        let mut reader = Reader::new(Arc::clone(&self.root), self.parse, thresholds, watches, state_file);
         if self.known {
             reader.restore(Arc::clone(&self.newest), self.memory.clone());
         }
@@ -251,19 +257,12 @@ impl Task {
     }
 
     /// How long until a look that no event asks for.
-    fn pause(&self, seen: &Seen) -> Duration {
+    fn pause(&self, next: Next) -> Duration {
         let relist = self.settings.relist_interval;
-        let poll = match self.settings.poll {
-            PollMode::Always => true,
-            PollMode::Auto => seen.poll,
-            PollMode::Never => false,
-        };
-        if poll {
-            self.settings.poll_interval
-        } else if seen.failed {
-            RETRY.min(relist)
-        } else {
-            relist
+        match (self.settings.poll, next) {
+            (PollMode::Always, _) | (PollMode::Auto, Next::Look) => self.settings.poll_interval,
+            (_, Next::Retry) => RETRY.min(relist),
+            (PollMode::Never, Next::Look) | (_, Next::Event) => relist,
         }
     }
 
@@ -279,8 +278,11 @@ impl Task {
         self.publish();
     }
 
-    fn published(&self) -> bool {
-        self.sender.borrow().freshness != Freshness::Unknown
+    /// How long to wait for a look before saying that the store doesn't answer.
+    fn patience(&self) -> Duration {
+        let first = self.known && self.sender.borrow().freshness == Freshness::Unknown;
+        let longest = self.settings.answer_within;
+        if first { FIRST_ANSWER.min(longest) } else { longest }
     }
 
     /// Publishes the newest look and what there is to say beside it, if that is anything new.

@@ -128,7 +128,9 @@ fn keep<'a>(claims: &[Claim<'a>], before: Option<&'a Arc<Stored>>) -> Option<&'a
 /// A problem on each of the places. A refused document that is alone in its file already has its own.
 fn conflict(key: &ObjectKey, claims: &[Claim<'_>], before: Option<&Arc<Stored>>) -> Vec<Problem> {
     let remedy = match before {
-        Some(stored) => format!("what came from {} stays in use; remove the others", stored.origin.file.display()),
+        Some(stored) => {
+            format!("what came from {} stays in use; remove the others", stored.origin.file.display())
+        }
         None => "none of them is used; remove all but one".to_owned(),
     };
     claims
