@@ -27,21 +27,21 @@ run() {
 # --- what is needed -------------------------------------------------------------------------------------------------------
 
 [ "$(uname -s)" = Linux ] || fail "containers need Linux; this is $(uname -s)"
-if [ -z "${DAEMONLET_BIN:-}" ]; then
+if [ -z "${DEMO_BINARY:-}" ]; then
     step "Building daemonlet"
     assignments=$("$here/examples/requirements.sh" build run) || exit 1
     eval "$assignments"
     (cd "$here" && cargo build --release --locked --quiet --bin daemonlet)
-    export DAEMONLET_BIN=$target/release/daemonlet
-    note "$DAEMONLET_BIN, $(($(stat -c %s "$DAEMONLET_BIN") / 1024)) KiB"
+    export DEMO_BINARY=$target/release/daemonlet
+    note "$DEMO_BINARY, $(($(stat -c %s "$DEMO_BINARY") / 1024)) KiB"
 fi
 if [ "$(id -u)" != 0 ]; then
     command -v sudo >/dev/null || fail "running pods needs root: run make demo as root"
     note "Running pods needs root: going on with sudo."
-    exec sudo env PATH="$PATH" DAEMONLET_BIN="$DAEMONLET_BIN" CARGO_TARGET_DIR="$target" \
-        DAEMONLET_CNI_BIN="$DAEMONLET_CNI_BIN" DAEMONLET_BUSYBOX="$DAEMONLET_BUSYBOX" "$0" "$@"
+    exec sudo env PATH="$PATH" DEMO_BINARY="$DEMO_BINARY" CARGO_TARGET_DIR="$target" \
+        CNI_BIN="$CNI_BIN" STATIC_BUSYBOX="$STATIC_BUSYBOX" "$0" "$@"
 fi
-if [ -z "${DAEMONLET_CNI_BIN:-}" ]; then
+if [ -z "${CNI_BIN:-}" ]; then
     assignments=$("$here/examples/requirements.sh" run) || exit 1
     eval "$assignments"
 fi
@@ -53,12 +53,13 @@ dir=$(mktemp -d /tmp/daemonlet-demo.XXXXXX)
 id=${dir##*.}
 name=daemonlet-demo-$id # of the CNI network and of the cgroup
 bridge=dldemo$id
-export DAEMONLET_DEMO=$dir # by which the demo's processes are found again
+export IN_DAEMONLET_DEMO=$dir # by which the demo's processes are found again
 export DAEMONLET_SOCKET=$dir/daemonlet.sock
 state=$dir/run
 manifests=$dir/manifests
 agent_pid=
 containerd_pid=
+sandboxes=
 
 # Directories that containerd, runc and CNI make outside, if they are not there yet.
 outside=(/run/containerd/s /run/containerd/fifo /run/containerd/runc/k8s.io /run/containerd/runc /run/containerd
@@ -66,7 +67,7 @@ outside=(/run/containerd/s /run/containerd/fifo /run/containerd/runc/k8s.io /run
 made_outside=()
 for directory in "${outside[@]}"; do [ -e "$directory" ] || made_outside+=("$directory"); done
 
-daemonlet() { "$DAEMONLET_BIN" "$@"; }
+daemonlet() { "$DEMO_BINARY" "$@"; }
 ctr() { command ctr --address "$dir/containerd.sock" --namespace k8s.io "$@"; }
 
 # --- tearing down ---------------------------------------------------------------------------------------------------------
@@ -77,7 +78,7 @@ processes() {
     for process in /proc/[0-9]*; do
         [ "${process#/proc/}" != $$ ] && [ "${process#/proc/}" != "$BASHPID" ] || continue
         if grep -qs "/$name" "$process/cgroup" ||
-            { grep -qsz "^DAEMONLET_DEMO=$dir\$" "$process/environ" && ! is_ours "${process#/proc/}"; }; then
+            { grep -qsz "^IN_DAEMONLET_DEMO=$dir\$" "$process/environ" && ! is_ours "${process#/proc/}"; }; then
             echo "${process#/proc/}"
         fi
     done 2>/dev/null
@@ -94,7 +95,12 @@ is_ours() {
 }
 mounts() { awk -v below="$dir/" 'index($5, below) == 1 {print $5}' /proc/self/mountinfo; }
 cgroups() { find /sys/fs/cgroup -depth -type d -path "*/$name*" 2>/dev/null; }
-results() { find /var/lib/cni/results -name "$name-*" 2>/dev/null; }
+# What CNI remembers of the demo's sandboxes, which it does in one place for everybody.
+results() {
+    local sandbox
+    find /var/lib/cni/results -name "$name-*" 2>/dev/null || true
+    for sandbox in $sandboxes; do find /var/lib/cni/results -name "*-$sandbox-*" 2>/dev/null || true; done
+}
 
 # until_true COMMAND...: waits until it succeeds.
 until_true() {
@@ -128,6 +134,7 @@ teardown() {
         end_process "$containerd_pid"
     fi
     local sockets
+    sandboxes=$(ls "$dir/lib/io.containerd.grpc.v1.cri/sandboxes" 2>/dev/null)
     sockets=$(cat "$state"/io.containerd.runtime.v2.task/k8s.io/*/address 2>/dev/null | sed 's|unix://|\n|g')
     for _ in 1 2 3 4 5 6 7 8 9 10; do
         pid=$(processes)
@@ -209,7 +216,7 @@ disabled_plugins = ["io.containerd.internal.v1.opt", "io.containerd.snapshotter.
   restrict_oom_score_adj = true
   netns_mounts_under_state_dir = true
   [plugins."io.containerd.grpc.v1.cri".cni]
-    bin_dir = "$DAEMONLET_CNI_BIN"
+    bin_dir = "$CNI_BIN"
     conf_dir = "$dir/cni"
   [plugins."io.containerd.grpc.v1.cri".containerd]
     snapshotter = "$snapshotter"
@@ -250,7 +257,7 @@ containerLogsDir: $dir/container-logs
 cgroupDriver: cgroupfs
 cgroupRoot: /$name
 YAML
-DAEMONLET_CONFIG=$dir/config.yaml setsid "$DAEMONLET_BIN" agent >"$dir/agent.log" 2>&1 </dev/null &
+DAEMONLET_CONFIG=$dir/config.yaml setsid "$DEMO_BINARY" agent >"$dir/agent.log" 2>&1 </dev/null &
 agent_pid=$!
 ls "$manifests"
 

@@ -22,7 +22,7 @@ x86_64) architecture=amd64 ;;
 aarch64) architecture=arm64 ;;
 *) architecture=$(uname -m) ;;
 esac
-busybox=${DAEMONLET_BUSYBOX:-/bin/busybox}
+busybox=${STATIC_BUSYBOX:-/bin/busybox}
 node_exporter=$(command -v prometheus-node-exporter)
 
 # root DIRECTORY: what every image has.

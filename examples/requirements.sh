@@ -9,7 +9,7 @@
 set -euo pipefail
 
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
-tools=${DAEMONLET_TOOLS:-${CARGO_TARGET_DIR:-$here/target}/tools}
+tools=${TOOLS_DIR:-${CARGO_TARGET_DIR:-$here/target}/tools}
 path="$PATH:/usr/local/sbin:/usr/sbin:/sbin:$tools/bin:$tools/usr/bin:$tools/usr/sbin"
 to_install=()
 to_unpack=()
@@ -116,5 +116,5 @@ if [ ${#to_install[@]} -gt 0 ] || [ ${#to_unpack[@]} -gt 0 ]; then
 fi
 
 printf 'export PATH=%q\n' "$path"
-printf 'export DAEMONLET_CNI_BIN=%q\n' "$(cni_directory)"
-printf 'export DAEMONLET_BUSYBOX=%q\n' "$(static_busybox)"
+printf 'export CNI_BIN=%q\n' "$(cni_directory)"
+printf 'export STATIC_BUSYBOX=%q\n' "$(static_busybox)"

@@ -7,6 +7,7 @@ use std::process::{Child, Stdio};
 use std::sync::Arc;
 use std::time::Duration;
 
+use daemonlet::cri::proto::ImageSpec;
 use daemonlet::cri::{ClientOptions, CriClient, Endpoint};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
@@ -16,7 +17,7 @@ use super::{Slot, images, leaks, requirements, wait_until};
 
 /// A running containerd. When it goes, all that runs in it goes too, and what is left is a test failure.
 #[derive(Debug)]
-pub struct Containerd {
+pub(crate) struct Containerd {
     slot: Arc<Slot>,
     process: Option<Child>,
     runtime: Runtime,
@@ -25,7 +26,7 @@ pub struct Containerd {
 
 impl Containerd {
     /// Starts one, with the images pause, busybox and fluentd; nothing where this machine can't run it.
-    pub fn start() -> Option<Self> {
+    pub(crate) fn start() -> Option<Self> {
         if !requirements::are_met() {
             return None;
         }
@@ -47,31 +48,36 @@ impl Containerd {
     }
 
     /// The share of the machine that it uses.
-    pub fn slot(&self) -> &Arc<Slot> {
+    pub(crate) fn slot(&self) -> &Arc<Slot> {
         &self.slot
     }
 
     /// Where its CRI listens.
-    pub fn socket(&self) -> PathBuf {
+    pub(crate) fn socket(&self) -> PathBuf {
         socket(&self.slot)
     }
 
     /// Asks the runtime itself, past the agent.
-    pub fn ask<T, F: Future<Output = T>>(&self, question: impl FnOnce(CriClient) -> F) -> T {
+    pub(crate) fn ask<T, F: Future<Output = T>>(&self, question: impl FnOnce(CriClient) -> F) -> T {
         self.runtime.block_on(question(self.cri.clone()))
     }
 
     /// Puts an image of `examples/images.sh` into it.
-    pub fn import(&self, name: &str) {
+    pub(crate) fn import(&self, name: &str) {
         let file = images::file(name);
         self.ctr(&["images", "import", &file.display().to_string()]);
-        let count = || self.ask(async |cri| cri.list_images().await.unwrap().len());
+        let imported = self.ctr(&["images", "list", "-q"]);
         // The CRI learns of an image by an event.
-        wait_until("the image is listed by the CRI", || count() > 0);
+        for image in imported.lines().filter(|image| !image.starts_with("sha256:")) {
+            let spec = || ImageSpec { image: image.to_owned(), ..Default::default() };
+            wait_until("the CRI knows an image", || {
+                self.ask(async |cri| cri.image_status(spec()).await.unwrap().is_some())
+            });
+        }
     }
 
     /// Runs `ctr` against it and gives what it prints.
-    pub fn ctr(&self, words: &[&str]) -> String {
+    pub(crate) fn ctr(&self, words: &[&str]) -> String {
         let mut command = self.slot.command("ctr");
         command.arg("--address").arg(self.socket()).args(["--namespace", "k8s.io"]).args(words);
         let output = command.output().unwrap();
@@ -80,7 +86,7 @@ impl Containerd {
     }
 
     /// Kills it as a crash would; its shims and their containers go on.
-    pub fn kill9(&mut self) {
+    pub(crate) fn kill9(&mut self) {
         if let Some(mut process) = self.process.take() {
             process.kill().unwrap();
             process.wait().unwrap();
@@ -88,18 +94,18 @@ impl Containerd {
     }
 
     /// Starts it again, after [`kill9`](Self::kill9) or instead of it.
-    pub fn restart(&mut self) {
+    pub(crate) fn restart(&mut self) {
         self.kill9();
         self.launch();
     }
 
     /// Stops it without ending it: it accepts connections and answers none.
-    pub fn pause(&self) {
+    pub(crate) fn pause(&self) {
         self.signal(Signal::SIGSTOP);
     }
 
     /// Ends a [`pause`](Self::pause).
-    pub fn resume(&self) {
+    pub(crate) fn resume(&self) {
         self.signal(Signal::SIGCONT);
     }
 

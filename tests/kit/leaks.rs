@@ -17,14 +17,14 @@ const CGROUPS: &str = "/sys/fs/cgroup";
 const CNI_RESULTS: &str = "/var/lib/cni/results";
 
 /// Everything that is left of a test, a line each.
-pub fn find(slot: &Slot) -> Vec<String> {
+pub(crate) fn find(slot: &Slot) -> Vec<String> {
     let mut left = outside(slot);
     left.extend(slot.dir().exists().then(|| format!("file {}", slot.dir().display())));
     left
 }
 
 /// What is left of a test outside its directory. Its mounts count as outside: they are the host's.
-pub fn outside(slot: &Slot) -> Vec<String> {
+pub(crate) fn outside(slot: &Slot) -> Vec<String> {
     let mut left = Vec::new();
     left.extend(processes(slot).into_iter().map(|pid| format!("process {pid}: {}", command_line(pid))));
     left.extend(mounts(slot.dir()).into_iter().map(|path| format!("mount {}", path.display())));
@@ -36,7 +36,7 @@ pub fn outside(slot: &Slot) -> Vec<String> {
 }
 
 /// Removes everything of a test by force.
-pub fn reap(slot: &Slot) {
+pub(crate) fn reap(slot: &Slot) {
     let sockets = shim_sockets(slot);
     for _ in 0..100 {
         let processes = processes(slot);
@@ -77,7 +77,7 @@ pub fn reap(slot: &Slot) {
 }
 
 /// Processes that carry the test's mark or run in its cgroups.
-pub fn processes(slot: &Slot) -> Vec<i32> {
+pub(crate) fn processes(slot: &Slot) -> Vec<i32> {
     let mark = format!("{MARK}={}", slot.dir().display()).into_bytes();
     let name = slot.network();
     let entries = fs::read_dir("/proc").unwrap().flatten();
@@ -98,14 +98,14 @@ fn command_line(pid: i32) -> String {
 }
 
 /// Mount points below a directory, in the order in which they were mounted.
-pub fn mounts(below: &Path) -> Vec<PathBuf> {
+pub(crate) fn mounts(below: &Path) -> Vec<PathBuf> {
     let table = fs::read_to_string("/proc/self/mountinfo").unwrap();
     let points = table.lines().filter_map(|line| line.split(' ').nth(4)).map(PathBuf::from);
     points.filter(|point| point.starts_with(below)).collect()
 }
 
 /// The cgroups in all hierarchies that are named so, and those in them; the innermost first.
-pub fn cgroups(name: &str) -> Vec<PathBuf> {
+pub(crate) fn cgroups(name: &str) -> Vec<PathBuf> {
     let mut found = Vec::new();
     let hierarchies = fs::read_dir(CGROUPS).into_iter().flatten().flatten().map(|entry| entry.path());
     for root in hierarchies.chain([PathBuf::from(CGROUPS)]) {

@@ -18,19 +18,19 @@ mod slot;
 
 use std::time::{Duration, Instant};
 
-pub use self::agent::{Agent, Answer};
-pub use self::api::Api;
-pub use self::containerd::Containerd;
-pub use self::node::Node;
-pub use self::objects::{container_ids, daemon_set, is_ready, pod_of};
-pub use self::slot::Slot;
+pub(crate) use self::agent::{Agent, Answer};
+pub(crate) use self::api::Api;
+pub(crate) use self::containerd::Containerd;
+pub(crate) use self::node::Node;
+pub(crate) use self::objects::{container_ids, daemon_set, is_ready, pod_of};
+pub(crate) use self::slot::Slot;
 
 /// How long anything may take before it counts as never happening. Generous: machines that test are busy.
-pub const DEADLINE: Duration = Duration::from_secs(60);
+pub(crate) const DEADLINE: Duration = Duration::from_secs(60);
 
 /// Waits for what tells nobody when it happens.
 #[track_caller]
-pub fn wait_until(what: &str, mut is_so: impl FnMut() -> bool) {
+pub(crate) fn wait_until(what: &str, mut is_so: impl FnMut() -> bool) {
     let begun = Instant::now();
     while !is_so() {
         assert!(begun.elapsed() < DEADLINE, "waited {DEADLINE:?} in vain: {what}");

@@ -25,7 +25,7 @@ pub(super) fn are_met() -> bool {
 
 /// Where the CNI plugins are.
 pub(super) fn cni_directory() -> Option<PathBuf> {
-    let told = std::env::var_os("DAEMONLET_CNI_BIN").map(PathBuf::from);
+    let told = std::env::var_os("CNI_BIN").map(PathBuf::from);
     let usual = CNI_DIRECTORIES.into_iter().map(PathBuf::from);
     told.into_iter().chain(usual).find(|directory| directory.join("bridge").exists())
 }

@@ -17,7 +17,7 @@ const PORTS: u16 = 32;
 
 /// A test's share of the machine.
 #[derive(Debug)]
-pub struct Slot {
+pub(crate) struct Slot {
     number: u8,
     dir: PathBuf,
     _lock: File,
@@ -25,7 +25,7 @@ pub struct Slot {
 
 impl Slot {
     /// Takes a free slot and removes what an earlier test may have left in it.
-    pub fn claim() -> Self {
+    pub(crate) fn claim() -> Self {
         fs::create_dir_all(ROOT).unwrap();
         for number in 0..=u8::MAX {
             let lock = File::create(format!("{ROOT}/{number}.lock")).unwrap();
@@ -45,48 +45,48 @@ impl Slot {
     }
 
     /// The directory that everything of the test is in.
-    pub fn dir(&self) -> &Path {
+    pub(crate) fn dir(&self) -> &Path {
         &self.dir
     }
 
     /// A path in it.
-    pub fn path(&self, name: &str) -> PathBuf {
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.dir.join(name)
     }
 
     /// The cgroup that everything of the test is in, as a path from the root of each hierarchy.
-    pub fn cgroup(&self) -> String {
+    pub(crate) fn cgroup(&self) -> String {
         format!("/{}", self.network())
     }
 
     /// The name of the CNI network.
-    pub fn network(&self) -> String {
+    pub(crate) fn network(&self) -> String {
         format!("daemonlet-test-{}", self.number)
     }
 
     /// The name of the bridge.
-    pub fn bridge(&self) -> String {
+    pub(crate) fn bridge(&self) -> String {
         format!("dltest{}", self.number)
     }
 
     /// The first three numbers of the pods' addresses, out of a network that is set aside for benchmarks.
-    pub fn subnet(&self) -> String {
+    pub(crate) fn subnet(&self) -> String {
         format!("198.19.{}", self.number)
     }
 
     /// The node's name.
-    pub fn node_name(&self) -> String {
+    pub(crate) fn node_name(&self) -> String {
         format!("node-{}", self.number)
     }
 
     /// A port of the host that no other test uses; `index` is below 32.
-    pub fn port(&self, index: u16) -> u16 {
+    pub(crate) fn port(&self, index: u16) -> u16 {
         assert!(index < PORTS);
         FIRST_PORT + u16::from(self.number) * PORTS + index
     }
 
     /// A command whose processes are known as the test's.
-    pub fn command(&self, program: impl AsRef<std::ffi::OsStr>) -> Command {
+    pub(crate) fn command(&self, program: impl AsRef<std::ffi::OsStr>) -> Command {
         let mut command = Command::new(program);
         let path = std::env::var("PATH").unwrap_or_default();
         command.env(MARK, &self.dir).env("PATH", format!("{path}:/usr/local/sbin:/usr/sbin:/sbin"));
