@@ -12,8 +12,8 @@ use thiserror::Error;
 use crate::config::{CgroupDriver as DriverSetting, Settings};
 use crate::cri::translate::dns::{ResolvConf, ResolvConfError};
 use crate::cri::translate::host::{
-    Allocatable, ApiServer, CgroupDriver, CgroupVersion, Cgroups, DnsSettings, HandlerFeatures, Host, KernelVersion,
-    Swap,
+    Allocatable, ApiServer, CgroupDriver, CgroupVersion, Cgroups, DnsSettings, HandlerFeatures, Host,
+    KernelVersion, Swap,
 };
 use crate::cri::{CriClient, CriError, Detail, proto};
 use crate::node::{CgroupVersion as HostCgroups, HostFacts};
@@ -107,7 +107,8 @@ pub(super) fn describe(
         cpu_cfs_period: settings.cpu_cfs_quota.then_some(settings.cpu_cfs_quota_period),
         thermal_throttle_cpus: thermal_throttle_cpus(Path::new("/sys/devices/system/cpu")),
         selinux: Path::new("/sys/fs/selinux/enforce").exists(),
-        apparmor: fs::read_to_string("/sys/module/apparmor/parameters/enabled").is_ok_and(|text| text.starts_with('Y')),
+        apparmor: fs::read_to_string("/sys/module/apparmor/parameters/enabled")
+            .is_ok_and(|text| text.starts_with('Y')),
         handlers: runtime.handlers,
         pod_pids_limit: settings.pod_pids_limit.and_then(|limit| i64::try_from(limit).ok()),
         api_server: settings
@@ -128,7 +129,8 @@ fn cgroup_root(configured: &str) -> Vec<String> {
 }
 
 fn read_resolv_conf(path: &Path) -> Result<ResolvConf, HostError> {
-    let text = fs::read_to_string(path).map_err(|source| HostError::ResolvConf { path: path.to_owned(), source })?;
+    let text =
+        fs::read_to_string(path).map_err(|source| HostError::ResolvConf { path: path.to_owned(), source })?;
     ResolvConf::parse(&text).map_err(|source| HostError::ResolvConfSyntax { path: path.to_owned(), source })
 }
 
@@ -155,7 +157,9 @@ mod tests {
 
     #[test]
     fn a_kernel_release_is_read_up_to_its_second_number() {
-        for (release, expected) in [("6.1.0-18-amd64", (6, 1)), ("5.10.0", (5, 10)), ("4.4", (4, 4)), ("odd", (0, 0))] {
+        for (release, expected) in
+            [("6.1.0-18-amd64", (6, 1)), ("5.10.0", (5, 10)), ("4.4", (4, 4)), ("odd", (0, 0))]
+        {
             assert_eq!(kernel_version(release), KernelVersion(expected.0, expected.1), "{release}");
         }
     }

@@ -43,7 +43,13 @@ impl StateLock {
         let path = dir.join("lock");
         let failed = |source| LockError::Open { path: path.clone(), source };
         std::fs::create_dir_all(dir).map_err(failed)?;
-        let file = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(&path).map_err(failed)?;
+        let file = OpenOptions::new()
+            .read(true)
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .open(&path)
+            .map_err(failed)?;
         match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
             Ok(mut lock) => {
                 // For people who look for the holder; a full disk is no reason not to start.

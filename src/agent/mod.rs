@@ -29,9 +29,9 @@ use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
 
 pub use self::host::HostError as DescribeError;
+use self::host::RuntimeFacts;
 pub use self::lock::LockError;
 use self::reconcile::Reconciler;
-use self::host::RuntimeFacts;
 use self::runtime::{Health, Relist};
 use crate::api::{self, ApiState, Socket};
 use crate::backoff::BackoffPolicy;
@@ -142,7 +142,8 @@ pub async fn run(settings: Settings, shutdown: CancellationToken) -> Result<(), 
     let Some(runtime_facts) = waited else { return Ok(()) };
     board.set_met("runtime");
 
-    let allocatable = node.node.borrow().status.as_ref().and_then(|status| status.allocatable.clone()).unwrap_or_default();
+    let allocatable =
+        node.node.borrow().status.as_ref().and_then(|status| status.allocatable.clone()).unwrap_or_default();
     let mut host = host::describe(&settings, name.as_str(), &facts, amounts(&allocatable), runtime_facts)?;
     host.node_ips = host::addresses_or_loopback(&facts.addresses);
     let cgroups = cgroups(&host, &facts)?;
@@ -243,7 +244,11 @@ impl Agent {
         let mut watchdog = Watchdog::from_environment();
         let mut due: Option<Instant> = None;
         let mut relist_at = Instant::now() + self.relist_interval();
-        ServiceManager.ready(&format!("node {}: looking after {} pods", self.name, self.reconciler.pods.len()));
+        ServiceManager.ready(&format!(
+            "node {}: looking after {} pods",
+            self.name,
+            self.reconciler.pods.len()
+        ));
         self.take_snapshot();
         loop {
             // Every arm is cancel safe: watch and mpsc receivers lose nothing, and the timers are absolute.
@@ -372,7 +377,9 @@ impl Agent {
 
     fn take_event(&mut self, event: &RuntimeEvent) {
         match event {
-            RuntimeEvent::Exited { id, .. } => self.reconciler.wake(id.as_str(), Wake::Exited(id.to_string())),
+            RuntimeEvent::Exited { id, .. } => {
+                self.reconciler.wake(id.as_str(), Wake::Exited(id.to_string()))
+            }
             RuntimeEvent::Oom { .. } | RuntimeEvent::Changed { .. } => {}
             RuntimeEvent::Deleted { id } => self.reconciler.wake(id.as_str(), Wake::Changed(id.to_string())),
             RuntimeEvent::StreamReady { source } => {
@@ -424,13 +431,13 @@ fn serve_api(
     shutdown: &CancellationToken,
 ) -> Result<tokio::task::JoinHandle<()>, AgentError> {
     let socket = Socket::bind(&settings.api_socket)?;
-    let state = ApiState {
-        board: Arc::clone(board),
-        metrics: Arc::clone(metrics),
-        pod_logs_dir: settings.pod_logs_dir.clone(),
-        version: env!("CARGO_PKG_VERSION"),
-        shutdown: shutdown.clone(),
-    };
+    let state = ApiState::new(
+        Arc::clone(board),
+        Arc::clone(metrics),
+        settings.pod_logs_dir.clone(),
+        env!("CARGO_PKG_VERSION"),
+        shutdown.clone(),
+    );
     Ok(tokio::spawn(async move {
         if let Err(problem) = api::serve(socket, state).await {
             warn!(%problem, "the API has stopped");
@@ -465,7 +472,8 @@ fn cgroups(host: &Host, facts: &HostFacts) -> Result<CgroupManager, AgentError> 
         CgroupDriver::Cgroupfs => crate::cgroup::Driver::Cgroupfs,
         CgroupDriver::Systemd => crate::cgroup::Driver::Systemd,
     };
-    let root = crate::cri::translate::cgroup_parent::CgroupName::all_pods(&host.cgroups).path(host.cgroups.driver);
+    let root =
+        crate::cri::translate::cgroup_parent::CgroupName::all_pods(&host.cgroups).path(host.cgroups.driver);
     let manager = CgroupManager::new(version, driver, Path::new("/sys/fs/cgroup"), &root)?;
     let limits = crate::cgroup::Limits {
         cpu_shares: Some(u64::from(facts.cpus) * 1024),
@@ -494,11 +502,21 @@ fn store_settings(settings: &Settings) -> DirSettings {
 
 /// The objects that pods take their contents from. Others don't concern a pod that runs.
 fn pod_objects(objects: &Objects) -> Objects {
-    let concerns = |kind| matches!(kind, Kind::ConfigMap | Kind::Secret | Kind::RuntimeClass | Kind::PriorityClass);
-    Objects(objects.0.iter().filter(|(key, _)| concerns(key.kind)).map(|(key, it)| (key.clone(), it.clone())).collect())
+    let concerns =
+        |kind| matches!(kind, Kind::ConfigMap | Kind::Secret | Kind::RuntimeClass | Kind::PriorityClass);
+    Objects(
+        objects
+            .0
+            .iter()
+            .filter(|(key, _)| concerns(key.kind))
+            .map(|(key, it)| (key.clone(), it.clone()))
+            .collect(),
+    )
 }
 
-fn amounts(allocatable: &BTreeMap<String, k8s_openapi::apimachinery::pkg::api::resource::Quantity>) -> Allocatable {
+fn amounts(
+    allocatable: &BTreeMap<String, k8s_openapi::apimachinery::pkg::api::resource::Quantity>,
+) -> Allocatable {
     let amount = |name: &str| allocatable.get(name).and_then(|text| text.0.parse::<Quantity>().ok());
     Allocatable {
         cpu_milli: amount("cpu").map_or(0, |amount| amount.milli_value()),

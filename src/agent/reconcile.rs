@@ -154,7 +154,8 @@ impl Reconciler {
                 return Some(RETRY);
             }
         };
-        let min_ready = u64::try_from(spec.min_ready_seconds.unwrap_or(0)).map_or(Duration::ZERO, Duration::from_secs);
+        let min_ready =
+            u64::try_from(spec.min_ready_seconds.unwrap_or(0)).map_or(Duration::ZERO, Duration::from_secs);
         let verdict = placement::decide(node, daemon_set);
         let round = Round { key, daemon_set, entry, revision, verdict, min_ready };
 
@@ -174,7 +175,12 @@ impl Reconciler {
     /// Makes a pod: first the counter, then the record, and only then does the runtime hear of it.
     fn start(&mut self, round: &Round<'_>, node: &Node, objects: &Objects) -> Option<Duration> {
         let failed = |this: &Self, problem: &str| {
-            this.event(round.daemon_set, EventKind::Warning, "FailedCreate", &format!("Error creating: {problem}"));
+            this.event(
+                round.daemon_set,
+                EventKind::Warning,
+                "FailedCreate",
+                &format!("Error creating: {problem}"),
+            );
             warn!(daemonset = %round.key, problem, "cannot make the DaemonSet's pod");
             Some(RETRY)
         };
@@ -188,7 +194,8 @@ impl Reconciler {
             Ok(class) => class,
             Err(problem) => return failed(self, &problem.to_string()),
         };
-        let highest = self.pods.values().filter(|pod| pod.daemon_set == round.key).map(|pod| pod.incarnation).max();
+        let highest =
+            self.pods.values().filter(|pod| pod.daemon_set == round.key).map(|pod| pod.incarnation).max();
         let incarnation = match self.ledger.next_incarnation(&round.key, highest) {
             Ok(Some(incarnation)) => incarnation,
             Ok(None) => return Some(RETRY),

@@ -46,9 +46,13 @@ pub(super) struct Relist {
 impl Relist {
     /// The pods that differ from the last listing, or are gone from it.
     pub(super) fn changed(&mut self, listing: &Listing) -> Vec<PodUid> {
-        let now: HashMap<PodUid, u64> = listing.iter().map(|(uid, listed)| (uid.clone(), fingerprint(listed))).collect();
-        let mut changed: Vec<PodUid> =
-            now.iter().filter(|(uid, print)| self.seen.get(*uid) != Some(print)).map(|(uid, _)| uid.clone()).collect();
+        let now: HashMap<PodUid, u64> =
+            listing.iter().map(|(uid, listed)| (uid.clone(), fingerprint(listed))).collect();
+        let mut changed: Vec<PodUid> = now
+            .iter()
+            .filter(|(uid, print)| self.seen.get(*uid) != Some(print))
+            .map(|(uid, _)| uid.clone())
+            .collect();
         changed.extend(self.seen.keys().filter(|uid| !now.contains_key(*uid)).cloned());
         self.seen = now;
         changed
@@ -56,9 +60,10 @@ impl Relist {
 }
 
 fn fingerprint(listed: &Listed) -> u64 {
-    let mut parts: Vec<(&str, i32)> = (listed.sandboxes.iter().map(|sandbox| (sandbox.id.as_str(), sandbox.state)))
-        .chain(listed.containers.iter().map(|container| (container.id.as_str(), container.state)))
-        .collect();
+    let mut parts: Vec<(&str, i32)> =
+        (listed.sandboxes.iter().map(|sandbox| (sandbox.id.as_str(), sandbox.state)))
+            .chain(listed.containers.iter().map(|container| (container.id.as_str(), container.state)))
+            .collect();
     parts.sort_unstable();
     let mut hasher = DefaultHasher::new();
     parts.hash(&mut hasher);
@@ -80,7 +85,12 @@ impl Health {
     /// What the node starts out with: a runtime that has not answered yet.
     pub(super) fn unknown(started: Timestamp) -> Runtime {
         let message = "container runtime status check may not have completed yet".to_owned();
-        Runtime { version: String::new(), readiness: Readiness::NotReady { message }, since: started, started }
+        Runtime {
+            version: String::new(),
+            readiness: Readiness::NotReady { message },
+            since: started,
+            started,
+        }
     }
 
     /// Asks the runtime for its version and conditions, and tells.
@@ -139,7 +149,12 @@ async fn ask(cri: &CriClient) -> Result<(String, Option<String>), CriError> {
     let unmet: Vec<String> = conditions
         .iter()
         .filter(|condition| !condition.status)
-        .map(|condition| format!("container runtime {} is false: {}: {}", condition.r#type, condition.reason, condition.message))
+        .map(|condition| {
+            format!(
+                "container runtime {} is false: {}: {}",
+                condition.r#type, condition.reason, condition.message
+            )
+        })
         .collect();
     let missing = (!unmet.is_empty()).then(|| unmet.join("; "));
     Ok((format!("{}://{}", version.runtime_name, version.runtime_version), missing))

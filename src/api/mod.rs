@@ -8,6 +8,7 @@ mod agent;
 mod discovery;
 mod failure;
 mod health;
+mod log;
 mod objects;
 mod options;
 pub mod resource;
@@ -26,25 +27,37 @@ use std::sync::Arc;
 use axum::serve::Listener;
 use tokio::net::UnixStream;
 use tokio::net::unix::SocketAddr;
+use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
 use crate::board::{Board, Metrics};
 
 pub use socket::{BindError, DEFAULT_SOCKET, Socket};
 
-/// What the API serves from.
+/// What the API serves from. Cloning shares it.
 #[derive(Debug, Clone)]
 pub struct ApiState {
-    /// What is true now.
-    pub board: Arc<Board>,
-    /// What `/metrics` tells beside it.
-    pub metrics: Arc<Metrics>,
-    /// Where the containers' log files are (`/var/log/pods`).
-    pub pod_logs_dir: PathBuf,
-    /// The agent's version.
-    pub version: &'static str,
-    /// Ends every watch and every followed log.
-    pub shutdown: CancellationToken,
+    board: Arc<Board>,
+    metrics: Arc<Metrics>,
+    pod_logs_dir: PathBuf,
+    version: &'static str,
+    shutdown: CancellationToken,
+    log_readers: Arc<Semaphore>,
+}
+
+impl ApiState {
+    /// An API over this board and these metrics, for an agent of this version. Containers' logs are read under `pod_logs_dir`
+    /// (`/var/log/pods`); `shutdown` ends every watch and every followed log.
+    pub fn new(
+        board: Arc<Board>,
+        metrics: Arc<Metrics>,
+        pod_logs_dir: PathBuf,
+        version: &'static str,
+        shutdown: CancellationToken,
+    ) -> Self {
+        let log_readers = Arc::new(Semaphore::new(log::MAX_READERS));
+        Self { board, metrics, pod_logs_dir, version, shutdown, log_readers }
+    }
 }
 
 /// Serves until the state's `shutdown`, then lets requests under way finish.

@@ -10,8 +10,8 @@ use axum::routing::{MethodRouter, get};
 
 use super::failure::Failure;
 use super::options::Query;
-use super::resource::{RESOURCES, ResourceType};
-use super::{ApiState, agent, discovery, health, objects};
+use super::resource::{PODS, RESOURCES, ResourceType};
+use super::{ApiState, agent, discovery, health, log, objects};
 
 /// All paths.
 pub(super) fn router(state: ApiState) -> Router {
@@ -51,7 +51,11 @@ pub(super) fn router(state: ApiState) -> Router {
             router = router.route(&format!("{all}/{{name}}"), one(resource));
         }
     }
+    let pod_log = get(async |State(state): State<ApiState>, asked: Asked| {
+        log::log(&state, asked.namespace(), asked.name(), &asked.query).await
+    });
     router
+        .route(&format!("{}/{{name}}/log", PODS.path(Some("{namespace}"))), pod_log)
         .fallback(|| async { Failure::no_such_path() })
         .method_not_allowed_fallback(|| async { Failure::method_not_allowed() })
         .with_state(state)

@@ -61,7 +61,9 @@ impl From<&PodCgroupLimits> for Limits {
                 .map(|cpu| CpuQuota { quota: amount(cpu.quota_micros), period: amount(cpu.period_micros) }),
             memory: pod.memory_bytes.map(amount),
             pids: pod.pids.map(amount),
-            huge_pages: HugePages::Only(pod.hugepages.iter().map(|(size, bytes)| (size.clone(), amount(*bytes))).collect()),
+            huge_pages: HugePages::Only(
+                pod.hugepages.iter().map(|(size, bytes)| (size.clone(), amount(*bytes))).collect(),
+            ),
         }
     }
 }

@@ -101,9 +101,9 @@ async fn serve(settings: Settings) -> Result<(), AgentError> {
 }
 
 fn start_logging(logging: &Logging) {
+    use tracing_subscriber::filter::{LevelFilter, Targets};
     use tracing_subscriber::layer::SubscriberExt;
     use tracing_subscriber::util::SubscriberInitExt;
-    use tracing_subscriber::filter::{LevelFilter, Targets};
     use tracing_subscriber::{Layer, fmt, registry};
 
     let level: LevelFilter = match logging.level {

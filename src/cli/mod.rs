@@ -15,6 +15,7 @@ mod target;
 #[cfg(test)]
 mod tests;
 mod text;
+pub mod validate;
 
 use std::io::Write;
 use std::path::PathBuf;

@@ -34,7 +34,8 @@ fn ips(network: &proto::PodSandboxNetworkStatus) -> Vec<IpAddr> {
     if network.ip.is_empty() {
         return Vec::new();
     }
-    let all = std::iter::once(network.ip.as_str()).chain(network.additional_ips.iter().map(|more| more.ip.as_str()));
+    let all = std::iter::once(network.ip.as_str())
+        .chain(network.additional_ips.iter().map(|more| more.ip.as_str()));
     all.map(str::parse).collect::<Result<_, _>>().unwrap_or_default()
 }
 

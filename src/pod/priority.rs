@@ -9,7 +9,9 @@ use crate::manifest::{Kind, Object, Objects};
 
 /// A pod names a class that nobody has defined.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
-#[error("no PriorityClass with name {0} was found; add one to the store, or use a class that every cluster has: system-node-critical")]
+#[error(
+    "no PriorityClass with name {0} was found; add one to the store, or use a class that every cluster has: system-node-critical"
+)]
 pub struct UnknownClass(String);
 
 /// The priority of a pod: that of the class it names, or of the lowest class marked `globalDefault`, or none.
@@ -23,7 +25,10 @@ pub fn resolve(spec: &PodSpec, objects: &Objects) -> Result<Option<i32>, Unknown
             (None, Some(Object::PriorityClass(class))) => Ok(Some(class.value)),
             _ => Err(UnknownClass(name.to_owned())),
         },
-        None => Ok(classes(objects).filter(|class| class.global_default == Some(true)).map(|class| class.value).min()),
+        None => Ok(classes(objects)
+            .filter(|class| class.global_default == Some(true))
+            .map(|class| class.value)
+            .min()),
     }
 }
 

@@ -14,8 +14,10 @@ mod reader;
 mod reading;
 mod settle;
 mod snapshot;
+mod survey;
 mod watch;
 
 pub use dir::{DirSettings, DirStore, PollMode, StoreHandle};
 pub use guard::Thresholds;
 pub use snapshot::{Freshness, IgnoredFile, Snapshot};
+pub use survey::{Source, Survey, survey};

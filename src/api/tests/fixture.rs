@@ -1,6 +1,7 @@
 //! A board filled by hand, and an agent that serves it.
 
-use std::path::PathBuf;
+use std::io::Write;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use k8s_openapi::api::apps::v1::DaemonSet;
@@ -125,7 +126,7 @@ pub(crate) fn board() -> Arc<Board> {
 pub(crate) struct Agent {
     pub(crate) board: Arc<Board>,
     pub(crate) socket: PathBuf,
-    pub(crate) state: ApiState,
+    pub(crate) shutdown: CancellationToken,
     pub(crate) root: TempDir,
     serving: JoinHandle<std::io::Result<()>>,
 }
@@ -135,23 +136,40 @@ impl Agent {
         let root = tempfile::tempdir().unwrap();
         let socket = root.path().join("daemonlet.sock");
         let state = state(board(), root.path().join("pods"));
-        let serving = tokio::spawn(serve(Socket::bind(&socket).unwrap(), state.clone()));
-        Self { board: Arc::clone(&state.board), socket, state, root, serving }
+        let (board, shutdown) = (Arc::clone(&state.board), state.shutdown.clone());
+        let serving = tokio::spawn(serve(Socket::bind(&socket).unwrap(), state));
+        Self { board, socket, shutdown, root, serving }
+    }
+
+    /// Writes the log of a container's attempt, as the runtime does.
+    pub(crate) fn write_log(&self, pod: &Pod, container: &str, attempt: u32, lines: &str) {
+        write_log(&self.root.path().join("pods"), pod, container, attempt, lines);
     }
 
     /// Shuts down and waits until everything is served to its end.
     pub(crate) async fn stop(self) {
-        self.state.shutdown.cancel();
+        self.shutdown.cancel();
         self.serving.await.unwrap().unwrap();
     }
 }
 
 pub(crate) fn state(board: Arc<Board>, pod_logs_dir: PathBuf) -> ApiState {
-    ApiState {
-        board,
-        metrics: Arc::new(Metrics::new("0.0.0")),
-        pod_logs_dir,
-        version: "0.0.0",
-        shutdown: CancellationToken::new(),
+    ApiState::new(board, Arc::new(Metrics::new("0.0.0")), pod_logs_dir, "0.0.0", CancellationToken::new())
+}
+
+/// Adds lines to the log of a container's attempt, as the runtime does.
+pub(crate) fn write_log(root: &Path, pod: &Pod, container: &str, attempt: u32, lines: &str) {
+    let metadata = &pod.metadata;
+    let text = |text: &Option<String>| text.clone().unwrap();
+    let (namespace, name, uid) = (text(&metadata.namespace), text(&metadata.name), text(&metadata.uid));
+    let directory = root.join(format!("{namespace}_{name}_{uid}")).join(container);
+    std::fs::create_dir_all(&directory).unwrap();
+    let mut file = std::fs::OpenOptions::new()
+        .append(true)
+        .create(true)
+        .open(directory.join(format!("{attempt}.log")))
+        .unwrap();
+    for line in lines.lines() {
+        writeln!(file, "2024-01-01T00:00:00.000000000Z stdout F {line}").unwrap();
     }
 }

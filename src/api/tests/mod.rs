@@ -1,6 +1,7 @@
 //! Every path, as its clients see it.
 
 pub(crate) mod fixture;
+mod logs;
 mod watches;
 
 use axum::body::Body;

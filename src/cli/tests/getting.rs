@@ -123,7 +123,7 @@ async fn an_agent_that_does_not_run_is_told_with_the_remedy() {
 #[tokio::test]
 async fn a_watch_shows_the_rows_there_are_and_then_each_change() {
     let agent = Agent::start();
-    let (board, shutdown) = (agent.board.clone(), agent.state.shutdown.clone());
+    let (board, shutdown) = (agent.board.clone(), agent.shutdown.clone());
     let mut shown = Hooked::new(move |text: &str| {
         if text.contains("Failed") {
             shutdown.cancel();

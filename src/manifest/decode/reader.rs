@@ -86,7 +86,10 @@ impl<'de, 'p> Reader<'de, 'p> {
             Value::Null | Value::List(_) | Value::Map(_) => String::new(),
         };
         let remedy = match (&self.node.value, due) {
-            (Value::Bool(_) | Value::Int(_) | Value::Float(_), "string") => ": put it in quotes",
+            (Value::Bool(_), "string") => {
+                ": put it in quotes (YAML takes y, n, yes, no, on and off for booleans, too)"
+            }
+            (Value::Int(_) | Value::Float(_), "string") => ": put it in quotes",
             (Value::String(text), "number") if text.parse::<f64>().is_ok() => ": write it without quotes",
             (Value::String(text), "bool") if text == "true" || text == "false" => ": write it without quotes",
             _ => "",

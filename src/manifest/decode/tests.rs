@@ -32,7 +32,7 @@ fn every_type_error_is_told_with_its_path_and_line() {
         [
             "4: spec.template.spec.hostNetwork: Invalid value: \"true\": cannot read string as bool: write it without quotes",
             "8: spec.template.spec.containers[0].env[0].value: Invalid value: 123: cannot read number as string: put it in quotes",
-            "9: spec.template.spec.containers[0].env[1].value: Invalid value: true: cannot read bool as string: put it in quotes",
+            "9: spec.template.spec.containers[0].env[1].value: Invalid value: true: cannot read bool as string: put it in quotes (YAML takes y, n, yes, no, on and off for booleans, too)",
             "10: spec.template.spec.containers[0].ports: Invalid value: 80: cannot read number as array",
             "11: spec.template.spec.containers[0].image: cannot read array as string",
         ]

@@ -101,3 +101,23 @@ fn manifests_as_vendors_publish_them_are_read() {
     }
     assert!(seen >= 50, "only {seen} files");
 }
+
+#[test]
+fn what_a_kubelet_ran_is_accepted() {
+    let (Some(cri), Some(lifecycle)) = (shared("cases/cri"), shared("cases/lifecycle")) else { return };
+    let cri = fs::read_dir(cri).unwrap().map(|entry| entry.unwrap().path().join("daemonset.yaml"));
+    let lifecycle = fs::read_dir(lifecycle).unwrap().map(|entry| entry.unwrap().path());
+    let mut seen = 0;
+    for path in
+        cri.chain(lifecycle).filter(|path| path.is_file() && path.extension().is_some_and(|e| e == "yaml"))
+    {
+        seen += 1;
+        let reading = read(&path, &fs::read(&path).unwrap());
+        let told: Vec<_> = errors(&reading).iter().map(|problem| problem.message.as_str()).collect();
+        // This one has no selector, which a static pod doesn't need and a DaemonSet does.
+        let faults = usize::from(path.ends_with("jaeger-agent/daemonset.yaml"));
+        assert_eq!(told.len(), faults, "{}: {told:?}", path.display());
+        assert!(told.iter().all(|message| message.ends_with("spec.selector is missing")), "{told:?}");
+    }
+    assert!(seen >= 60, "only {seen} files");
+}

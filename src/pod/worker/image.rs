@@ -9,7 +9,9 @@ use super::Worker;
 use crate::backoff::{Backoff, BackoffPolicy};
 use crate::board::EventKind;
 use crate::cri::proto;
-use crate::image::{self, Decision, ImageName, ImageProblem, Keyring, Presence, PullPolicy, PullReport, SecretFormat};
+use crate::image::{
+    self, Decision, ImageName, ImageProblem, Keyring, Presence, PullPolicy, PullReport, SecretFormat,
+};
 use crate::pod::status::Waiting;
 
 /// What is remembered of an image that could not be pulled.
@@ -66,7 +68,12 @@ impl Worker {
             }
             Decision::RefuseToPull => {
                 let problem = ImageProblem::never_pull(&name);
-                self.container_event(&container.name, EventKind::Warning, "ErrImageNeverPull", &problem.message);
+                self.container_event(
+                    &container.name,
+                    EventKind::Warning,
+                    "ErrImageNeverPull",
+                    &problem.message,
+                );
                 Err(NoImage::of(&problem, None))
             }
             Decision::BackOff(turn) => {
@@ -126,7 +133,9 @@ impl Worker {
     /// Pulls with each credential that goes with the image until one works, or once without. Returns when the pull itself began.
     async fn pull_with_credentials(&self, name: &ImageName) -> Result<(String, std::time::Duration), String> {
         let context = Arc::clone(&self.context);
-        let Ok(_turn) = context.pulls.acquire().await else { return Err("the agent is going down".to_owned()) };
+        let Ok(_turn) = context.pulls.acquire().await else {
+            return Err("the agent is going down".to_owned());
+        };
         let begun = context.clock.monotonic();
         let keyring = self.keyring();
         let mut credentials: Vec<Option<proto::AuthConfig>> = keyring
@@ -170,8 +179,12 @@ impl Worker {
                 warn!(secret = reference.name, "the image pull secret is not in the store");
                 continue;
             };
-            let Some(format) = secret.type_.as_deref().and_then(SecretFormat::of_secret_type) else { continue };
-            let Some(document) = secret.data.as_ref().and_then(|data| data.get(format.data_key())) else { continue };
+            let Some(format) = secret.type_.as_deref().and_then(SecretFormat::of_secret_type) else {
+                continue;
+            };
+            let Some(document) = secret.data.as_ref().and_then(|data| data.get(format.data_key())) else {
+                continue;
+            };
             if let Err(error) = keyring.add(format, &document.0) {
                 warn!(secret = reference.name, %error, "the image pull secret can't be used");
             }
@@ -182,7 +195,8 @@ impl Worker {
 
 impl NoImage {
     fn of(problem: &ImageProblem, again_in: Option<std::time::Duration>) -> Self {
-        let waiting = Waiting { reason: problem.reason.as_str().to_owned(), message: problem.message.clone() };
+        let waiting =
+            Waiting { reason: problem.reason.as_str().to_owned(), message: problem.message.clone() };
         Self { waiting, again_in }
     }
 }

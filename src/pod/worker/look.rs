@@ -19,7 +19,8 @@ const CATCH_UP: [u64; 10] = [1, 2, 4, 8, 16, 32, 64, 128, 256, 512];
 impl Worker {
     /// Brings [`Worker::observed`] up to date. While the runtime can't be asked nothing may be decided; says when to try again.
     pub(super) async fn look(&mut self) -> Result<(), Duration> {
-        let looked = if self.unsure.everything { self.look_at_everything().await } else { self.look_at_some().await };
+        let looked =
+            if self.unsure.everything { self.look_at_everything().await } else { self.look_at_some().await };
         looked.map_err(|error| {
             self.unsure.everything = true;
             debug!(%error, "cannot look at the runtime; nothing is changed until it answers");
@@ -46,7 +47,8 @@ impl Worker {
         for found in &listed.containers {
             let (id, sandbox) = (found.id.as_str().into(), found.pod_sandbox_id.as_str().into());
             // How a container ended never changes.
-            let known = self.observed.containers.iter().find(|known| known.id == id && known.exit().is_some());
+            let known =
+                self.observed.containers.iter().find(|known| known.id == id && known.exit().is_some());
             match known {
                 Some(known) => containers.push(known.clone()),
                 None => containers.extend(self.ask_container(&id, &sandbox).await?),
@@ -72,7 +74,8 @@ impl Worker {
         while let Some(id) = self.unsure.containers.first().cloned() {
             let known = self.observed.containers.iter().find(|container| container.id == id);
             let sandbox = known.map(|container| container.sandbox.clone());
-            let Some(sandbox) = sandbox.or_else(|| self.observed.sandbox().map(|sandbox| sandbox.id.clone())) else {
+            let Some(sandbox) = sandbox.or_else(|| self.observed.sandbox().map(|sandbox| sandbox.id.clone()))
+            else {
                 self.unsure.everything = true;
                 return Box::pin(self.look_at_everything()).await;
             };
@@ -104,7 +107,11 @@ impl Worker {
     }
 
     /// A container as it is now; `None` if the runtime has none of this id.
-    async fn ask_container(&self, id: &ContainerId, sandbox: &SandboxId) -> Result<Option<Container>, CriError> {
+    async fn ask_container(
+        &self,
+        id: &ContainerId,
+        sandbox: &SandboxId,
+    ) -> Result<Option<Container>, CriError> {
         let mut waits = CATCH_UP.iter();
         loop {
             let status = match self.context.cri.container_status(id).await {

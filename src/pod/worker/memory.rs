@@ -7,14 +7,14 @@ use std::time::Duration;
 
 use crate::backoff::{Backoff, BackoffPolicy};
 use crate::clock::Clock;
-use crate::cri::ContainerId;
-use crate::pod::observed::{Container, Observed};
+use crate::cri::{ContainerId, SandboxId};
+use crate::pod::observed::{Container, Observed, SandboxState};
 use crate::pod::plan;
 use crate::pod::status::Waiting;
 
 /// How long a start that failed for its configuration waits for another try, unless the store changes before (`backOffPeriod`).
 const RETRY_AFTER: Duration = Duration::from_secs(10);
-/// The waits of a sandbox that can't be made: CNI comes and goes, so it starts low.
+/// The waits of a sandbox that can't be made or keeps dying: CNI comes and goes, so they start low.
 const SANDBOX_POLICY: (Duration, Duration, Duration) =
     (Duration::from_secs(1), Duration::from_secs(60), Duration::from_secs(600));
 
@@ -26,6 +26,8 @@ pub(super) struct Memory {
     sandboxes: Option<BackoffPolicy>,
     containers: BTreeMap<String, Remembered>,
     sandbox: Backoff,
+    /// The sandbox that last died, or that none could be made, and when.
+    sandbox_ended: Option<(Option<SandboxId>, Duration)>,
 }
 
 #[derive(Debug, Default)]
@@ -47,12 +49,25 @@ impl Memory {
     pub(super) fn new(clock: Clock, restarts: BackoffPolicy) -> Self {
         let (initial, max, reset_after) = SANDBOX_POLICY;
         let sandboxes = BackoffPolicy::new(initial, max, reset_after).ok();
-        Self { clock, restarts, sandboxes, containers: BTreeMap::new(), sandbox: Backoff::default() }
+        Self {
+            clock,
+            restarts,
+            sandboxes,
+            containers: BTreeMap::new(),
+            sandbox: Backoff::default(),
+            sandbox_ended: None,
+        }
     }
 
     /// Notes the containers that have ended since the last look. An end that was not seen to happen is dated by the wall clock,
     /// within bounds, and takes up the back-off that its restart count speaks of.
     pub(super) fn note_ends(&mut self, observed: &Observed) {
+        if let Some(dead) = observed.sandbox().filter(|sandbox| sandbox.state == SandboxState::NotReady) {
+            let known = self.sandbox_ended.as_ref().is_some_and(|(id, _)| id.as_ref() == Some(&dead.id));
+            if !known {
+                self.sandbox_ended = Some((Some(dead.id.clone()), self.clock.monotonic()));
+            }
+        }
         let mut seen = BTreeSet::new();
         for container in &observed.containers {
             let Some(exit) = container.exit() else { continue };
@@ -104,13 +119,17 @@ impl Memory {
         }
     }
 
-    /// Remembers whether the sandbox could be made.
-    pub(super) fn note_sandbox(&mut self, made: bool) {
+    /// Counts a try to make a sandbox; one that follows an earlier one that failed or died raises the back-off.
+    pub(super) fn note_sandbox_try(&mut self) {
         let now = self.clock.monotonic();
-        match &self.sandboxes {
-            Some(policy) if !made => self.sandbox.raise(policy, now, now),
-            _ => self.sandbox = Backoff::default(),
+        if let (Some((_, ended)), Some(policy)) = (&self.sandbox_ended, &self.sandboxes) {
+            self.sandbox.raise(policy, *ended, now);
         }
+    }
+
+    /// Remembers that a sandbox could not be made.
+    pub(super) fn note_sandbox_failure(&mut self) {
+        self.sandbox_ended = Some((None, self.clock.monotonic()));
     }
 
     /// Why each container that should run waits.
@@ -144,19 +163,19 @@ impl plan::Memory for Memory {
     }
 
     fn sandbox_delay(&self) -> Duration {
-        let (Some(policy), Some(failed)) = (&self.sandboxes, self.sandbox.raised_at()) else {
+        let (Some(policy), Some((_, ended))) = (&self.sandboxes, &self.sandbox_ended) else {
             return Duration::ZERO;
         };
-        self.sandbox.turn(policy, failed, self.clock.monotonic()).remaining()
+        self.sandbox.turn(policy, *ended, self.clock.monotonic()).remaining()
     }
 }
 
 /// The back-off that was in force before the agent was restarted: each restart has doubled it, if the container did not run for long.
 fn resumed(policy: &BackoffPolicy, container: &Container, ended: Duration) -> Backoff {
     let mut backoff = Backoff::default();
-    let ran = container.exit().and_then(|exit| {
-        Duration::try_from(exit.finished_at.duration_since(exit.started_at?)).ok()
-    });
+    let ran = container
+        .exit()
+        .and_then(|exit| Duration::try_from(exit.finished_at.duration_since(exit.started_at?)).ok());
     if ran.is_none_or(|ran| ran < policy.reset_after()) {
         for _ in 0..container.attempt.min(16) {
             backoff.raise(policy, ended, ended);

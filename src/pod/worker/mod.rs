@@ -183,12 +183,8 @@ impl Worker {
     ) -> Self {
         let (probe_events, probe_events_seen) = mpsc::unbounded_channel();
         let probe_news = Arc::new(Notify::new());
-        let probes = ProbeSet::new(
-            context.cri.clone(),
-            Arc::clone(&probe_news),
-            probe_events,
-            context.agent_started,
-        );
+        let probes =
+            ProbeSet::new(context.cri.clone(), Arc::clone(&probe_news), probe_events, context.agent_started);
         let containers = stop::by_name(&record.pod);
         let hashes = containers.into_values().map(|container| {
             let image = container.image.as_deref().unwrap_or_default();

@@ -126,9 +126,8 @@ impl Worker {
         for container in &self.observed.containers {
             if let ContainerState::Running { started_at } = container.state {
                 let known = self.running_since.remove(&container.id);
-                let since = known.unwrap_or_else(|| {
-                    now.checked_sub(clock.ago(started_at, LONGEST_AGO)).unwrap_or(now)
-                });
+                let since = known
+                    .unwrap_or_else(|| now.checked_sub(clock.ago(started_at, LONGEST_AGO)).unwrap_or(now));
                 dated.insert(container.id.clone(), since);
             }
         }
@@ -208,7 +207,8 @@ impl Worker {
 
     pub(super) fn link_name(&self, container: &str, id: &ContainerId) -> String {
         let (namespace, pod) = (self.namespace(), self.name());
-        LogOwner { namespace: &namespace, pod: &pod, uid: self.uid().as_str() }.link_name(container, id.as_str())
+        LogOwner { namespace: &namespace, pod: &pod, uid: self.uid().as_str() }
+            .link_name(container, id.as_str())
     }
 
     /// Our mark on everything that the runtime keeps for us.

@@ -5,26 +5,32 @@ use std::sync::Arc;
 use tracing::{info, warn};
 
 use super::{Abandoned, Worker};
-use crate::error_chain::error_chain;
 use crate::board::EventKind;
-use crate::cri::translate::{self, SandboxInputs, SandboxPlan};
 use crate::cri::proto::{PodSandboxConfig, StatusResponse};
+use crate::cri::translate::{self, SandboxInputs, SandboxPlan};
 use crate::cri::{ContainerId, CriError, Detail, SandboxId};
+use crate::error_chain::error_chain;
 use crate::pod::plan::Memory as _;
 use crate::volume::{self, PodVolumes};
 
 impl Worker {
     pub(super) async fn create_sandbox(&mut self, attempt: u32) -> Result<(), Abandoned> {
-        let made = self.try_create_sandbox(attempt).await;
-        self.memory.note_sandbox(made.is_ok());
-        made.map_err(|_| Abandoned { again_in: self.memory.sandbox_delay() })
+        self.memory.note_sandbox_try();
+        self.try_create_sandbox(attempt).await.map_err(|_| {
+            self.memory.note_sandbox_failure();
+            Abandoned { again_in: self.memory.sandbox_delay() }
+        })
     }
 
     async fn try_create_sandbox(&mut self, attempt: u32) -> Result<(), Abandoned> {
         let SandboxPlan { config, runtime_handler, warnings } = match self.sandbox_plan(attempt) {
             Ok(plan) => plan,
             Err(error) => {
-                self.event(EventKind::Warning, "FailedCreatePodSandBox", &format!("Failed to create pod sandbox: {error}"));
+                self.event(
+                    EventKind::Warning,
+                    "FailedCreatePodSandBox",
+                    &format!("Failed to create pod sandbox: {error}"),
+                );
                 return Err(Abandoned::LATER);
             }
         };
@@ -40,7 +46,11 @@ impl Worker {
             return Err(Abandoned::LATER);
         }
         if attempt > 0 {
-            self.event(EventKind::Normal, "SandboxChanged", "Pod sandbox changed, it will be killed and re-created.");
+            self.event(
+                EventKind::Normal,
+                "SandboxChanged",
+                "Pod sandbox changed, it will be killed and re-created.",
+            );
         }
         match self.context.cri.run_pod_sandbox(config, &runtime_handler).await {
             Ok(id) => {
@@ -199,7 +209,11 @@ impl Worker {
     }
 
     /// What the runtime doesn't know any more is as good as removed.
-    pub(super) fn gone_or_abandoned(&mut self, done: Result<(), CriError>, id: &str) -> Result<(), Abandoned> {
+    pub(super) fn gone_or_abandoned(
+        &mut self,
+        done: Result<(), CriError>,
+        id: &str,
+    ) -> Result<(), Abandoned> {
         match done {
             Err(error) if !error.is_not_found() => {
                 warn!(%error, "the runtime does not let go");

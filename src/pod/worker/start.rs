@@ -8,11 +8,11 @@ use k8s_openapi::api::core::v1::Container;
 use tracing::{info, warn};
 
 use super::{Abandoned, Worker};
-use crate::error_chain::error_chain;
 use crate::board::EventKind;
 use crate::cri::proto::{ContainerConfig, PodSandboxConfig};
 use crate::cri::translate::{self, ContainerInputs, ImageUser, VolumeImage, VolumeMountSource};
 use crate::cri::{ContainerId, SandboxId};
+use crate::error_chain::error_chain;
 use crate::hook::{self, HookTarget};
 use crate::pod::status::Waiting;
 use crate::volume::{self, SubPathRequest};
@@ -39,7 +39,12 @@ impl Worker {
         match self.try_start(&container, &sandbox).await {
             Ok(()) => self.memory.note_success(name),
             Err(NotStarted { waiting, again_in }) => {
-                warn!(container = name, reason = waiting.reason, message = waiting.message, "container not started");
+                warn!(
+                    container = name,
+                    reason = waiting.reason,
+                    message = waiting.message,
+                    "container not started"
+                );
                 self.memory.note_failure(name, waiting, again_in);
             }
         }
@@ -68,7 +73,12 @@ impl Worker {
             Ok(id) => id,
             Err(error) => {
                 self.unsure.everything = true;
-                self.container_event(name, EventKind::Warning, "Failed", &format!("Error: {}", error.message()));
+                self.container_event(
+                    name,
+                    EventKind::Warning,
+                    "Failed",
+                    &format!("Error: {}", error.message()),
+                );
                 return Err(NotStarted::new("CreateContainerError", error.message()));
             }
         };
@@ -101,8 +111,9 @@ impl Worker {
         let env = translate::env::resolve(pod, container, &self.objects.borrow(), &pod_ips, host)
             .map_err(|error| error.to_string())?;
         let log_dir = self.log_dir().join(name);
-        std::fs::create_dir_all(&log_dir)
-            .map_err(|error| format!("create container log directory for container {name} failed: {error}"))?;
+        std::fs::create_dir_all(&log_dir).map_err(|error| {
+            format!("create container log directory for container {name} failed: {error}")
+        })?;
         let sub_paths = self.sub_paths(container, &env)?;
         let hosts_file = self.hosts_file(&pod_ips)?;
         let termination_log = match container.termination_message_path.as_deref() {
@@ -124,7 +135,8 @@ impl Worker {
             users: None,
             marks: &marks,
         };
-        let config = translate::container_config(pod, container, &inputs, host).map_err(|error| error.to_string())?;
+        let config =
+            translate::container_config(pod, container, &inputs, host).map_err(|error| error.to_string())?;
         let sandbox = self.sandbox_config_now().ok_or("the pod has no sandbox")?;
         Ok((config, sandbox))
     }
@@ -139,8 +151,14 @@ impl Worker {
         let none = BTreeMap::new();
         let sources = self.mounts.as_ref().unwrap_or(&none);
         for (index, mount) in container.volume_mounts.iter().flatten().enumerate() {
-            let Some(sub_path) = translate::mounts::sub_path(mount, env).map_err(|error| error.to_string())? else { continue };
-            let Some(source) = sources.get(&mount.name).filter(|source| source.image.is_none()) else { continue };
+            let Some(sub_path) =
+                translate::mounts::sub_path(mount, env).map_err(|error| error.to_string())?
+            else {
+                continue;
+            };
+            let Some(source) = sources.get(&mount.name).filter(|source| source.image.is_none()) else {
+                continue;
+            };
             let request = SubPathRequest {
                 uid: self.uid().as_str(),
                 container: &container.name,
@@ -164,8 +182,9 @@ impl Worker {
             return Ok(None);
         }
         let node_hosts = std::fs::read_to_string("/etc/hosts").unwrap_or_default();
-        let content = translate::hosts_file::content(&self.record.pod, pod_ips, &node_hosts, &self.context.host)
-            .map_err(|error| error.to_string())?;
+        let content =
+            translate::hosts_file::content(&self.record.pod, pod_ips, &node_hosts, &self.context.host)
+                .map_err(|error| error.to_string())?;
         volume::write_hosts_file(&self.context.volumes, self.uid().as_str(), &content)
             .map(Some)
             .map_err(|error| error_chain(&error))
@@ -199,7 +218,12 @@ impl Worker {
         let pod_ip = self.pod_ips().first().copied();
         let target = HookTarget { pod: &self.full_name, container, id, pod_ip };
         let Err(error) = hook::run(handler, &target, &self.context.cri).await else { return Ok(()) };
-        self.container_event(&container.name, EventKind::Warning, "FailedPostStartHook", "PostStartHook failed");
+        self.container_event(
+            &container.name,
+            EventKind::Warning,
+            "FailedPostStartHook",
+            "PostStartHook failed",
+        );
         let grace = crate::pod::grace::of_container(
             &self.record.pod,
             container,
@@ -211,9 +235,7 @@ impl Worker {
     }
 }
 
-fn mount_sources(
-    sources: &BTreeMap<String, volume::MountSource>,
-) -> BTreeMap<String, VolumeMountSource> {
+fn mount_sources(sources: &BTreeMap<String, volume::MountSource>) -> BTreeMap<String, VolumeMountSource> {
     sources
         .iter()
         .map(|(name, source)| {
@@ -221,7 +243,10 @@ fn mount_sources(
                 host_path: source.host_path.clone(),
                 read_only: source.read_only,
                 selinux_relabel: source.selinux_relabel,
-                image: source.image.clone().map(|image| VolumeImage { reference: image.clone(), user_specified: image }),
+                image: source
+                    .image
+                    .clone()
+                    .map(|image| VolumeImage { reference: image.clone(), user_specified: image }),
             };
             (name.clone(), source)
         })

@@ -12,9 +12,9 @@ use tokio::time::{sleep, timeout};
 use tracing::{info, warn};
 
 use super::{Abandoned, Orders, Worker, report, tell};
-use crate::error_chain::error_chain;
 use crate::board::EventKind;
 use crate::cri::{ContainerId, CriError};
+use crate::error_chain::error_chain;
 use crate::hook::{self, HookTarget};
 use crate::pod::context::{News, PodContext};
 use crate::pod::grace;
@@ -71,7 +71,14 @@ impl Killer {
         };
         warn!(container = container.name, problem, "preStop hook failed");
         let (context, name) = (&self.context, container.name.as_str());
-        report::container_event(context, &self.pod, name, EventKind::Warning, "FailedPreStopHook", "PreStopHook failed");
+        report::container_event(
+            context,
+            &self.pod,
+            name,
+            EventKind::Warning,
+            "FailedPreStopHook",
+            "PreStopHook failed",
+        );
     }
 
     /// Stops several containers side by side, sidecars last and in reverse.
@@ -81,7 +88,8 @@ impl Killer {
         let (ended, _) = watch::channel(BTreeSet::<String>::new());
         let stops = victims.iter().map(|victim| {
             let name = victim.container.name.as_str();
-            let before = order.get(name).into_iter().flatten().filter(|name| stopping.contains(name.as_str()));
+            let before =
+                order.get(name).into_iter().flatten().filter(|name| stopping.contains(name.as_str()));
             let before: Vec<String> = before.cloned().collect();
             let mut seen = ended.subscribe();
             let ended = &ended;
@@ -115,7 +123,11 @@ impl Worker {
         let stopped = self.stop_one(&container, id, &message, grace).await;
         self.unsure.containers.insert(id.clone());
         stopped.map_err(|error| {
-            self.event(EventKind::Warning, "FailedKillPod", &format!("error killing pod: {}", error.message()));
+            self.event(
+                EventKind::Warning,
+                "FailedKillPod",
+                &format!("error killing pod: {}", error.message()),
+            );
             Abandoned::LATER
         })
     }
@@ -156,7 +168,11 @@ impl Worker {
         self.unsure.everything = true;
         stopped.map_err(|error| {
             warn!(%error, "cannot stop the pod");
-            self.event(EventKind::Warning, "FailedKillPod", &format!("error killing pod: {}", error.message()));
+            self.event(
+                EventKind::Warning,
+                "FailedKillPod",
+                &format!("error killing pod: {}", error.message()),
+            );
             Abandoned::LATER
         })
     }
@@ -212,9 +228,11 @@ impl Worker {
         self.sync_probes();
         self.report();
         if self.observed.running().next().is_some()
-            || self.observed.sandboxes.iter().any(|sandbox| {
-                sandbox.state == crate::pod::observed::SandboxState::Ready
-            })
+            || self
+                .observed
+                .sandboxes
+                .iter()
+                .any(|sandbox| sandbox.state == crate::pod::observed::SandboxState::Ready)
         {
             self.stop_everything(grace).await?;
             self.look_or_abandon().await?;
@@ -247,13 +265,18 @@ impl Worker {
             Err(panic) => panic.to_string(),
         };
         warn!(problem, "cannot clean up after the pod");
-        self.event(EventKind::Warning, "FailedKillPod", &format!("error cleaning up after the pod: {problem}"));
+        self.event(
+            EventKind::Warning,
+            "FailedKillPod",
+            &format!("error cleaning up after the pod: {problem}"),
+        );
         Err(Abandoned::LATER)
     }
 
     /// Removes the pod's containers, logs and sandboxes, and last of all its record.
     async fn forget_runtime(&mut self) -> Result<(), Abandoned> {
-        let containers: Vec<ContainerId> = self.observed.containers.iter().map(|record| record.id.clone()).collect();
+        let containers: Vec<ContainerId> =
+            self.observed.containers.iter().map(|record| record.id.clone()).collect();
         self.remove_containers(&containers).await?;
         let sandboxes: Vec<_> = self.observed.sandboxes.iter().map(|sandbox| sandbox.id.clone()).collect();
         for id in &sandboxes {

@@ -32,7 +32,7 @@ pub(super) struct Broken {
     pub(super) source: io::Error,
 }
 
-/// Follows `path`, which must be absolute.
+/// Follows `path`; a relative one begins at the working directory.
 pub(super) fn follow(path: &Path) -> Trail {
     let mut links = Vec::new();
     let end = walk(path, &mut links);
@@ -41,7 +41,11 @@ pub(super) fn follow(path: &Path) -> Trail {
 
 fn walk(path: &Path, links: &mut Vec<PathBuf>) -> Result<PathBuf, Broken> {
     let mut ahead: VecDeque<OsString> = VecDeque::new();
-    let mut at = PathBuf::from("/");
+    let mut at = if path.is_absolute() {
+        PathBuf::from("/")
+    } else {
+        std::env::current_dir().map_err(|source| Broken { at: path.to_owned(), source })?
+    };
     push_front(&mut ahead, path);
     while let Some(name) = ahead.pop_front() {
         if name == ".." {

@@ -1,7 +1,6 @@
 //! Files follow the store, whole and at once.
 
 use std::os::fd::OwnedFd;
-use std::sync::atomic::{AtomicBool, Ordering};
 
 use nix::fcntl::OFlag;
 
@@ -142,11 +141,11 @@ fn a_reader_never_sees_two_versions_mixed() {
     };
     fixture.put_config_map("m", &version(0));
     let dir = fixture.set_up(&pod).unwrap().sources["v"].host_path.clone();
-    let stop = AtomicBool::new(false);
+    let over = Over::default();
     std::thread::scope(|scope| {
         let reader = scope.spawn(|| {
             let mut versions = std::collections::BTreeSet::new();
-            while !stop.load(Ordering::Relaxed) {
+            while !over.is_over() {
                 // A reader that wants both files of one version holds on to the directory.
                 let Ok(data) = open(&dir.join("..data")) else { continue };
                 let read = |name: &str| fs::read_to_string(mounts::proc_path(&data).join(name));
@@ -162,10 +161,11 @@ fn a_reader_never_sees_two_versions_mixed() {
             }
             versions.len()
         });
+        let at_end = over.at_end();
         for n in 1..100 {
             assert_eq!(update(&mut fixture, &pod, &version(n)).changed, ["v"]);
         }
-        stop.store(true, Ordering::Relaxed);
+        drop(at_end);
         assert!(reader.join().unwrap() > 1);
     });
 }

@@ -134,6 +134,19 @@ impl Bed {
     }
 }
 
+impl Drop for Bed {
+    fn drop(&mut self) {
+        self.stop();
+        // A thread of the store may still be writing there.
+        for _ in 0..1000 {
+            if fs::remove_dir_all(self.directory.path()).is_ok() {
+                break;
+            }
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    }
+}
+
 fn names(snapshot: &Snapshot) -> Vec<&str> {
     snapshot.objects.0.keys().map(|key| key.name.as_str()).collect()
 }
