@@ -6,7 +6,7 @@ use super::problem::{Origin, Problem};
 
 const PREFIX: &str = "DAEMONLET_";
 /// Variables of this prefix that are no settings.
-const OTHERS: [&str; 1] = ["DAEMONLET_CONFIG"];
+const OTHERS: [&str; 3] = ["DAEMONLET_CONFIG", "DAEMONLET_SOCKET", "DAEMONLET_SHARED"];
 
 /// Reads the settings among `variables` into `layer`, over what is there. Variables of our prefix that are no setting are worth a
 /// warning only: another release, or another program, may know them.
