@@ -1,4 +1,13 @@
 //! A pod's whole life, one worker at a time, on a runtime that runs nothing and in time that passes at once.
 
+mod agent_restart;
+mod crash;
+mod image;
+mod missing;
+mod outage;
+mod probes;
 mod recorded;
 mod rig;
+mod sandbox;
+mod stop;
+mod stop_midway;

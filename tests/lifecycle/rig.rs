@@ -14,7 +14,8 @@ use daemonlet::board::{Board, Metrics};
 use daemonlet::cgroup::{CgroupManager, Driver, Version};
 use daemonlet::clock::Clock;
 use daemonlet::containerd::{self, RuntimeEvent};
-use daemonlet::cri::fake::FakeRuntime;
+use daemonlet::cri::Method;
+use daemonlet::cri::fake::{FakeRuntime, State};
 use daemonlet::cri::translate::Host;
 use daemonlet::cri::translate::host::CgroupDriver;
 use daemonlet::manifest::{DaemonSetKey, Objects, read};
@@ -35,6 +36,8 @@ use tokio::time::{Instant, timeout};
 use tokio_util::sync::CancellationToken;
 
 const NODE: &str = "node-1";
+/// How long anything may take, in time that passes at once.
+const PATIENCE: Duration = Duration::from_secs(900);
 
 /// A machine: what outlives an agent.
 pub(crate) struct Machine {
@@ -67,6 +70,41 @@ impl Machine {
 
     pub(crate) fn path(&self) -> &Path {
         self.dir.path()
+    }
+
+    /// Waits until the runtime is as wanted.
+    #[track_caller]
+    pub(crate) fn until<'a>(
+        &'a self,
+        what: &'a str,
+        is_so: impl FnMut(&State) -> bool + 'a,
+    ) -> impl Future<Output = ()> + 'a {
+        let caller = std::panic::Location::caller();
+        async move {
+            if let Err(error) = self.runtime.wait_within(PATIENCE, is_so).await {
+                panic!("{caller}: not {what}: {error}");
+            }
+        }
+    }
+
+    /// When each call of the method came, in seconds since the first of them.
+    pub(crate) fn times(&self, method: Method) -> Vec<f64> {
+        let calls = self.runtime.calls();
+        let times: Vec<Instant> =
+            calls.iter().filter(|call| call.method() == method).map(|call| call.at).collect();
+        times.iter().map(|at| (*at - times[0]).as_secs_f64().round()).collect()
+    }
+
+    /// Nothing is left of any pod, in the runtime or on disk.
+    pub(crate) fn assert_clean(&self) {
+        self.runtime.read(|state| {
+            assert!(state.sandboxes.is_empty(), "sandboxes left: {:#?}", state.sandboxes);
+            assert!(state.containers.is_empty(), "containers left: {:#?}", state.containers);
+        });
+        for dir in ["root/pods", "root/records", "pods", "containers"] {
+            let left: Vec<_> = fs::read_dir(self.path().join(dir)).into_iter().flatten().flatten().collect();
+            assert!(left.is_empty(), "left in {dir}: {left:?}");
+        }
     }
 
     /// Starts an agent, which takes up the pods on record.
@@ -172,6 +210,11 @@ impl Agent {
         self.handles()[&pod.uid].stop("the test says so", grace);
     }
 
+    /// Wakes the pod as the slow listing does.
+    pub(crate) fn look_again(&self, pod: &PodName) {
+        self.handles()[&pod.uid].wake(Wake::LookAgain);
+    }
+
     /// Puts objects into the store: YAML.
     pub(crate) fn store(&self, yaml: &str) {
         self.objects.send_replace(Arc::new(objects(yaml)));
@@ -203,7 +246,7 @@ impl Agent {
             }
         };
         async move {
-            match timeout(Duration::from_secs(900), wait).await {
+            match timeout(PATIENCE, wait).await {
                 Ok(found) => found,
                 Err(_) => panic!("{caller}: not {what}; the pod is {:#?}", self.pod(pod)),
             }
@@ -221,6 +264,7 @@ impl Agent {
         self.until(pod, reason, move |pod| waiting(pod, container).is_some_and(|(found, _)| found == reason))
     }
 
+    /// Waits until the pod is Ready.
     #[track_caller]
     pub(crate) fn until_ready<'a>(&'a self, pod: &'a PodName) -> impl Future<Output = Arc<Pod>> + 'a {
         self.until(pod, "ready", is_ready)
@@ -230,7 +274,7 @@ impl Agent {
     pub(crate) async fn until_gone(&mut self, pod: &PodName) -> Vec<News> {
         let mut told = Vec::new();
         loop {
-            let report = timeout(Duration::from_secs(900), self.reports.recv()).await;
+            let report = timeout(PATIENCE, self.reports.recv()).await;
             let report = report.expect("the pod ends in time").expect("a report");
             if report.uid == pod.uid {
                 told.push(report.news);
@@ -239,6 +283,20 @@ impl Agent {
                 }
             }
         }
+    }
+
+    /// The agent ends properly, as for an upgrade: its workers have ended when this returns.
+    pub(crate) async fn end(self) {
+        self.context.shutdown.cancel();
+        let handles = std::mem::take(&mut *self.handles());
+        for handle in handles.into_values() {
+            timeout(PATIENCE, handle.finished()).await.expect("the worker ends");
+        }
+    }
+
+    /// Whether the pod's worker has ended.
+    pub(crate) fn is_finished(&self, pod: &PodName) -> bool {
+        self.handles()[&pod.uid].is_finished()
     }
 
     /// What was told about the pod so far.
@@ -354,4 +412,19 @@ pub(crate) fn waiting(pod: &Pod, container: &str) -> Option<(String, String)> {
 pub(crate) fn is_ready(pod: &Pod) -> bool {
     let conditions = pod.status.as_ref().and_then(|status| status.conditions.as_deref()).unwrap_or_default();
     conditions.iter().any(|condition| condition.type_ == "Ready" && condition.status == "True")
+}
+
+/// A spec with one container named `main`, which has these fields too.
+pub(crate) fn one_container(fields: &Value) -> Value {
+    let mut container = json!({"name": "main", "image": "registry.example/app:1"});
+    for (key, value) in fields.as_object().expect("fields") {
+        container[key] = value.clone();
+    }
+    json!({"containers": [container]})
+}
+
+/// Whether the container runs, and which restart of it.
+pub(crate) fn running(pod: &Pod, container: &str) -> Option<i32> {
+    let status = status(pod, container)?;
+    status.state.as_ref()?.running.as_ref().map(|_| status.restart_count)
 }

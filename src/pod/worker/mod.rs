@@ -47,7 +47,7 @@ use super::context::{News, PodContext, Report};
 use super::identity::PodUid;
 use super::observed::Observed;
 use super::plan::{self, Action};
-use super::record::PodRecord;
+use super::record::{PodRecord, Standing};
 use crate::cri::translate::QosClass;
 use crate::cri::translate::hash::container_hash;
 use crate::cri::{ContainerId, CriClient, SandboxId};
@@ -87,7 +87,8 @@ struct Worker {
     backing_off: Vec<String>,
     /// What was complained of and still holds, and when it was told.
     complaints: BTreeMap<String, Duration>,
-    standing_due: Option<Duration>,
+    /// How the pod is, once that is another than what its record says, and when to write it.
+    unwritten: Option<(Standing, Duration)>,
     ready: Option<bool>,
 }
 
@@ -131,7 +132,7 @@ impl Worker {
             stopped: BTreeSet::new(),
             backing_off: Vec::new(),
             complaints: BTreeMap::new(),
-            standing_due: None,
+            unwritten: None,
             ready: None,
             record,
             context,

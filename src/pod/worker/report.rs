@@ -176,8 +176,8 @@ impl Worker {
             self.context.board.put_pod(pod);
         }
         if self.ready != Some(ready_since.is_some()) {
-            self.ready = Some(ready_since.is_some());
-            let ago = |since| self.context.clock.ago(since, LONGEST_AGO);
+            let found = self.ready.replace(ready_since.is_some()).is_none();
+            let ago = |since| if found { self.context.clock.ago(since, LONGEST_AGO) } else { Duration::ZERO };
             let news = ready_since.map_or(News::NotReady, |since| News::Ready { since: ago(since) });
             tell(&self.context, self.uid(), news);
         }

@@ -95,13 +95,17 @@ impl Worker {
     pub(super) fn note_standing(&mut self) -> Option<Duration> {
         let standing = self.standing()?;
         if standing == self.record.standing {
-            self.standing_due = None;
+            self.unwritten = None;
             return None;
         }
         let now = self.context.clock.monotonic();
-        let due = *self.standing_due.get_or_insert(now + SETTLED_AFTER);
+        let due = match &self.unwritten {
+            Some((unwritten, due)) if *unwritten == standing => *due,
+            _ => now + SETTLED_AFTER,
+        };
         if now < due {
-            return Some(due - now);
+            self.unwritten = Some((standing, due));
+            return Some(due.saturating_sub(now));
         }
         self.write(standing);
         None
@@ -118,7 +122,7 @@ impl Worker {
     }
 
     fn write(&mut self, standing: Standing) {
-        self.standing_due = None;
+        self.unwritten = None;
         self.record.standing = standing;
         if let Err(error) = self.context.records.write(&self.record) {
             warn!(

@@ -17,7 +17,7 @@ use crate::backoff::{Backoff, BackoffPolicy};
 use crate::clock::Clock;
 use crate::cri::ContainerId;
 use crate::go_duration::GoDuration;
-use crate::pod::observed::{Container, Observed};
+use crate::pod::observed::{Container, ContainerState, Observed};
 use crate::pod::plan;
 use crate::pod::status::Waiting;
 
@@ -74,21 +74,36 @@ impl Memory {
     /// Notes what has ended since the last look.
     pub(super) fn note(&mut self, observed: &Observed) {
         let now = self.clock.monotonic();
-        let mut seen = BTreeSet::new();
+        let (mut newest, mut ended) = (BTreeSet::new(), BTreeSet::new());
         for container in &observed.containers {
-            if container.exit().is_none() {
-                let newest = observed.newest(&container.name).is_some_and(|newest| newest.id == container.id);
-                if newest {
-                    let known = self.containers.entry(container.name.clone()).or_default();
-                    known.alive = Some((container.id.clone(), now));
+            let is_newest = newest.insert(container.name.as_str());
+            if is_newest && !self.containers.contains_key(&container.name) {
+                self.containers.insert(container.name.clone(), self.found(container));
+            }
+            if container.exit().is_some() {
+                if ended.insert(container.name.as_str()) {
+                    self.note_end(container, now);
                 }
-            } else if seen.insert(container.name.as_str()) {
-                self.note_end(container, now);
+            } else if let Some(known) = self.containers.get_mut(&container.name).filter(|_| is_newest) {
+                known.alive = Some((container.id.clone(), now));
             }
         }
         for known in self.containers.values_mut() {
             known.note_vanished(observed, now);
         }
+    }
+
+    /// What there is to remember of a container that an earlier agent made: the back-off that was raised when it did.
+    fn found(&self, newest: &Container) -> Remembered {
+        let started = match &newest.state {
+            ContainerState::Running { started_at } => Some(*started_at),
+            ContainerState::Exited(exit) => exit.started_at,
+            ContainerState::Created | ContainerState::Unknown => None,
+        };
+        let limit = self.restarts.reset_after() + self.restarts.max() * 2;
+        let ago = started.map_or(Duration::ZERO, |started| self.clock.ago(started, limit));
+        let made = self.clock.monotonic().saturating_sub(ago);
+        Remembered { backoff: Backoff::resumed(newest.restart_delay, made), ..Remembered::default() }
     }
 
     /// Notes that an instance has ended. When, the wall clock says, but not before it was last seen alive.
@@ -105,9 +120,6 @@ impl Memory {
         // An older instance, whose successor vanished without leaving an end of its own.
         if known.ended.as_ref().is_some_and(|(_, latest)| ended < *latest) {
             return;
-        }
-        if known.ended.is_none() && known.backoff == Backoff::default() {
-            known.backoff = resumed(container, ended);
         }
         if let Some(failure) = known.failure.as_mut().filter(|it| it.made.as_ref() == Some(&container.id)) {
             failure.retry_at = now;
@@ -232,14 +244,6 @@ impl Failure {
     fn is_still(&self, waiting: &Waiting, now: Duration) -> bool {
         self.waiting == *waiting && now.saturating_sub(self.told_at) < TELL_AGAIN
     }
-}
-
-/// The back-off that was in force before the agent was restarted: raised when the container was made.
-fn resumed(container: &Container, ended: Duration) -> Backoff {
-    let ran = container
-        .exit()
-        .and_then(|exit| Duration::try_from(exit.finished_at.duration_since(exit.started_at?)).ok());
-    Backoff::resumed(container.restart_delay, ended.saturating_sub(ran.unwrap_or_default()))
 }
 
 fn crash_loop(name: &str, pod: &str, delay: Duration) -> Waiting {

@@ -1,0 +1,106 @@
+//! Images that are not to be had, and then are.
+
+use std::time::Duration;
+
+use daemonlet::cri::Method;
+use serde_json::json;
+use tokio::time::{Instant, sleep};
+
+use crate::rig::{Machine, one_container, waiting};
+
+const fn s(seconds: u64) -> Duration {
+    Duration::from_secs(seconds)
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_pull_that_fails_shows_why_then_waits_ever_longer_and_recovers() {
+    let machine = Machine::boot();
+    let agent = machine.start_agent().await;
+    machine.runtime.fail(Method::PullImage, 3, "manifest unknown");
+    let pod = agent.run(&one_container(&json!({})));
+
+    let shown = agent.until_waiting(&pod, "main", "ErrImagePull").await;
+    assert_eq!(waiting(&shown, "main").expect("waiting").1, "manifest unknown");
+    let shown = agent.until_waiting(&pod, "main", "ImagePullBackOff").await;
+    assert_eq!(
+        waiting(&shown, "main").expect("waiting").1,
+        "Back-off pulling image \"registry.example/app:1\": ErrImagePull: manifest unknown"
+    );
+    agent.until_ready(&pod).await;
+    assert_eq!(machine.times(Method::PullImage), [0.0, 10.0, 30.0, 70.0]);
+    assert_eq!(agent.told("Failed", "Failed to pull image \"registry.example/app:1\": manifest unknown"), 3);
+    assert_eq!(agent.told("Failed", "Error: ErrImagePull"), 3);
+    assert_eq!(agent.told("BackOff", "Back-off pulling image \"registry.example/app:1\""), 3);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_image_that_is_imported_by_hand_is_found_within_a_minute() {
+    let machine = Machine::boot();
+    let agent = machine.start_agent().await;
+    machine.runtime.fail(Method::PullImage, 1000, "no route to host");
+    let pod = agent.run(&one_container(&json!({})));
+    sleep(s(700)).await;
+    let pulls = machine.runtime.count(Method::PullImage);
+    machine.runtime.preload("registry.example/app:1");
+    let imported = Instant::now();
+    agent.until_ready(&pod).await;
+    assert!(imported.elapsed() <= s(60), "{:?}", imported.elapsed());
+    assert_eq!(machine.runtime.count(Method::PullImage), pulls);
+}
+
+#[tokio::test(start_paused = true)]
+async fn never_means_never() {
+    let machine = Machine::boot();
+    let agent = machine.start_agent().await;
+    let pod = agent.run(&one_container(&json!({"imagePullPolicy": "Never"})));
+    let shown = agent.until_waiting(&pod, "main", "ErrImageNeverPull").await;
+    let message = "Container image \"registry.example/app:1\" is not present with pull policy of Never";
+    assert_eq!(waiting(&shown, "main").expect("waiting").1, message);
+    sleep(s(120)).await;
+    assert_eq!(agent.told("ErrImageNeverPull", message), 1, "told once though it was looked for often");
+    machine.runtime.preload("registry.example/app:1");
+    agent.until_ready(&pod).await;
+    assert_eq!(machine.runtime.count(Method::PullImage), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_image_that_is_not_to_be_had_holds_up_no_other_container() {
+    let machine = Machine::boot();
+    let agent = machine.start_agent().await;
+    let pod = agent.run(&json!({"containers": [
+        {"name": "main", "image": "registry.example/app:1", "imagePullPolicy": "Never"},
+        {"name": "other", "image": "registry.example/other:1"}]}));
+    machine.until("the other runs", |state| state.is_running("other")).await;
+    agent.until_waiting(&pod, "main", "ErrImageNeverPull").await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_name_that_is_none_is_told_and_asks_nobody() {
+    let machine = Machine::boot();
+    let agent = machine.start_agent().await;
+    let pod = agent.run(&one_container(&json!({"image": "Registry.example/UPPER:1"})));
+    agent.until_waiting(&pod, "main", "InvalidImageName").await;
+    sleep(s(120)).await;
+    assert_eq!(machine.runtime.count(Method::PullImage) + machine.runtime.count(Method::ImageStatus), 0);
+    assert_eq!(agent.events("InspectFailed").len(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_pull_secret_from_the_store_is_used() {
+    let machine = Machine::boot();
+    let agent = machine.start_agent().await;
+    let config = r#"{"auths": {"registry.example": {"username": "me", "password": "secret"}}}"#;
+    agent.store(&format!(
+        "{{apiVersion: v1, kind: Secret, type: kubernetes.io/dockerconfigjson, metadata: {{name: pull}}, stringData: {{.dockerconfigjson: {config:?}}}}}"
+    ));
+    let mut spec = one_container(&json!({}));
+    spec["imagePullSecrets"] = json!([{"name": "pull"}]);
+    let pod = agent.run(&spec);
+    agent.until_ready(&pod).await;
+    let auth = machine.runtime.calls().into_iter().find_map(|call| match call.request {
+        daemonlet::cri::fake::Request::PullImage(request) => request.auth,
+        _ => None,
+    });
+    let auth = auth.expect("credentials");
+    assert_eq!((auth.username.as_str(), auth.password.as_str()), ("me", "secret"));
+}

@@ -1,0 +1,86 @@
+//! Probes and hooks of a pod that runs.
+
+use std::time::Duration;
+
+use daemonlet::cri::Method;
+use daemonlet::cri::fake::Request;
+use daemonlet::pod::context::News;
+use serde_json::json;
+use tokio::time::sleep;
+
+use crate::rig::{Machine, is_ready, one_container, running, waiting};
+
+const fn s(seconds: u64) -> Duration {
+    Duration::from_secs(seconds)
+}
+
+#[tokio::test(start_paused = true)]
+async fn every_change_of_readiness_is_shown_and_told() {
+    let machine = Machine::boot();
+    let mut agent = machine.start_agent().await;
+    let probe = json!({"exec": {"command": ["ready"]}, "periodSeconds": 2, "failureThreshold": 1});
+    machine.runtime.step("execcode 1").expect("a step");
+    let pod = agent.run(&one_container(&json!({"readinessProbe": probe})));
+    machine.until("it runs", |state| state.is_running("main")).await;
+    sleep(s(10)).await;
+    machine.runtime.step("execcode 0").expect("a step");
+    agent.until_ready(&pod).await;
+    machine.runtime.step("execcode 1").expect("a step");
+    agent.until(&pod, "unready", |pod| !is_ready(pod)).await;
+    let now = News::Ready { since: Duration::ZERO };
+    assert_eq!(agent.news(), [News::NotReady, now, News::NotReady]);
+    assert_eq!(running(&agent.pod(&pod).expect("a pod"), "main"), Some(0), "readiness restarts nothing");
+    assert!(agent.events("Unhealthy").iter().any(|event| event.count > Some(1)));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_liveness_probe_that_fails_restarts_with_its_own_grace() {
+    let machine = Machine::boot();
+    let agent = machine.start_agent().await;
+    let probe = json!({"exec": {"command": ["alive"]}, "periodSeconds": 1, "failureThreshold": 2,
+        "terminationGracePeriodSeconds": 3});
+    let pod = agent.run(&one_container(&json!({"livenessProbe": probe})));
+    agent.until_ready(&pod).await;
+    machine.runtime.stubborn("main");
+    machine.runtime.step("execcode 1").expect("a step");
+    machine
+        .until("stopped", |state| state.calls.iter().any(|call| call.method() == Method::StopContainer))
+        .await;
+    machine.runtime.step("execcode 0").expect("a step");
+    agent.until(&pod, "restarted", |pod| running(pod, "main") == Some(1)).await;
+    let timeout = machine.runtime.calls().into_iter().find_map(|call| match call.request {
+        Request::StopContainer(request) => Some(request.timeout),
+        _ => None,
+    });
+    assert_eq!(timeout, Some(3));
+    assert_eq!(agent.told("Killing", "Container main failed liveness probe, will be restarted"), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_post_start_hook_that_fails_is_told_and_the_container_comes_again() {
+    let machine = Machine::boot();
+    let agent = machine.start_agent().await;
+    machine.runtime.step("execcode 1").expect("a step");
+    let hook = json!({"lifecycle": {"postStart": {"exec": {"command": ["hello"]}}}});
+    let pod = agent.run(&one_container(&hook));
+    let shown = agent.until_waiting(&pod, "main", "PostStartHookError").await;
+    let (_, message) = waiting(&shown, "main").expect("waiting");
+    assert!(message.starts_with("Exec lifecycle hook ([hello]) for Container \"main\" in Pod"), "{message}");
+    agent.until_waiting(&pod, "main", "CrashLoopBackOff").await;
+    machine.runtime.step("execcode 0").expect("a step");
+    agent.until_ready(&pod).await;
+    assert_eq!(machine.times(Method::StartContainer), [0.0, 0.0, 10.0]);
+    assert_eq!(agent.told("FailedPostStartHook", "PostStartHook failed"), 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_post_start_hook_holds_up_the_containers_behind_it() {
+    let machine = Machine::boot();
+    let agent = machine.start_agent().await;
+    let hook = json!({"postStart": {"sleep": {"seconds": 7}}});
+    let pod = agent.run(&json!({"containers": [
+        {"name": "first", "image": "registry.example/a:1", "lifecycle": hook},
+        {"name": "second", "image": "registry.example/b:1"}]}));
+    agent.until_ready(&pod).await;
+    assert_eq!(machine.times(Method::StartContainer), [0.0, 7.0]);
+}

@@ -1,0 +1,124 @@
+//! Sandboxes that can't be made, aren't answered for, or die.
+
+use std::time::Duration;
+
+use daemonlet::cri::Method;
+use daemonlet::cri::fake::Request;
+use serde_json::json;
+use tokio::time::sleep;
+use tonic::Status;
+
+use crate::rig::{Machine, one_container, running};
+
+const fn s(seconds: u64) -> Duration {
+    Duration::from_secs(seconds)
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_sandbox_that_can_not_be_made_is_tried_again_sooner_than_a_kubelet_would() {
+    let machine = Machine::boot();
+    let agent = machine.start_agent().await;
+    machine.runtime.fail(Method::RunPodSandbox, 5, "failed to setup network: no IP addresses available");
+    let pod = agent.run(&one_container(&json!({})));
+    agent.until_ready(&pod).await;
+    assert_eq!(machine.times(Method::RunPodSandbox), [0.0, 1.0, 3.0, 7.0, 15.0, 25.0]);
+    let message = "Failed to create pod sandbox: failed to setup network: no IP addresses available";
+    assert_eq!(agent.told("FailedCreatePodSandBox", message), 5);
+}
+
+#[tokio::test(start_paused = true)]
+async fn pods_on_the_node_network_do_not_wait_for_the_network() {
+    let machine = Machine::boot();
+    let agent = machine.start_agent().await;
+    machine.runtime.set_network_ready(false);
+    let mut spec = one_container(&json!({}));
+    let waits = agent.run_named("waits", &spec);
+    spec["hostNetwork"] = json!(true);
+    let starts = agent.run_named("starts", &spec);
+    agent.until_ready(&starts).await;
+    sleep(s(60)).await;
+    assert_eq!(machine.runtime.count(Method::RunPodSandbox), 1);
+    let told = agent.events("NetworkNotReady");
+    let messages: Vec<_> = told.iter().map(|event| (event.message.as_deref(), event.count)).collect();
+    let message = "network is not ready: NetworkPluginNotReady: Network plugin returns error: cni plugin not initialized";
+    assert_eq!(messages, [(Some(message), Some(1))]);
+    machine.runtime.set_network_ready(true);
+    agent.until_ready(&waits).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_sandbox_whose_answer_was_lost_is_used_and_not_doubled() {
+    let machine = Machine::boot();
+    let agent = machine.start_agent().await;
+    machine.runtime.fail_with(
+        Method::RunPodSandbox,
+        1,
+        Status::deadline_exceeded("context deadline exceeded"),
+    );
+    let pod = agent.run(&one_container(&json!({})));
+    machine
+        .until("asked", |state| state.calls.iter().any(|call| call.method() == Method::RunPodSandbox))
+        .await;
+    // It came to be all the same.
+    let asked = machine.runtime.calls().into_iter().find_map(|call| match call.request {
+        Request::RunPodSandbox(request) => request.config,
+        _ => None,
+    });
+    machine.runtime.client().run_pod_sandbox(asked.expect("a request"), "").await.expect("made");
+    agent.until_ready(&pod).await;
+    assert_eq!(machine.runtime.read(|state| state.sandboxes.len()), 1);
+    assert_eq!(machine.runtime.count(Method::RunPodSandbox), 2, "the agent's one and the test's own");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_container_whose_answer_was_lost_leaves_no_double() {
+    let machine = Machine::boot();
+    let agent = machine.start_agent().await;
+    machine.runtime.fail_with(Method::CreateContainer, 1, Status::unavailable("transport is closing"));
+    let pod = agent.run(&one_container(&json!({})));
+    machine
+        .until("asked", |state| state.calls.iter().any(|call| call.method() == Method::CreateContainer))
+        .await;
+    let asked = machine.runtime.calls().into_iter().find_map(|call| match call.request {
+        Request::CreateContainer(request) => Some(*request),
+        _ => None,
+    });
+    let asked = asked.expect("a request");
+    let (sandbox, sandbox_config) =
+        (asked.pod_sandbox_id.as_str().into(), asked.sandbox_config.expect("a sandbox"));
+    let client = machine.runtime.client();
+    client.create_container(&sandbox, asked.config.expect("a config"), sandbox_config).await.expect("made");
+    agent.until_ready(&pod).await;
+    machine.until("only one", |state| state.containers.len() == 1).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn sandboxes_that_keep_dying_come_ever_more_slowly() {
+    let machine = Machine::boot();
+    let agent = machine.start_agent().await;
+    agent.run(&one_container(&json!({})));
+    let mut made = 0;
+    let begun = tokio::time::Instant::now();
+    while begun.elapsed() < s(60) {
+        machine.until("a sandbox", |state| state.sandboxes.iter().any(|sandbox| sandbox.ready)).await;
+        made += 1;
+        machine.runtime.stop_sandboxes();
+        sleep(Duration::from_millis(100)).await;
+    }
+    assert!((8..=11).contains(&made), "{made} sandboxes in a minute");
+    machine.until("old ones are removed", |state| state.sandboxes.len() <= 2).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_second_sandbox_behind_our_back_ends_in_one_usable_one() {
+    let machine = Machine::boot();
+    let agent = machine.start_agent().await;
+    let pod = agent.run(&one_container(&json!({})));
+    agent.until_ready(&pod).await;
+    let mut config = machine.runtime.read(|state| state.sandboxes[0].config.clone());
+    config.metadata.as_mut().expect("metadata").attempt = 1;
+    machine.runtime.client().run_pod_sandbox(config, "").await.expect("made");
+    agent.look_again(&pod);
+    agent.until(&pod, "restarted", |pod| running(pod, "main") == Some(1)).await;
+    machine.until("one is left", |state| state.sandboxes.len() == 1 && state.sandboxes[0].ready).await;
+}

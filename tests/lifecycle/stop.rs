@@ -1,0 +1,148 @@
+//! Pods that end: hooks, grace, order, and nothing left.
+
+use std::time::Duration;
+
+use daemonlet::cri::Method;
+use daemonlet::cri::fake::Request;
+use daemonlet::pod::context::News;
+use serde_json::json;
+use tokio::time::{Instant, sleep};
+
+use crate::rig::{Machine, one_container};
+
+const fn s(seconds: u64) -> Duration {
+    Duration::from_secs(seconds)
+}
+
+/// The containers that were told to stop, in order, with the grace each was given.
+fn stops(machine: &Machine) -> Vec<(String, i64)> {
+    let calls = machine.runtime.calls().into_iter();
+    calls
+        .filter_map(|call| match call.request {
+            Request::StopContainer(request) => Some((call.container.unwrap_or_default(), request.timeout)),
+            _ => None,
+        })
+        .collect()
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_pod_that_ends_leaves_nothing_and_its_record_goes_last() {
+    let machine = Machine::boot();
+    let mut agent = machine.start_agent().await;
+    agent.store("{apiVersion: v1, kind: ConfigMap, metadata: {name: config}, data: {key: value}}");
+    let mut spec = one_container(&json!({"volumeMounts": [
+        {"name": "config", "mountPath": "/config"}, {"name": "scratch", "mountPath": "/scratch"}]}));
+    spec["volumes"] =
+        json!([{"name": "config", "configMap": {"name": "config"}}, {"name": "scratch", "emptyDir": {}}]);
+    let pod = agent.run(&spec);
+    agent.until_ready(&pod).await;
+    agent.news();
+
+    machine.runtime.fail(Method::RemovePodSandbox, 2, "device or resource busy");
+    agent.stop(&pod, None);
+    machine
+        .until("asked", |state| state.calls.iter().any(|call| call.method() == Method::RemovePodSandbox))
+        .await;
+    sleep(s(5)).await;
+    assert!(agent.context.records.get(&pod.uid).is_some_and(|record| record.ending.is_some()));
+    let told = agent.until_gone(&pod).await;
+    assert_eq!(told, [News::NotReady, News::Gone]);
+    assert!(agent.context.records.get(&pod.uid).is_none());
+    assert!(agent.pod(&pod).is_none());
+    assert!(agent.context.directory.is_empty());
+    sleep(s(1)).await;
+    assert!(agent.is_finished(&pod));
+    machine.assert_clean();
+    assert_eq!(machine.runtime.count(Method::StopPodSandbox), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_hook_has_its_share_of_the_grace_and_the_signal_the_rest() {
+    for (hook, expected) in [(0, 20), (4, 16), (19, 2), (60, 2)] {
+        let machine = Machine::boot();
+        let mut agent = machine.start_agent().await;
+        let mut spec = one_container(&json!({"lifecycle": {"preStop": {"exec": {"command": ["bye"]}}}}));
+        spec["terminationGracePeriodSeconds"] = json!(20);
+        let pod = agent.run(&spec);
+        agent.until_ready(&pod).await;
+        machine.runtime.delay(Method::ExecSync, s(hook));
+        let told = Instant::now();
+        agent.stop(&pod, None);
+        agent.until_gone(&pod).await;
+        assert_eq!(stops(&machine), [("main".to_owned(), expected)], "a hook of {hook} s");
+        assert_eq!(told.elapsed().as_secs(), hook.min(20));
+        assert_eq!(agent.events("FailedPreStopHook").len(), usize::from(hook > 20));
+        machine.assert_clean();
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_container_that_ignores_the_signal_has_its_whole_grace_and_no_more() {
+    let machine = Machine::boot();
+    let mut agent = machine.start_agent().await;
+    machine.runtime.stubborn("main");
+    let mut spec = one_container(&json!({}));
+    spec["terminationGracePeriodSeconds"] = json!(45);
+    let pod = agent.run(&spec);
+    agent.until_ready(&pod).await;
+    let told = Instant::now();
+    agent.stop(&pod, None);
+    agent.until_gone(&pod).await;
+    assert_eq!(told.elapsed().as_secs(), 45);
+    machine.assert_clean();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_shorter_grace_overtakes_a_longer_one_and_never_the_other_way_round() {
+    let machine = Machine::boot();
+    let mut agent = machine.start_agent().await;
+    machine.runtime.stubborn("main");
+    let mut spec = one_container(&json!({}));
+    spec["terminationGracePeriodSeconds"] = json!(600);
+    let pod = agent.run(&spec);
+    agent.until_ready(&pod).await;
+    let told = Instant::now();
+    agent.stop(&pod, None);
+    sleep(s(10)).await;
+    agent.stop(&pod, Some(s(5)));
+    sleep(s(1)).await;
+    agent.stop(&pod, Some(s(100)));
+    agent.until_gone(&pod).await;
+    assert_eq!(told.elapsed().as_secs(), 15);
+    assert_eq!(stops(&machine), [("main".to_owned(), 600), ("main".to_owned(), 5)]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn sidecars_stop_last_in_reverse_and_share_the_grace() {
+    let machine = Machine::boot();
+    let mut agent = machine.start_agent().await;
+    let sidecar =
+        |name: &str| json!({"name": name, "image": "registry.example/s:1", "restartPolicy": "Always"});
+    let pod = agent.run(&json!({
+        "terminationGracePeriodSeconds": 30,
+        "initContainers": [sidecar("one"), sidecar("two")],
+        "containers": [{"name": "main", "image": "registry.example/app:1"}],
+    }));
+    agent.until_ready(&pod).await;
+    machine.runtime.stubborn("two");
+    machine.runtime.delay(Method::StopContainer, s(3));
+    agent.stop(&pod, None);
+    agent.until_gone(&pod).await;
+    let expected = [("main", 30), ("two", 27), ("one", 2)];
+    assert_eq!(stops(&machine), expected.map(|(name, grace)| (name.to_owned(), grace)));
+    machine.assert_clean();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_runtime_that_will_not_stop_a_container_is_asked_until_it_does() {
+    let machine = Machine::boot();
+    let mut agent = machine.start_agent().await;
+    let pod = agent.run(&one_container(&json!({})));
+    agent.until_ready(&pod).await;
+    machine.runtime.fail(Method::StopContainer, 3, "ttrpc: closed");
+    agent.stop(&pod, None);
+    agent.until_gone(&pod).await;
+    assert_eq!(machine.times(Method::StopContainer), [0.0, 10.0, 20.0, 30.0]);
+    assert_eq!(agent.told("FailedKillPod", "error killing pod: ttrpc: closed"), 3);
+    machine.assert_clean();
+}
