@@ -2,6 +2,7 @@
 
 mod agent_restart;
 mod crash;
+mod events;
 mod image;
 mod missing;
 mod outage;

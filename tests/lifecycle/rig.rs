@@ -15,7 +15,7 @@ use daemonlet::cgroup::{CgroupManager, Driver, Version};
 use daemonlet::clock::Clock;
 use daemonlet::containerd::{self, RuntimeEvent};
 use daemonlet::cri::Method;
-use daemonlet::cri::fake::{FakeRuntime, State};
+use daemonlet::cri::fake::{FakeOptions, FakeRuntime, State};
 use daemonlet::cri::translate::Host;
 use daemonlet::cri::translate::host::CgroupDriver;
 use daemonlet::manifest::{DaemonSetKey, Objects, read};
@@ -64,7 +64,12 @@ impl Drop for Agent {
 
 impl Machine {
     pub(crate) fn boot() -> Self {
-        let runtime = FakeRuntime::start();
+        Self::with(&FakeOptions::default())
+    }
+
+    /// A machine with such a runtime.
+    pub(crate) fn with(options: &FakeOptions) -> Self {
+        let runtime = FakeRuntime::start_with(options);
         Self { runtime, booted: (Timestamp::now(), Instant::now()), dir: TempDir::new().expect("a folder") }
     }
 
@@ -212,7 +217,11 @@ impl Agent {
 
     /// Wakes the pod as the slow listing does.
     pub(crate) fn look_again(&self, pod: &PodName) {
-        self.handles()[&pod.uid].wake(Wake::LookAgain);
+        self.wake(pod, Wake::LookAgain);
+    }
+
+    pub(crate) fn wake(&self, pod: &PodName, wake: Wake) {
+        self.handles()[&pod.uid].wake(wake);
     }
 
     /// Puts objects into the store: YAML.

@@ -167,7 +167,7 @@ pub fn spawn(context: Arc<PodContext>, record: PodRecord, listed: Listed) -> Wor
             let (context, record) = (Arc::clone(&context), record.clone());
             let worker =
                 Worker::new(context, record, listed.take(), orders_seen.clone(), Arc::clone(&watched));
-            Box::pin(worker.run())
+            Box::pin(Box::new(worker).run())
         };
         again_after_panics(clock, &shutdown, run).await;
     };

@@ -27,6 +27,8 @@ mod sandbox;
 mod standing;
 mod start;
 mod stop;
+#[cfg(test)]
+mod tests;
 mod unfinished;
 mod volumes;
 
@@ -139,7 +141,7 @@ impl Worker {
         }
     }
 
-    async fn run(mut self) {
+    async fn run(mut self: Box<Self>) {
         let shutdown = self.context.shutdown.clone();
         tokio::select! {
             () = shutdown.cancelled() => self.note_standing_now(),
@@ -164,7 +166,7 @@ impl Worker {
                 return;
             }
         }
-        self.end(orders).await;
+        Box::pin(self.end(orders)).await;
     }
 
     /// Brings the pod to where it should be, then waits until something happens.

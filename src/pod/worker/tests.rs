@@ -1,0 +1,75 @@
+//! What can only be seen from inside a worker. How it lives is tested from outside, in `tests/lifecycle`.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use k8s_openapi::api::core::v1::Pod;
+use k8s_openapi::jiff::Timestamp;
+use serde_json::json;
+use tokio::sync::{Semaphore, mpsc, watch};
+use tokio_util::sync::CancellationToken;
+
+use super::*;
+use crate::backoff::BackoffPolicy;
+use crate::board::{Board, Metrics};
+use crate::cgroup::{CgroupManager, Driver, Version};
+use crate::clock::Clock;
+use crate::cri::fake::FakeRuntime;
+use crate::cri::translate::Host;
+use crate::manifest::DaemonSetKey;
+use crate::pod::context::Directory;
+use crate::pod::identity::Incarnation;
+use crate::pod::record::Records;
+use crate::rollout::RevisionHash;
+use crate::volume::VolumeRoot;
+
+fn context(runtime: &FakeRuntime, dir: &Path) -> Arc<PodContext> {
+    let clock = Clock::start();
+    Arc::new(PodContext {
+        clock,
+        cri: runtime.client(),
+        host: Arc::new(Host::for_tests()),
+        volumes: VolumeRoot::prepare(dir).expect("a volume root"),
+        cgroups: CgroupManager::new(Version::V2, Driver::Systemd, dir, "/kubepods.slice").expect("cgroups"),
+        allocatable: BTreeMap::new(),
+        metrics: Arc::new(Metrics::new("test")),
+        board: Arc::new(Board::new("node-1", clock.wall())),
+        records: Records::open(&dir.join("records")).expect("records"),
+        pulls: Semaphore::new(5),
+        directory: Directory::default(),
+        objects: watch::channel(Arc::default()).1,
+        restarts: BackoffPolicy::KUBELET,
+        container_logs_dir: dir.join("containers"),
+        reports: mpsc::unbounded_channel().0,
+        agent_started: tokio::time::Instant::now().into_std(),
+        shutdown: CancellationToken::new(),
+    })
+}
+
+fn record() -> PodRecord {
+    let pod: Pod = serde_json::from_value(json!({
+        "metadata": {"name": "p", "namespace": "default", "uid": "u-1"},
+        "spec": {"containers": [{"name": "main", "image": "registry.example/app:1"}]},
+    }))
+    .expect("a pod");
+    PodRecord::new(
+        PodUid::parse("u-1").expect("a uid"),
+        DaemonSetKey { namespace: "default".into(), name: "a".into() },
+        (RevisionHash::from_label("r"), 1),
+        Incarnation(1),
+        Timestamp::UNIX_EPOCH,
+        pod,
+    )
+}
+
+/// A node has a hundred of them, nearly always waiting: what they need only while they act is on the heap while they do.
+#[tokio::test]
+async fn a_worker_that_waits_is_small() {
+    let runtime = FakeRuntime::start();
+    let dir = tempfile::tempdir().expect("a folder");
+    let (orders, inbox) = (watch::channel(Orders::Run).1, Arc::default());
+    let worker = Worker::new(context(&runtime, dir.path()), record(), None, orders, inbox);
+    let own = std::mem::size_of_val(&worker);
+    let running = std::mem::size_of_val(&Box::new(worker).run());
+    assert!(own <= 1536 && running <= 1024, "{own} bytes and {running} bytes");
+}
