@@ -67,6 +67,11 @@ impl BackoffPolicy {
         Self::new(Self::KUBELET.initial.min(max), max, Self::KUBELET.reset_after)
     }
 
+    /// How long something must have gone well for its trouble to be forgotten.
+    pub const fn reset_after(&self) -> Duration {
+        self.reset_after
+    }
+
     /// The longest delay.
     pub const fn max(&self) -> Duration {
         self.max
@@ -85,6 +90,16 @@ pub enum Turn {
         /// What is left of it; never more than `delay`.
         remaining: Duration,
     },
+}
+
+impl Turn {
+    /// What is left to wait.
+    pub const fn remaining(self) -> Duration {
+        match self {
+            Turn::Now => Duration::ZERO,
+            Turn::Wait { remaining, .. } => remaining,
+        }
+    }
 }
 
 /// The back-off of one thing. [`Backoff::default`] has seen no trouble yet.

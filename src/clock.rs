@@ -8,6 +8,9 @@ use std::time::Duration;
 use k8s_openapi::jiff::Timestamp;
 use tokio::time::Instant;
 
+/// Where the monotonic clock starts: far enough from zero that what ended before the agent started still has a time.
+const ORIGIN: Duration = Duration::from_secs(86_400);
+
 /// The agent's clocks. Cheap to copy.
 #[derive(Debug, Clone, Copy)]
 pub struct Clock {
@@ -15,15 +18,15 @@ pub struct Clock {
 }
 
 impl Clock {
-    /// Starts the monotonic clock at zero.
+    /// Starts the monotonic clock.
     #[must_use]
     pub fn start() -> Self {
         Self { start: Instant::now() }
     }
 
-    /// Time since the start; stands still for nobody and never jumps.
+    /// Time since a fixed origin before the start; stands still for nobody and never jumps.
     pub fn monotonic(&self) -> Duration {
-        self.start.elapsed()
+        ORIGIN + self.start.elapsed()
     }
 
     /// The wall clock.
@@ -51,8 +54,9 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn monotonic_time_follows_the_runtime() {
         let clock = Clock::start();
+        let before = clock.monotonic();
         tokio::time::advance(Duration::from_secs(7)).await;
-        assert_eq!(clock.monotonic(), Duration::from_secs(7));
+        assert_eq!(clock.monotonic() - before, Duration::from_secs(7));
     }
 
     #[tokio::test]

@@ -4,18 +4,28 @@
 //! the pure rooms (`manifest`, `placement`, `rollout`, `pod::plan`, `cri::translate`) decide and never act, and the other
 //! rooms act and never decide.
 
+pub mod agent;
+pub mod api;
 pub mod atomic_file;
 pub mod backoff;
 pub mod board;
-pub mod clock;
-pub mod cri;
-pub mod go_duration;
-pub mod image;
+pub mod cgroup;
 pub mod cli;
+pub mod clock;
+pub mod config;
+pub mod containerd;
+pub mod cri;
+pub mod error_chain;
+pub mod exit_code;
+pub mod go_duration;
+pub mod hook;
+pub mod image;
 pub mod manifest;
 pub mod node;
 pub mod placement;
 pub mod pod;
+pub mod probe;
 pub mod rollout;
 pub mod store;
+pub mod systemd;
 pub mod volume;

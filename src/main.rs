@@ -1,3 +1,7 @@
 //! The `daemonlet` command.
 
-fn main() {}
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    daemonlet::cli::main()
+}

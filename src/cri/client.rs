@@ -44,6 +44,7 @@ pub struct CriClient {
     pub(super) runtime: RuntimeServiceClient<Channel>,
     pub(super) image: ImageServiceClient<Channel>,
     pub(super) options: ClientOptions,
+    channel: Channel,
     endpoint: Endpoint,
     counts: Arc<Counts>,
 }
@@ -61,8 +62,9 @@ impl CriClient {
     pub fn from_channel(channel: Channel, endpoint: &Endpoint, options: ClientOptions) -> Self {
         Self {
             runtime: RuntimeServiceClient::new(channel.clone()).max_decoding_message_size(LARGEST_MESSAGE),
-            image: ImageServiceClient::new(channel).max_decoding_message_size(LARGEST_MESSAGE),
+            image: ImageServiceClient::new(channel.clone()).max_decoding_message_size(LARGEST_MESSAGE),
             options,
+            channel,
             endpoint: endpoint.clone(),
             counts: Arc::new(Counts::new()),
         }
@@ -71,6 +73,11 @@ impl CriClient {
     /// Where the runtime listens.
     pub fn endpoint(&self) -> &Endpoint {
         &self.endpoint
+    }
+
+    /// The connection itself, for what containerd serves beside the CRI.
+    pub fn channel(&self) -> Channel {
+        self.channel.clone()
     }
 
     /// Every method with how often it was called over this connection, for the metrics.

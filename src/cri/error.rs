@@ -96,6 +96,14 @@ pub enum CriError {
 #[error("{0}")]
 pub struct Outage(Box<str>);
 
+impl Outage {
+    /// The innermost cause that a status has, or else its words.
+    pub(crate) fn of(status: &Status) -> Self {
+        let innermost = status.source().and_then(|source| causes(source).last());
+        Self(innermost.map_or_else(|| status.message().into(), |cause| cause.to_string().into()))
+    }
+}
+
 impl CriError {
     /// Sorts a gRPC status into the kind it is.
     pub(super) fn from_status(call: Call, endpoint: &Endpoint, status: &Status) -> Self {
@@ -105,8 +113,7 @@ impl CriError {
             if causes(source).any(<dyn Error>::is::<tonic::TimeoutExpired>) {
                 return Self::deadline(call, None);
             }
-            let innermost = causes(source).last().map_or_else(|| message.to_string(), ToString::to_string);
-            return Self::Unavailable { call, endpoint: endpoint.clone(), source: Outage(innermost.into()) };
+            return Self::Unavailable { call, endpoint: endpoint.clone(), source: Outage::of(status) };
         }
         match status.code() {
             Code::Unavailable => {

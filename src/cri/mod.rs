@@ -11,10 +11,12 @@ pub mod fake;
 mod id;
 mod image;
 pub mod json;
+pub mod log;
+pub mod log_path;
 mod method;
 pub mod proto;
-pub mod translate;
 mod runtime;
+pub mod translate;
 mod verify;
 
 pub use client::{ClientOptions, CriClient, connect};

@@ -107,8 +107,8 @@ impl ImageProblem {
     /// A pull failed lately with `previous`. The Event is [`back_off_event`].
     pub fn back_off(image: &ImageName, previous: Option<&Self>) -> Self {
         let mut message = back_off_event(image);
-        if let Some(Self { reason, message: text }) = previous {
-            message.push_str(&format!(": {reason}: {text}"));
+        if let Some(previous) = previous {
+            message.extend([": ", previous.reason.as_str(), ": ", &previous.message]);
         }
         Self { reason: ImageReason::ImagePullBackOff, message }
     }

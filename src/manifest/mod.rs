@@ -13,9 +13,9 @@ mod quantity;
 mod read;
 mod scalar;
 mod split;
-mod tree;
+pub(crate) mod tree;
 pub mod validate;
-mod yaml;
+pub(crate) mod yaml;
 
 pub use key::{DaemonSetKey, Kind, ObjectKey};
 pub use object::{Object, Objects, Origin, Stored};

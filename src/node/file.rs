@@ -3,7 +3,8 @@
 //! No file means a node nobody described. A file that can't be read, isn't good or names another node changes nothing: the last
 //! good one stays, also over a restart of the agent, for which a copy is kept in the state directory.
 
-use std::io::{ErrorKind, Write};
+use std::error::Error as _;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::{fs, io};
@@ -11,7 +12,10 @@ use std::{fs, io};
 use k8s_openapi::api::core::v1::Node;
 
 use super::NodeName;
+use crate::atomic_file;
 use crate::manifest::{self, MAX_FILE_BYTES, Object, Problem, Severity};
+
+const COPY_MODE: u32 = 0o600;
 
 /// The file, the copy of its last good content, and the Node they make.
 #[derive(Debug)]
@@ -102,7 +106,7 @@ impl NodeFile {
         if fs::read(&self.copy).is_ok_and(|kept| kept == bytes) {
             return None;
         }
-        let error = write_atomically(&self.copy, bytes).err()?;
+        let error = write_copy(&self.copy, bytes).err()?;
         let message = format!(
             "no copy can be kept at {}, so a bad file after a restart would leave the node without labels: {error}",
             self.copy.display()
@@ -174,15 +178,14 @@ fn interpret(path: &Arc<Path>, bytes: &[u8], name: &NodeName) -> Result<(Node, V
     }
 }
 
-fn write_atomically(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    let directory = path.parent().unwrap_or(Path::new("."));
-    fs::create_dir_all(directory)?;
-    let new = path.with_extension("new");
-    let mut file = fs::File::create(&new)?;
-    file.write_all(bytes)?;
-    file.sync_all()?;
-    fs::rename(&new, path)?;
-    fs::File::open(directory)?.sync_all()
+fn write_copy(path: &Path, bytes: &[u8]) -> Result<(), String> {
+    if let Some(directory) = path.parent() {
+        fs::create_dir_all(directory).map_err(|error| error.to_string())?;
+    }
+    atomic_file::write(path, bytes, COPY_MODE).map_err(|error| {
+        let cause = error.source().map(|source| format!(": {source}")).unwrap_or_default();
+        format!("{error}{cause}")
+    })
 }
 
 #[cfg(test)]

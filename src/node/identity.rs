@@ -5,7 +5,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-const MAX_LENGTH: usize = 253;
+use crate::manifest::validate::names::dns_subdomain;
 
 /// A valid node name.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -39,14 +39,7 @@ impl FromStr for NodeName {
     type Err = InvalidNodeName;
 
     fn from_str(name: &str) -> Result<Self, Self::Err> {
-        let is_edge = |byte: Option<&u8>| byte.is_some_and(|b| b.is_ascii_lowercase() || b.is_ascii_digit());
-        let is_part = |part: &str| {
-            let bytes = part.as_bytes();
-            is_edge(bytes.first())
-                && is_edge(bytes.last())
-                && bytes.iter().all(|byte| is_edge(Some(byte)) || *byte == b'-')
-        };
-        if name.len() <= MAX_LENGTH && name.split('.').all(is_part) {
+        if dns_subdomain(name).is_empty() {
             Ok(Self(name.to_owned()))
         } else {
             Err(InvalidNodeName { name: name.to_owned() })

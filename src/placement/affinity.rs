@@ -8,7 +8,7 @@ use std::fmt;
 
 use k8s_openapi::api::core::v1::{NodeSelector, NodeSelectorRequirement, NodeSelectorTerm};
 
-use super::label_syntax::{is_label_key, is_label_value};
+use crate::manifest::validate::names::{label_value, qualified_name};
 
 /// The one field that `matchFields` knows.
 const NAME_FIELD: &str = "metadata.name";
@@ -155,7 +155,7 @@ enum Operator<'a> {
 impl<'a> Operator<'a> {
     fn of_label(entry: &'a NodeSelectorRequirement) -> Result<Self, &'static str> {
         let values = entry.values.as_deref().unwrap_or_default();
-        if !is_label_key(&entry.key) {
+        if !qualified_name(&entry.key).is_empty() {
             return Err("the key is no label key");
         }
         let operator = match entry.operator.as_str() {
@@ -169,7 +169,7 @@ impl<'a> Operator<'a> {
             "Lt" => Operator::Lt(only_integer(values)?),
             _ => return Err("the operator must be In, NotIn, Exists, DoesNotExist, Gt or Lt"),
         };
-        if values.iter().all(|value| is_label_value(value)) {
+        if values.iter().all(|value| label_value(value).is_empty()) {
             Ok(operator)
         } else {
             Err("a value is no label value")

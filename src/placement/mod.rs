@@ -6,7 +6,6 @@
 
 mod affinity;
 mod explanation;
-mod label_syntax;
 mod reason;
 mod selector;
 mod tolerations;

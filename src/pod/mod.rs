@@ -1,11 +1,22 @@
 //! One pod on this node: who it is, what must happen to it next, and the worker that makes it happen.
 //!
-//! The deciding half is pure: [`identity`], [`plan`] (desired × observed × clock → actions), [`grace`] and [`status`]. The acting
-//! half, one [`worker`] task a pod, observes the runtime, asks the plan, and performs it; it holds no rule of its own.
+//! The deciding half is pure: [`blueprint`] (template → pod), [`identity`], [`plan`] (desired × observed × clock → actions), [`grace`] and
+//! [`status`]. The acting half, one [`worker`] task a pod, observes the runtime, asks the plan, and performs it; it holds no rule
+//! of its own.
 
+pub mod blueprint;
+pub mod context;
 pub mod grace;
 pub mod identity;
+pub mod observe;
 pub mod observed;
 pub mod plan;
+pub mod priority;
+pub mod rebuild;
 pub mod record;
 pub mod status;
+pub mod worker;
+
+/// Our mark: sandboxes and containers with this label are daemonlet's, with the node's name for its value; all others are somebody
+/// else's and are never touched.
+pub const MARK: &str = "daemonlet.dev/node";

@@ -4,6 +4,7 @@
 //! the whole pod, because the template it was made from may be gone from the store by then.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::{fs, io};
 
 use k8s_openapi::api::core::v1::Pod;
@@ -36,7 +37,7 @@ pub struct PodRecord {
     /// When it was made.
     pub created: Timestamp,
     /// The pod, defaults filled in, without its status.
-    pub pod: Pod,
+    pub pod: Arc<Pod>,
     /// That it was told to stop, once it was: a stop is finished after a restart, never forgotten.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ending: Option<EndingNote>,
@@ -114,7 +115,7 @@ impl PodRecord {
             hash_version,
             incarnation,
             created,
-            pod,
+            pod: Arc::new(pod),
             ending: None,
         }
     }

@@ -21,7 +21,10 @@ pub(super) struct Mounts {
 
 impl Mounts {
     /// Opens the table. Must be called in a tokio runtime.
-    #[expect(deprecated, reason = "its successor is unsafe, which is forbidden here; the descriptor is ours and open as long as this lives")]
+    #[expect(
+        deprecated,
+        reason = "its successor is unsafe, which is forbidden here; the descriptor is ours and open as long as this lives"
+    )]
     pub(super) fn open(root: &Path) -> io::Result<Self> {
         let table = AsyncFd::with_interest(File::open(TABLE)?, Interest::PRIORITY)?;
         let mut mounts = Mounts { table, roots: Vec::new(), relevant: Vec::new() };
@@ -75,4 +78,28 @@ fn escape(path: &Path) -> Vec<u8> {
         }
     }
     escaped
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn mounts_above_and_beneath_the_store_matter_and_those_beside_it_do_not() {
+        for (one, other, expected) in [
+            ("/", "/etc/store", true),
+            ("/etc", "/etc/store", true),
+            ("/etc/store", "/etc/store", true),
+            ("/etc/store", "/etc/store/deep", true),
+            ("/etc/store", "/etc/store2", false),
+            ("/etc/store/deep", "/etc/store", false),
+        ] {
+            assert_eq!(beneath(one.as_bytes(), other.as_bytes()), expected, "{one} {other}");
+        }
+    }
+
+    #[test]
+    fn paths_are_written_as_the_table_writes_them() {
+        assert_eq!(escape(Path::new("/a b\\c")), b"/a\\040b\\134c");
+    }
 }

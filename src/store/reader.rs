@@ -32,16 +32,25 @@ pub(super) struct Seen {
     pub(super) real_root: Option<PathBuf>,
     /// Whether any listing, now or before a restart, was ever believed.
     pub(super) known: bool,
-    /// The listing is incomplete.
-    pub(super) failed: bool,
     /// What to remember with it.
     pub(super) memory: Memory,
     /// Look again after the settle time.
     pub(super) unsettled: bool,
     /// Look again after this time, when a hold ends.
     pub(super) hold_ends: Option<Duration>,
-    /// Nothing tells of changes in some part of the store: poll it.
-    pub(super) poll: bool,
+    /// What will tell of the next change.
+    pub(super) next: Next,
+}
+
+/// What will tell of the next change.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Next {
+    /// An event.
+    Event,
+    /// In some part of the store, nothing but a look.
+    Look,
+    /// Perhaps nothing: the listing failed.
+    Retry,
 }
 
 /// Looks at one store.
@@ -90,9 +99,15 @@ impl Reader {
         let previous = Arc::clone(&self.previous);
         let mut listing = self.lister.list(look, self.watches.as_mut());
         let unwatched = self.watches.as_mut().and_then(Watches::finish);
-        let poll = listing.network || unwatched.is_some() || self.watches.is_none();
+        let next = if listing.network || unwatched.is_some() || self.watches.is_none() {
+            Next::Look
+        } else if listing.failures.is_empty() {
+            Next::Event
+        } else {
+            Next::Retry
+        };
         if let Some(unwatched) = unwatched {
-            listing.problems.push(self.problem(Severity::Warning, unwatched));
+            listing.problems.push(self.problem(Severity::Warning, &unwatched));
         }
 
         let settled = matches!(look, Look::Settled { .. });
@@ -110,8 +125,11 @@ impl Reader {
                 Verdict::Hold { hold } => self.memory.hold = Some(hold),
             }
         } else {
-            // Only a settled look removes anything, and ends a hold.
-            listing.unsettled |= complete && (!merged.absent.is_empty() || self.memory.hold.is_some());
+            // Only a settled look removes anything, ends a hold, or takes the store for a new one.
+            let settles = !merged.absent.is_empty()
+                || self.memory.hold.is_some()
+                || self.memory.place.as_ref() != Some(&listing.place);
+            listing.unsettled |= complete && settles;
         }
         let hold_ends = self.memory.hold.as_ref().and_then(|hold| hold.remaining(now, &self.thresholds));
         let freshness = self.freshness(&listing.failures);
@@ -124,11 +142,10 @@ impl Reader {
             snapshot: Arc::clone(&self.previous),
             real_root: listing.real_root,
             known: self.known,
-            failed: !complete,
             memory: self.memory.clone(),
             unsettled: listing.unsettled,
             hold_ends,
-            poll,
+            next,
         }
     }
 
@@ -147,12 +164,11 @@ impl Reader {
     }
 
     fn freshness(&self, failures: &[String]) -> Freshness {
+        if !self.known {
+            return Freshness::Unknown;
+        }
         if !failures.is_empty() {
-            return if self.known {
-                Freshness::LastGood { reason: failures.join("; ") }
-            } else {
-                Freshness::Unknown
-            };
+            return Freshness::LastGood { reason: failures.join("; ") };
         }
         match &self.memory.hold {
             Some(hold) => Freshness::LastGood { reason: self.explain(hold) },
@@ -175,7 +191,7 @@ impl Reader {
         format!("{}; {} objects are kept: {remedy}", hold.cause, hold.vanishing.len())
     }
 
-    fn problem(&self, severity: Severity, message: String) -> Problem {
+    fn problem(&self, severity: Severity, message: &str) -> Problem {
         let message = format!("store: {message}");
         Problem {
             severity,
@@ -196,9 +212,9 @@ impl Reader {
     ) -> Vec<Problem> {
         let mut problems = of_files;
         problems.extend(of_tree);
-        problems.extend(failures.iter().map(|failure| self.problem(Severity::Error, failure.clone())));
+        problems.extend(failures.iter().map(|failure| self.problem(Severity::Error, failure)));
         if let (Freshness::LastGood { reason }, true) = (freshness, failures.is_empty()) {
-            problems.push(self.problem(Severity::Warning, reason.clone()));
+            problems.push(self.problem(Severity::Warning, reason));
         }
         problems.sort_by(|a, b| (&a.file, a.line).cmp(&(&b.file, b.line)));
         problems

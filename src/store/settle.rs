@@ -57,13 +57,7 @@ pub(super) struct Settle {
 
 impl Settle {
     pub(super) fn new(quiet: Duration) -> Self {
-        Settle {
-            quiet,
-            whole: HashSet::new(),
-            writing: HashMap::new(),
-            disturbed: None,
-            prompt: false,
-        }
+        Settle { quiet, whole: HashSet::new(), writing: HashMap::new(), disturbed: None, prompt: false }
     }
 
     /// Takes note of an event.
@@ -99,7 +93,8 @@ impl Settle {
         if self.prompt {
             return Some(now);
         }
-        let settled = self.disturbed.map(|(first, last)| (last + self.quiet).min(first + self.quiet * PATIENCE));
+        let settled =
+            self.disturbed.map(|(first, last)| (last + self.quiet).min(first + self.quiet * PATIENCE));
         let unclosed = self.writing.values().map(|last| *last + self.quiet * PATIENCE).min();
         [settled, unclosed].into_iter().flatten().min()
     }
@@ -116,5 +111,92 @@ impl Settle {
         let unclosed = self.quiet * PATIENCE;
         self.writing.retain(|_, last| *last + unclosed > now);
         Some(Look::Settled { writing: self.writing.keys().cloned().collect() })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const QUIET: Duration = Duration::from_millis(100);
+
+    fn after(start: Instant, milliseconds: u64) -> Instant {
+        start + Duration::from_millis(milliseconds)
+    }
+
+    fn settled(writing: &[&str]) -> Look {
+        Look::Settled { writing: writing.iter().map(PathBuf::from).collect() }
+    }
+
+    fn prompt(whole: &[&str]) -> Look {
+        Look::Prompt { whole: whole.iter().map(PathBuf::from).collect() }
+    }
+
+    #[test]
+    fn without_events_there_is_nothing_to_look_at() {
+        let now = Instant::now();
+        let mut settle = Settle::new(QUIET);
+        assert_eq!(settle.due(now), None);
+        assert_eq!(settle.take(now), None);
+    }
+
+    #[test]
+    fn what_is_whole_is_looked_at_at_once_and_the_rest_after_the_quiet_time() {
+        let start = Instant::now();
+        let mut settle = Settle::new(QUIET);
+        settle.note(Event::Writing("a".into()), start);
+        settle.note(Event::Whole("a".into()), after(start, 5));
+        settle.note(Event::Whole("b".into()), after(start, 5));
+        settle.note(Event::Disturbed, after(start, 6));
+        assert_eq!(settle.take(after(start, 6)), Some(prompt(&["a", "b"])));
+        assert_eq!(settle.take(after(start, 105)), None);
+        assert_eq!(settle.take(after(start, 106)), Some(settled(&[])));
+        assert_eq!(settle.take(after(start, 500)), None);
+    }
+
+    #[test]
+    fn endless_disturbance_puts_a_look_off_ten_times_the_quiet_time_at_most() {
+        let start = Instant::now();
+        let mut settle = Settle::new(QUIET);
+        for step in 0..20 {
+            settle.note(Event::Disturbed, after(start, step * 50));
+            assert_eq!(settle.take(after(start, step * 50)), None);
+        }
+        assert_eq!(settle.due(after(start, 999)), Some(after(start, 1000)));
+        assert_eq!(settle.take(after(start, 1000)), Some(settled(&[])));
+    }
+
+    #[test]
+    fn a_file_being_written_is_left_alone_until_it_is_closed_or_long_quiet() {
+        let start = Instant::now();
+        let mut settle = Settle::new(QUIET);
+        settle.note(Event::Writing("a".into()), start);
+        settle.note(Event::Writing("b".into()), after(start, 50));
+        assert_eq!(settle.take(after(start, 150)), Some(settled(&["a", "b"])));
+        settle.note(Event::Whole("a".into()), after(start, 200));
+        assert_eq!(settle.take(after(start, 200)), Some(prompt(&["a"])));
+        assert_eq!(settle.due(after(start, 200)), Some(after(start, 1050)));
+        assert_eq!(settle.take(after(start, 1050)), Some(settled(&[])));
+        assert_eq!(settle.due(after(start, 1050)), None);
+    }
+
+    #[test]
+    fn a_file_written_again_after_closing_is_no_longer_whole() {
+        let start = Instant::now();
+        let mut settle = Settle::new(QUIET);
+        settle.note(Event::Whole("a".into()), start);
+        settle.note(Event::Writing("a".into()), start);
+        assert_eq!(settle.take(start), Some(prompt(&[])));
+    }
+
+    #[test]
+    fn a_round_is_a_prompt_look_without_anything_whole() {
+        let now = Instant::now();
+        let mut settle = Settle::new(QUIET);
+        settle.look_round();
+        let look = settle.take(now).unwrap();
+        assert!(look.is_round());
+        settle.note(Event::Whole("a".into()), now);
+        assert!(!settle.take(now).unwrap().is_round());
     }
 }

@@ -20,15 +20,21 @@ pub struct Snapshot {
 
 impl PartialEq for Snapshot {
     fn eq(&self, other: &Self) -> bool {
+        self.freshness == other.freshness
+            && self.problems == other.problems
+            && self.ignored == other.ignored
+            && self.has_same_objects(other)
+    }
+}
+
+impl Snapshot {
+    /// Whether both hold the same objects, from the same places.
+    pub(super) fn has_same_objects(&self, other: &Self) -> bool {
         // Objects that were not read again are shared: comparing a thousand of them costs nothing.
         let same = |((key, one), (other_key, other)): ((_, &Arc<Stored>), (_, &Arc<Stored>))| {
             key == other_key && (Arc::ptr_eq(one, other) || one == other)
         };
-        self.freshness == other.freshness
-            && self.problems == other.problems
-            && self.ignored == other.ignored
-            && self.objects.0.len() == other.objects.0.len()
-            && self.objects.0.iter().zip(&other.objects.0).all(same)
+        self.objects.0.len() == other.objects.0.len() && self.objects.0.iter().zip(&other.objects.0).all(same)
     }
 }
 
@@ -40,9 +46,10 @@ pub enum Freshness {
     Unknown,
     /// A complete and successful listing.
     Current,
-    /// The store can't be listed; this is the last good content, and nothing may be removed on its account.
+    /// The store can't be listed, or what it lacks is not believed: nothing is missing here that was there when it was last
+    /// good, and nothing may be removed on its account.
     LastGood {
-        /// Why the store can't be listed, and what to do.
+        /// Why, and what to do.
         reason: String,
     },
 }

@@ -75,7 +75,10 @@ pub(super) struct Watches {
 }
 
 /// Opens an inotify instance. Must be called in a tokio runtime.
-#[expect(deprecated, reason = "its successor is unsafe, which is forbidden here; the descriptor is ours and open as long as this lives")]
+#[expect(
+    deprecated,
+    reason = "its successor is unsafe, which is forbidden here; the descriptor is ours and open as long as this lives"
+)]
 pub(super) fn open() -> io::Result<(Events, Watches)> {
     let inotify = Arc::new(Descriptor(Inotify::init(InitFlags::IN_CLOEXEC | InitFlags::IN_NONBLOCK)?));
     let table = Arc::new(Mutex::new(Table::new()));
@@ -180,10 +183,9 @@ impl Watches {
         };
         let first = self.needed.insert(wd);
         let mut table = lock(&self.table);
-        let watched = table.entry(wd).or_insert_with(|| Watched {
-            path: path.to_owned(),
-            names: Names::Some(HashSet::new()),
-        });
+        let watched = table
+            .entry(wd)
+            .or_insert_with(|| Watched { path: path.to_owned(), names: Names::Some(HashSet::new()) });
         path.clone_into(&mut watched.path);
         if first && name.is_some() {
             // What an earlier walk wanted of this directory no longer counts.
@@ -221,6 +223,10 @@ impl Watches {
             Errno::EACCES => "let the agent read it",
             _ => "see inotify(7)",
         };
-        Some(format!("{} can't be watched ({}): {remedy}; until then it is polled", path.display(), errno.desc()))
+        Some(format!(
+            "{} can't be watched ({}): {remedy}; until then it is polled",
+            path.display(),
+            errno.desc()
+        ))
     }
 }

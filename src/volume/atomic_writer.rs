@@ -45,8 +45,12 @@ pub(super) fn write<E: From<PathError>>(
     };
     if !same {
         let fresh = make_stamped_dir(dir)?;
-        write_files(&dir.join(&fresh), payload)?;
-        own()?;
+        let files = dir.join(&fresh);
+        if let Err(error) = write_files(&files, payload).map_err(E::from).and_then(|()| own()) {
+            // A volume in memory that is full would stay full. What can't be removed now is swept next time.
+            let _ = fs::remove_dir_all(&files);
+            return Err(error);
+        }
         let link = dir.join(DATA_NEW);
         symlink(&fresh, &link).at("make link", &link)?;
         fs::rename(&link, dir.join(DATA)).at("replace", &dir.join(DATA))?;

@@ -2,7 +2,7 @@
 //! the other where the kernel has no such call.
 
 use std::fs::File;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::path::{Component, Path};
 
 use nix::errno::Errno;
@@ -51,7 +51,7 @@ pub(super) fn open(dir: &impl AsFd, path: &Path, flags: OFlag, way: Way) -> nix:
 
 /// The same without `openat2`: no component may be a link or `..`, whatever the way.
 fn walk(dir: &impl AsFd, path: &Path, flags: OFlag, way: Way) -> nix::Result<OwnedFd> {
-    let device = fstat(dir)?.st_dev;
+    let mount = if way == Way::SameMount { Some(mount_id(dir)?) } else { None };
     let mut current: Option<OwnedFd> = None;
     let mut components = path.components().filter(|component| *component != Component::CurDir).peekable();
     while let Some(component) = components.next() {
@@ -68,7 +68,7 @@ fn walk(dir: &impl AsFd, path: &Path, flags: OFlag, way: Way) -> nix::Result<Own
         if is_kind(&stat, SFlag::S_IFLNK) {
             return Err(Errno::ELOOP);
         }
-        if way == Way::SameMount && stat.st_dev != device {
+        if mount.is_some() && mount != Some(mount_id(&opened)?) {
             return Err(Errno::EXDEV);
         }
         current = Some(opened);
@@ -77,6 +77,15 @@ fn walk(dir: &impl AsFd, path: &Path, flags: OFlag, way: Way) -> nix::Result<Own
         Some(opened) => Ok(opened),
         None => openat(dir, ".", flags | OFlag::O_CLOEXEC, Mode::empty()),
     }
+}
+
+/// The mount that an open file was reached through: bind mounts of one file system differ in it.
+fn mount_id(fd: &impl AsFd) -> nix::Result<u64> {
+    let path = format!("/proc/self/fdinfo/{}", fd.as_fd().as_raw_fd());
+    let text = std::fs::read_to_string(path)
+        .map_err(|error| Errno::from_raw(error.raw_os_error().unwrap_or_default()))?;
+    let id = text.lines().find_map(|line| line.strip_prefix("mnt_id:")?.trim().parse().ok());
+    id.ok_or(Errno::ENOTSUP)
 }
 
 /// Whether a file is of this kind.
@@ -98,8 +107,10 @@ pub(super) fn metadata(fd: OwnedFd) -> std::io::Result<std::fs::Metadata> {
 mod tests {
     use std::fs;
     use std::os::unix::fs::symlink;
+    use std::path::PathBuf;
 
     use super::*;
+    use crate::volume::mounts;
 
     type Open = fn(&OwnedFd, &Path, OFlag, Way) -> nix::Result<OwnedFd>;
 
@@ -149,5 +160,33 @@ mod tests {
             assert_eq!(try_open("missing", Way::NoLinks), Err(Errno::ENOENT), "{name}");
         }
         assert!(open(&dir, Path::new("inside/b"), OFlag::O_PATH, Way::Links).is_ok());
+    }
+    #[test]
+    fn a_bind_mount_of_the_same_file_system_is_another_mount() {
+        struct Bound(PathBuf);
+        impl Drop for Bound {
+            fn drop(&mut self) {
+                let _ = mounts::unmount_bind(&self.0);
+            }
+        }
+        let temp = tempfile::tempdir().unwrap();
+        for name in ["source", "volume/point", "volume/plain"] {
+            fs::create_dir_all(temp.path().join(name)).unwrap();
+        }
+        let bound = Bound(temp.path().join("volume/point"));
+        mounts::bind(&temp.path().join("source"), &bound.0).unwrap();
+        let dir = open_dir(&temp.path().join("volume")).unwrap();
+        let ways: [(Open, &str); 2] = [(open, "openat2"), (walk, "walk")];
+        for (open, name) in ways {
+            for (path, way, outcome) in [
+                ("plain", Way::SameMount, Ok(())),
+                ("point", Way::SameMount, Err(Errno::EXDEV)),
+                ("point", Way::NoLinks, Ok(())),
+                ("point", Way::Links, Ok(())),
+            ] {
+                let opened = open(&dir, Path::new(path), OFlag::O_PATH, way).map(drop);
+                assert_eq!(opened, outcome, "{name} {path} {way:?}");
+            }
+        }
     }
 }

@@ -2,7 +2,8 @@
 //!
 //! Everything lives under `<root>/pods/<uid>` ([`VolumeRoot`]). What the files of a configMap, secret, downwardAPI or
 //! projected volume hold is decided by pure functions (`payload` and one file a kind); the rest of the room makes
-//! directories, mounts and links. All functions block: callers on the runtime's thread go through `spawn_blocking`.
+//! directories, mounts and links. All functions block: callers on the runtime's thread go through `spawn_blocking`, and
+//! one pod is worked on by one caller at a time.
 //!
 //! What this room must never do: follow a link out of a volume, or delete anything that is mounted. Paths from
 //! manifests are resolved beneath their volume by the kernel (`openat2`), and removal never leaves the file system and
@@ -11,6 +12,7 @@
 mod atomic_writer;
 mod beneath;
 mod config_map;
+mod contents;
 mod downward_api;
 mod empty_dir;
 mod error;
@@ -29,6 +31,7 @@ mod secret;
 mod set_up;
 mod sub_path;
 mod tear_down;
+mod unsupported;
 
 #[cfg(test)]
 mod tests;

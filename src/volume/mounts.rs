@@ -26,24 +26,24 @@ pub(super) struct Mount {
 
 /// The mounts at `dir` and below it, in the order in which they were made. `dir` has no links in it.
 pub(super) fn at_or_beneath(dir: &Path) -> io::Result<Vec<Mount>> {
-    Ok(all()?.into_iter().filter(|mount| mount.point.starts_with(dir)).collect())
+    those(|mount| mount.point.starts_with(dir))
 }
 
 /// What is mounted exactly at `dir`, the topmost if several are.
 pub(super) fn at(dir: &Path) -> io::Result<Option<Mount>> {
-    Ok(all()?.into_iter().rfind(|mount| mount.point == dir))
+    Ok(those(|mount| mount.point == dir)?.pop())
 }
 
 /// The mount that `path` lies on. `path` has no links in it.
 pub(super) fn containing(path: &Path) -> io::Result<Option<Mount>> {
-    let on_the_way = all()?.into_iter().filter(|mount| path.starts_with(&mount.point));
-    Ok(on_the_way.max_by_key(|mount| mount.point.as_os_str().len()))
+    let on_the_way = those(|mount| path.starts_with(&mount.point))?;
+    Ok(on_the_way.into_iter().max_by_key(|mount| mount.point.as_os_str().len()))
 }
 
-fn all() -> io::Result<Vec<Mount>> {
+fn those(wanted: impl Fn(&Mount) -> bool) -> io::Result<Vec<Mount>> {
     let mut mounts = Vec::new();
     for line in BufReader::new(File::open("/proc/self/mountinfo")?).split(b'\n') {
-        mounts.extend(parse(&line?));
+        mounts.extend(parse(&line?).filter(&wanted));
     }
     Ok(mounts)
 }

@@ -46,10 +46,10 @@ pub use record::{RecordedCall, Request};
 pub use script::UnknownStep;
 pub use state::State;
 
+use super::proto::ContainerState;
 use super::proto::image_service_server::ImageServiceServer;
 use super::proto::runtime_service_server::RuntimeServiceServer;
-use super::proto::{ContainerState, Image};
-use super::{ClientOptions, CriClient, Endpoint, EndpointError, ExecOutput, Method, client};
+use super::{ClientOptions, CriClient, Endpoint, EndpointError, Method, client};
 use events_service::EventsServer;
 use wire::Wire;
 

@@ -11,7 +11,7 @@ use crate::cri::proto::{
     LinuxSandboxSecurityContext, NamespaceMode, NamespaceOption, PodSandboxConfig, PodSandboxMetadata,
     StatusResponse,
 };
-use crate::cri::{ContainerId, CriError, Detail, SandboxId};
+use crate::cri::{ContainerId, CriError, Detail, ExecOutput, SandboxId};
 
 const IMAGE: &str = "registry.example/app:1";
 

@@ -77,11 +77,11 @@ struct GoPort<'a> {
 impl<'a> From<&'a ContainerPort> for GoPort<'a> {
     fn from(port: &'a ContainerPort) -> Self {
         Self {
-            name: filled(&port.name),
+            name: filled(port.name.as_ref()),
             host_port: port.host_port.filter(|port| *port != 0),
             container_port: port.container_port,
-            protocol: filled(&port.protocol),
-            host_ip: filled(&port.host_ip),
+            protocol: filled(port.protocol.as_ref()),
+            host_ip: filled(port.host_ip.as_ref()),
         }
     }
 }
@@ -144,7 +144,8 @@ impl<'a> From<&'a LifecycleHandler> for GoHandler<'a> {
         Self {
             exec: exec.map(|exec| GoExec { command: exec.command.as_deref().unwrap_or_default() }),
             http_get: handler.http_get.as_ref().map(GoHttpGet::from),
-            tcp_socket: socket.map(|socket| GoTcpSocket { port: &socket.port, host: filled(&socket.host) }),
+            tcp_socket: socket
+                .map(|socket| GoTcpSocket { port: &socket.port, host: filled(socket.host.as_ref()) }),
             sleep: handler.sleep.as_ref().map(|sleep| GoSleep { seconds: sleep.seconds }),
         }
     }
@@ -154,17 +155,17 @@ impl<'a> From<&'a HTTPGetAction> for GoHttpGet<'a> {
     fn from(get: &'a HTTPGetAction) -> Self {
         let headers = get.http_headers.iter().flatten();
         Self {
-            path: filled(&get.path),
+            path: filled(get.path.as_ref()),
             port: &get.port,
-            host: filled(&get.host),
-            scheme: filled(&get.scheme),
+            host: filled(get.host.as_ref()),
+            scheme: filled(get.scheme.as_ref()),
             http_headers: headers.map(|h| GoHeader { name: &h.name, value: &h.value }).collect(),
         }
     }
 }
 
-fn filled(text: &Option<String>) -> Option<&str> {
-    text.as_deref().filter(|text| !text.is_empty())
+fn filled(text: Option<&String>) -> Option<&str> {
+    text.map(String::as_str).filter(|text| !text.is_empty())
 }
 
 #[cfg(test)]
@@ -172,7 +173,7 @@ mod tests {
     use super::super::testing::{container, pod, pod_spec};
     use super::*;
 
-    fn annotated(fields: serde_json::Value) -> BTreeMap<String, String> {
+    fn annotated(fields: &serde_json::Value) -> BTreeMap<String, String> {
         let mut json = serde_json::to_value(container("c", "{}")).unwrap();
         json.as_object_mut().unwrap().extend(fields.as_object().unwrap().clone());
         let container = serde_json::from_value(json).unwrap();
@@ -184,7 +185,7 @@ mod tests {
 
     #[test]
     fn the_plain_ones_are_always_there() {
-        let made = annotated(serde_json::json!({"image": "foo/image:v1", "name": "test"}));
+        let made = annotated(&serde_json::json!({"image": "foo/image:v1", "name": "test"}));
         let expected = [
             (HASH, "309b502f"),
             (RESTART_COUNT, "4"),
@@ -198,7 +199,7 @@ mod tests {
 
     #[test]
     fn ports_are_written_as_go_writes_them() {
-        let made = annotated(serde_json::json!({"ports": [
+        let made = annotated(&serde_json::json!({"ports": [
             {"containerPort": 80, "hostPort": 80, "name": "http", "protocol": "TCP", "hostIP": "192.0.2.1"},
             {"containerPort": 53, "hostPort": 0, "protocol": "UDP"},
         ]}));
@@ -226,7 +227,7 @@ mod tests {
             ),
             (serde_json::json!({"sleep": {"seconds": 5}}), r#"{"sleep":{"seconds":5}}"#),
         ] {
-            let made = annotated(serde_json::json!({"lifecycle": {"preStop": handler}}));
+            let made = annotated(&serde_json::json!({"lifecycle": {"preStop": handler}}));
             assert_eq!(made[PRE_STOP_HANDLER], written);
         }
     }

@@ -70,7 +70,7 @@ pub struct VolumeMountSource {
     pub host_path: PathBuf,
     /// Whether the volume itself can't be written, whatever the mount says.
     pub read_only: bool,
-    /// Whether the runtime should label it for SELinux: the volume is ours to label and this is its first use.
+    /// Whether the runtime should label it for `SELinux`: the volume is ours to label and this is its first use.
     pub selinux_relabel: bool,
     /// The image, for an image volume.
     pub image: Option<VolumeImage>,
@@ -127,4 +127,68 @@ pub fn container_config(
         }),
         stop_signal: stop_signal::of_container(container).into(),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing;
+    use super::*;
+
+    #[test]
+    fn a_container_is_asked_for_with_its_words_expanded_and_its_run_counted() {
+        let container: Container = serde_json::from_value(serde_json::json!({
+            "name": "c", "image": "tool:1", "command": ["$(BIN)"], "args": ["--on=$(NODE)", "$$(NODE)", "$(NONE)"],
+            "workingDir": "$(NODE)", "stdin": true, "tty": true,
+        }))
+        .unwrap();
+        let pod = testing::pod(testing::pod_spec(vec![container.clone()]));
+        let env = [("BIN", "/bin/x"), ("NODE", "node-1")].map(|(k, v)| (k.to_owned(), v.to_owned()));
+        let inputs = ContainerInputs {
+            attempt: 3,
+            image_ref: "sha256:1",
+            image_user: &ImageUser::default(),
+            env: &env,
+            volumes: &BTreeMap::new(),
+            sub_paths: &BTreeMap::new(),
+            hosts_file: None,
+            termination_log: None,
+            runtime_handler: "",
+            users: None,
+            marks: &BTreeMap::new(),
+        };
+        let made = container_config(&pod, &container, &inputs, &Host::for_tests()).unwrap();
+        assert_eq!(
+            (made.command, made.args),
+            (vec!["/bin/x".to_owned()], ["--on=node-1", "$(NODE)", "$(NONE)"].map(str::to_owned).into())
+        );
+        assert_eq!((made.working_dir.as_str(), made.log_path.as_str()), ("$(NODE)", "c/3.log"));
+        assert_eq!((made.stdin, made.stdin_once, made.tty, made.mounts.len()), (true, false, true, 0));
+        let image = made.image.unwrap();
+        assert_eq!((image.image.as_str(), image.user_specified_image.as_str()), ("sha256:1", "tool:1"));
+        assert_eq!(made.annotations[annotations::RESTART_COUNT], "3");
+        assert_eq!(made.envs.len(), 2);
+    }
+
+    #[test]
+    fn a_container_that_cannot_be_described_waits_with_a_reason() {
+        let mut container = testing::container("c", "{}");
+        container.security_context = serde_json::from_str(r#"{"runAsNonRoot":true,"runAsUser":0}"#).ok();
+        let pod = testing::pod(testing::pod_spec(vec![container.clone()]));
+        let inputs = ContainerInputs {
+            attempt: 0,
+            image_ref: "",
+            image_user: &ImageUser::default(),
+            env: &[],
+            volumes: &BTreeMap::new(),
+            sub_paths: &BTreeMap::new(),
+            hosts_file: None,
+            termination_log: None,
+            runtime_handler: "",
+            users: None,
+            marks: &BTreeMap::new(),
+        };
+        let told = container_config(&pod, &container, &inputs, &Host::for_tests()).unwrap_err();
+        assert_eq!(told.container_reason().as_str(), "CreateContainerConfigError");
+        assert!(!told.container_reason().is_final());
+    }
 }

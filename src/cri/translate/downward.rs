@@ -13,10 +13,9 @@ use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 use super::amount::{milli, whole};
 use super::error::TranslateError;
 use super::host::Host;
-use super::pod_ips::pod_ips;
 use super::view::{PodView, init_containers};
 
-/// The value of a field of the pod; `ips` are the sandbox's addresses.
+/// The value of a field of the pod; `ips` are its addresses, as [`super::pod_ips::pod_ips`] gives them.
 ///
 /// # Errors
 /// There is no such field, or it is of another API version.
@@ -50,8 +49,8 @@ pub fn field_value(
         "spec.serviceAccountName" => view.spec.service_account_name.clone().unwrap_or_default(),
         "status.hostIP" => first(&host.node_ips),
         "status.hostIPs" => joined(&host.node_ips),
-        "status.podIP" => first(&pod_ips(pod, ips, host)),
-        "status.podIPs" => joined(&pod_ips(pod, ips, host)),
+        "status.podIP" => first(ips),
+        "status.podIPs" => joined(ips),
         _ => return Err(TranslateError::FieldPath(path.to_owned())),
     })
 }

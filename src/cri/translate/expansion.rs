@@ -5,6 +5,8 @@
 
 use std::collections::BTreeSet;
 
+use k8s_openapi::api::core::v1::Container;
+
 /// Replaces each `$(NAME)` that `lookup` knows; an unknown one stays as it is written, and `$$` is a literal `$`.
 pub fn expand<'a>(input: &str, mut lookup: impl FnMut(&str) -> Option<&'a str>) -> String {
     let mut output = String::with_capacity(input.len());
@@ -24,13 +26,12 @@ pub fn expand<'a>(input: &str, mut lookup: impl FnMut(&str) -> Option<&'a str>) 
             rest = after;
             continue;
         };
-        match lookup(name) {
-            Some(value) => output.push_str(value),
-            None => {
-                output.push_str("$(");
-                output.push_str(name);
-                output.push(')');
-            }
+        if let Some(value) = lookup(name) {
+            output.push_str(value);
+        } else {
+            output.push_str("$(");
+            output.push_str(name);
+            output.push(')');
         }
         rest = behind;
     }
@@ -41,6 +42,17 @@ pub fn expand<'a>(input: &str, mut lookup: impl FnMut(&str) -> Option<&'a str>) 
 /// Expands every word of a command or of its arguments against the container's environment.
 pub fn expand_words(words: &[String], env: &[(String, String)]) -> Vec<String> {
     words.iter().map(|word| expand(word, |name| value_of(env, name))).collect()
+}
+
+/// Expands the command of an exec probe, which knows only what the container's `env` says itself: values as they are written,
+/// and nothing for those from elsewhere.
+pub fn expand_probe_words(words: &[String], container: &Container) -> Vec<String> {
+    let variables = container.env.as_deref().unwrap_or_default();
+    let value_of = |name: &str| {
+        let variable = variables.iter().rev().find(|variable| variable.name == name)?;
+        Some(variable.value.as_deref().unwrap_or_default())
+    };
+    words.iter().map(|word| expand(word, value_of)).collect()
 }
 
 /// Expands a `subPathExpr`, in which every variable must be known and not empty.
@@ -122,6 +134,17 @@ mod tests {
             expand_strictly("$(Z)/$(NONE)/$(POD)/$(A)", &env),
             Err(vec!["A".to_owned(), "NONE".to_owned(), "Z".to_owned()])
         );
+    }
+
+    #[test]
+    fn a_probe_knows_only_what_is_written_in_the_container() {
+        let container: Container = serde_json::from_value(serde_json::json!({"name": "c", "env": [
+            {"name": "A", "value": "$(B)"},
+            {"name": "REF", "valueFrom": {"fieldRef": {"fieldPath": "metadata.name"}}},
+        ]}))
+        .unwrap();
+        let words = ["$(A)", "<$(REF)>", "$(OTHER)"].map(str::to_owned);
+        assert_eq!(expand_probe_words(&words, &container), ["$(B)", "<>", "$(OTHER)"]);
     }
 
     proptest! {

@@ -43,7 +43,7 @@ pub struct Host {
     pub cpu_cfs_period: Option<Duration>,
     /// CPUs with a `thermal_throttle` directory, which containers don't get to see.
     pub thermal_throttle_cpus: Vec<u32>,
-    /// Whether SELinux is on.
+    /// Whether `SELinux` is on.
     pub selinux: bool,
     /// Whether `AppArmor` is on.
     pub apparmor: bool,

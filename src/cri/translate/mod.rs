@@ -40,6 +40,8 @@ mod view;
 mod warning;
 
 #[cfg(test)]
+mod golden;
+#[cfg(test)]
 mod testing;
 
 pub use container::{ContainerInputs, ImageUser, VolumeImage, VolumeMountSource, container_config};

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use k8s_openapi::api::core::v1::{Container, PodSpec};
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 
-use super::amount::{milli, whole};
+use super::amount::{milli, quantity, whole};
 use super::view::{init_containers, is_sidecar};
 
 type List = BTreeMap<String, Quantity>;
@@ -85,6 +85,25 @@ pub fn pod_limits(spec: &PodSpec, overhead: Overhead) -> Amounts {
     sum
 }
 
+/// What a pod that names some resources itself requests where it leaves requests out: what its containers request together,
+/// or else its own limits. Huge pages can't be overcommitted and so only follow the limits.
+pub fn default_pod_level_requests(spec: &mut PodSpec) {
+    if !has_pod_level_resources(spec) {
+        return;
+    }
+    let containers = aggregate(spec, |container| container.resources.as_ref()?.requests.as_ref());
+    let Some(resources) = spec.resources.as_mut() else { return };
+    let requests = resources.requests.get_or_insert_default();
+    for (name, amount) in containers.0 {
+        if matches!(name.as_str(), "cpu" | "memory") {
+            requests.entry(name).or_insert_with(|| quantity(amount));
+        }
+    }
+    for (name, limit) in resources.limits.iter().flatten().filter(|(name, _)| is_pod_level(name)) {
+        requests.entry(name.clone()).or_insert_with(|| limit.clone());
+    }
+}
+
 /// Whether the pod itself, not only its containers, names resources that Kubernetes knows at that level.
 pub(super) fn has_pod_level_resources(spec: &PodSpec) -> bool {
     let lists = spec.resources.iter().flat_map(|resources| [&resources.requests, &resources.limits]);
@@ -153,6 +172,17 @@ mod tests {
         let limits = pod_limits(&spec, Overhead::Counted);
         assert_eq!((limits.milli("cpu"), limits.milli("memory")), (Some(1250), None));
         assert_eq!(pod_limits(&spec, Overhead::Left).milli("cpu"), Some(1000));
+    }
+
+    #[test]
+    fn a_pod_requests_what_its_containers_do_or_else_its_limits() {
+        let mut spec = pod_spec(vec![container("a", r#"{"requests":{"cpu":"250m"}}"#)]);
+        default_pod_level_requests(&mut spec);
+        assert_eq!(spec.resources, None);
+        spec.resources = serde_json::from_str(r#"{"limits":{"cpu":"1","memory":"1Gi"}}"#).ok();
+        default_pod_level_requests(&mut spec);
+        let requests = spec.resources.unwrap().requests.unwrap();
+        assert_eq!((requests["cpu"].0.as_str(), requests["memory"].0.as_str()), ("250m", "1Gi"));
     }
 
     #[test]

@@ -94,3 +94,64 @@ fn log_directory(pod: &PodView<'_>, host: &Host) -> String {
     let name = format!("{}_{}_{}", pod.namespace, pod.name, pod.uid);
     host.pod_logs_dir.join(name).to_string_lossy().into_owned()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::Reason;
+    use super::super::testing;
+    use super::*;
+    use k8s_openapi::api::core::v1::{PodSecurityContext, PodSpec};
+
+    fn planned(change: impl FnOnce(&mut PodSpec), host: &Host) -> Result<SandboxPlan, TranslateError> {
+        let mut spec = testing::pod_spec(vec![testing::container("c", "{}")]);
+        spec.security_context = Some(PodSecurityContext::default());
+        change(&mut spec);
+        let marks = BTreeMap::from([("daemonlet.dev/mark".to_owned(), "1".to_owned())]);
+        let inputs = SandboxInputs { attempt: 2, runtime_handler: "kata", users: None, marks: &marks };
+        sandbox_config(&testing::pod(spec), &inputs, host)
+    }
+
+    #[test]
+    fn a_sandbox_carries_identity_place_and_marks() {
+        let plan = planned(|spec| spec.dns_policy = Some("None".to_owned()), &Host::for_tests()).unwrap();
+        assert_eq!((plan.runtime_handler.as_str(), plan.warnings.len()), ("kata", 0));
+        let config = plan.config;
+        let metadata = config.metadata.unwrap();
+        assert_eq!((metadata.name.as_str(), metadata.uid.as_str(), metadata.attempt), ("p", "uid-1", 2));
+        assert_eq!(
+            (config.hostname.as_str(), config.log_directory.as_str()),
+            ("p", "/var/log/pods/ns_p_uid-1")
+        );
+        assert_eq!(config.labels["daemonlet.dev/mark"], "1");
+        assert_eq!(config.dns_config, Some(crate::cri::proto::DnsConfig::default()));
+        let linux = config.linux.unwrap();
+        assert_eq!(linux.cgroup_parent, "/kubepods/besteffort/poduid-1");
+        assert!(linux.overhead.is_some() && linux.resources.is_some());
+    }
+
+    #[test]
+    fn the_nodes_network_has_the_nodes_name() {
+        let plan = planned(|spec| spec.host_network = Some(true), &Host::for_tests()).unwrap();
+        assert_eq!(plan.config.hostname, "");
+    }
+
+    #[test]
+    fn what_falls_back_is_told() {
+        let mut host = Host::for_tests();
+        host.dns.cluster_dns.clear();
+        let plan = planned(|spec| spec.dns_policy = Some("ClusterFirst".to_owned()), &host).unwrap();
+        assert_eq!(plan.warnings[0].reason, "MissingClusterDNS");
+    }
+
+    #[test]
+    fn a_pod_is_refused_for_good_or_waits() {
+        let forbidden = |spec: &mut PodSpec| {
+            spec.security_context = serde_json::from_str(r#"{"sysctls":[{"name":"vm.x","value":"1"}]}"#).ok();
+        };
+        let reason = |told: TranslateError| (told.sandbox_reason(), told.sandbox_reason().is_final());
+        let host = Host::for_tests();
+        assert_eq!(reason(planned(forbidden, &host).unwrap_err()), (Reason::SysctlForbidden, true));
+        let misnamed = |spec: &mut PodSpec| spec.hostname = Some("A".to_owned());
+        assert_eq!(reason(planned(misnamed, &host).unwrap_err()), (Reason::CreatePodSandboxError, false));
+    }
+}

@@ -14,7 +14,7 @@ mod env;
 mod error;
 mod metadata;
 mod mounts;
-mod names;
+pub(crate) mod names;
 mod pod_security;
 mod pod_spec;
 mod ports;

@@ -25,7 +25,7 @@ pub(super) fn dns_label(text: &str) -> Vec<String> {
 }
 
 /// A DNS-1123 subdomain: names of most objects.
-pub(super) fn dns_subdomain(text: &str) -> Vec<String> {
+pub(crate) fn dns_subdomain(text: &str) -> Vec<String> {
     let mut broken = at_most(text, 253);
     if !text.split('.').all(is_dns_label) {
         broken.push(format!(
@@ -36,7 +36,7 @@ pub(super) fn dns_subdomain(text: &str) -> Vec<String> {
 }
 
 /// The key of a label, annotation, taint or resource: `[prefix/]name`.
-pub(super) fn qualified_name(text: &str) -> Vec<String> {
+pub(crate) fn qualified_name(text: &str) -> Vec<String> {
     let (prefix, name) = match text.split_once('/') {
         None => (None, text),
         Some((_, rest)) if rest.contains('/') => {
@@ -68,7 +68,7 @@ pub(super) fn qualified_name(text: &str) -> Vec<String> {
 }
 
 /// A label's value; may be empty.
-pub(super) fn label_value(text: &str) -> Vec<String> {
+pub(crate) fn label_value(text: &str) -> Vec<String> {
     let mut broken = at_most(text, 63);
     if !text.is_empty() && !is_qualified(text) {
         broken.push(format!(

@@ -149,10 +149,15 @@ impl Role {
     }
 }
 
+/// Whether a sandbox must be made before anything can run (`PodSandboxChanged`).
+pub fn needs_sandbox(pod: &Pod, observed: &Observed) -> bool {
+    sandbox::replacement(pod, observed).is_some()
+}
+
 /// Decides what to do about a pod that should run.
 pub fn plan(inputs: Inputs<'_>) -> Plan {
     let mut plan = Plan::default();
-    if let Some(create) = sandbox::replacement(&inputs) {
+    if let Some(create) = sandbox::replacement(inputs.pod, inputs.observed) {
         let delay = inputs.memory.sandbox_delay();
         if delay.is_zero() {
             plan.actions = sandbox::actions(&inputs, create);

@@ -1,14 +1,16 @@
 //! Is a new sandbox needed, and what comes before it? (`PodSandboxChanged` of `pkg/kubelet/kuberuntime`.)
 
+use k8s_openapi::api::core::v1::Pod;
+
 use super::{Action, Inputs};
-use crate::pod::observed::{Network, SandboxState};
+use crate::pod::observed::{Network, Observed, SandboxState};
 
 /// The attempt of the sandbox to create; `None` when the present one is usable.
-pub(super) fn replacement(inputs: &Inputs<'_>) -> Option<u32> {
-    let sandboxes = &inputs.observed.sandboxes;
+pub(super) fn replacement(pod: &Pod, observed: &Observed) -> Option<u32> {
+    let sandboxes = &observed.sandboxes;
     let Some(newest) = sandboxes.first() else { return Some(0) };
     let ready = sandboxes.iter().filter(|sandbox| sandbox.state == SandboxState::Ready).count();
-    let wanted = match inputs.pod.spec.as_ref().and_then(|spec| spec.host_network) {
+    let wanted = match pod.spec.as_ref().and_then(|spec| spec.host_network) {
         Some(true) => Network::Host,
         _ => Network::Pod,
     };

@@ -3,6 +3,7 @@
 //! The task never touches the store's file system: a hung NFS server hangs a thread, and the task says so. It decides nothing:
 //! `settle` says when to look, `reader` what is there.
 
+mod outlet;
 mod settings;
 mod thread;
 
@@ -14,24 +15,21 @@ use tokio::sync::{Notify, oneshot, watch};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+use self::outlet::{Outlet, Saving};
 pub use self::settings::{DirSettings, PollMode};
 use self::thread::{answer, on_thread};
 use super::mounts::Mounts;
-use super::reader::{Memory, Reader, Seen};
-use super::reading;
+use super::reader::{Next, Reader, Seen};
+use super::reading::{self, Parse};
 use super::settle::{Look, Settle};
 use super::watch::Events;
-use super::{Freshness, Snapshot, Thresholds, boot, last_good, watch as inotify};
-use crate::manifest::{Problem, Severity};
-
-/// A store that doesn't answer for so long is away.
-const STALE_AFTER: Duration = Duration::from_mins(1);
+use super::{Snapshot, Thresholds, boot, watch as inotify};
 
 /// At the start, what was known before goes out when the store doesn't answer for so long.
 const FIRST_ANSWER: Duration = Duration::from_secs(2);
 
 /// What failed is tried again after so long, where no event announces that it would work.
-const RETRY: Duration = Duration::from_mins(1);
+const RETRY: Duration = Duration::from_secs(60);
 
 /// The directory store.
 pub struct DirStore;
@@ -39,7 +37,7 @@ pub struct DirStore;
 /// What the rest of the agent has of a store.
 #[derive(Debug, Clone)]
 pub struct StoreHandle {
-    /// Whole snapshots, newest only. [`Freshness::Unknown`] until something is known.
+    /// Whole snapshots, newest only. [`Freshness::Unknown`](super::Freshness::Unknown) until something is known.
     pub snapshots: watch::Receiver<Arc<Snapshot>>,
     confirm: Arc<Notify>,
 }
@@ -54,20 +52,21 @@ impl StoreHandle {
 impl DirStore {
     /// Starts the store's task; it ends on `shutdown`. Must be called in a tokio runtime.
     pub fn spawn(settings: DirSettings, shutdown: CancellationToken) -> StoreHandle {
+        Self::spawn_with(settings, reading::read, shutdown)
+    }
+
+    fn spawn_with(settings: DirSettings, parse: Parse, shutdown: CancellationToken) -> StoreHandle {
         let (sender, snapshots) = watch::channel(Arc::<Snapshot>::default());
         let confirm = Arc::new(Notify::new());
         let handle = StoreHandle { snapshots, confirm: Arc::clone(&confirm) };
-        let path = std::path::absolute(&settings.path).unwrap_or_else(|_| settings.path.clone());
+        let root: Arc<Path> =
+            std::path::absolute(&settings.path).map_or_else(|_| settings.path.as_path().into(), Arc::from);
         let task = Task {
-            root: Arc::from(path),
+            parse,
             settle: Settle::new(settings.settle),
+            outlet: Outlet::new(Arc::clone(&root), settings.state_file.clone(), sender),
+            root,
             settings,
-            sender,
-            newest: Arc::default(),
-            memory: Memory::default(),
-            known: false,
-            saved: None,
-            notes: Notes::default(),
         };
         tokio::spawn(async move {
             tokio::select! {
@@ -79,34 +78,19 @@ impl DirStore {
     }
 }
 
-/// What there is to say beside the newest look.
-#[derive(Default)]
-struct Notes {
-    stale: Option<String>,
-    not_loaded: Option<String>,
-    not_saved: Option<String>,
-    not_watched: Option<String>,
-    failed: Option<String>,
-}
-
 struct Task {
     settings: DirSettings,
     root: Arc<Path>,
-    sender: watch::Sender<Arc<Snapshot>>,
+    parse: Parse,
     settle: Settle,
-    newest: Arc<Snapshot>,
-    memory: Memory,
-    known: bool,
-    saved: Option<(Arc<Snapshot>, Memory)>,
-    notes: Notes,
+    outlet: Outlet,
 }
 
 type Looking = oneshot::Receiver<(Reader, Seen)>;
-type Saving = oneshot::Receiver<(Result<(), last_good::SaveError>, Arc<Snapshot>, Memory)>;
 
 impl Task {
     async fn run(mut self, confirm: Arc<Notify>) {
-        self.load().await;
+        self.outlet.load().await;
         let mut mounts = Mounts::open(&self.root).ok();
         let (mut reader, mut events) = self.reader();
         let mut looking: Option<Looking> = None;
@@ -129,111 +113,92 @@ impl Task {
                 }
             }
             if reader.is_none() && looking.is_none() {
-                self.notes.failed = Some("the look at the store failed; it is tried again".to_owned());
-                self.publish();
+                self.outlet.notes.failed = Some("the look at the store failed; it is tried again".to_owned());
+                self.outlet.publish();
                 (reader, events) = self.reader();
                 next = None;
                 round = now + RETRY;
             }
             let due = if reader.is_some() { self.settle.due(now.into_std()) } else { None };
-            let patience = if self.known && !self.published() { FIRST_ANSWER } else { STALE_AFTER };
-            let stale = (looking.is_some() && self.notes.stale.is_none()).then(|| started + patience);
-            let wake = [due.map(Instant::from_std), Some(round), hold_ends, stale].into_iter().flatten().min();
+            let patience = self.patience();
+            let stale = (looking.is_some() && self.outlet.notes.stale.is_none()).then(|| started + patience);
+            let wake =
+                [due.map(Instant::from_std), Some(round), hold_ends, stale].into_iter().flatten().min();
 
             tokio::select! {
-                happened = happened(events.as_ref()) => match happened {
-                    Ok(happened) => {
-                        let now = Instant::now().into_std();
-                        happened.into_iter().for_each(|event| self.settle.note(event, now));
-                    }
-                    Err(error) => {
-                        self.notes.not_watched = Some(format!("can't wait for changes ({error}): it is polled"));
-                        events = None;
-                        round = Instant::now();
-                    }
-                },
-                seen = answer(&mut looking) => {
-                    if let Some((back, seen)) = seen {
-                        let now = Instant::now();
-                        round = now + self.pause(&seen);
-                        hold_ends = seen.hold_ends.map(|remaining| now + remaining);
-                        if let (Some(mounts), Some(real)) = (&mut mounts, &seen.real_root) {
-                            mounts.also(real);
+                            happened = happened(events.as_ref()) => match happened {
+                                Ok(happened) => {
+                                    let now = Instant::now().into_std();
+                                    for event in happened {
+                                        self.settle.note(event, now);
+                                    }
+                                }
+                                Err(error) => {
+                                    self.outlet.notes.not_watched = Some(format!("can't wait for changes ({error}): it is polled"));
+                                    events = None;
+                                    round = Instant::now();
+                                }
+                            },
+                            seen = answer(&mut looking) => {
+                                if let Some((back, seen)) = seen {
+                                    let now = Instant::now();
+                                    round = now + self.pause(seen.next);
+                                    hold_ends = seen.hold_ends.map(|remaining| now + remaining);
+                                    if let (Some(mounts), Some(real)) = (&mut mounts, &seen.real_root) {
+                                        mounts.also(real);
+                                    }
+                                    if seen.unsettled {
+                                        self.settle.disturb(now.into_std());
+                                    }
+                                    self.outlet.take(seen);
+                                    reader = Some(back);
+                                    self.outlet.save(&mut saving);
+                                }
+                            }
+                            saved = answer(&mut saving) => {
+                                self.outlet.saved(saved, &mut saving);
+                                if self.outlet.notes.not_saved.is_some() {
+                                    round = round.min(Instant::now() + RETRY);
+                                }
+                            }
+                            changed = mounted(mounts.as_mut()) => {
+                                if changed.is_err() {
+                                    mounts = None;
+                                }
+                                self.settle.disturb(Instant::now().into_std());
+                            }
+                            () = confirm.notified() => {
+                                confirmed = true;
+                                self.settle.disturb(Instant::now().into_std());
+                            }
+                            () = sleep_until(wake) => {
+                                let now = Instant::now();
+                                if round <= now {
+                                    round = now + self.settings.relist_interval;
+                                    self.settle.look_round();
+                                    self.outlet.save(&mut saving);
+                                }
+                                if hold_ends.is_some_and(|end| end <= now) {
+                                    hold_ends = None;
+                                    self.settle.disturb(now.into_std());
+                                }
+                                if stale.is_some_and(|stale| stale <= now) {
+            self.say_stale(patience);
+                                }
+                            }
                         }
-                        self.take(seen);
-                        reader = Some(back);
-                        self.save(&mut saving);
-                    }
-                }
-                saved = answer(&mut saving) => {
-                    self.note_saved(saved);
-                    if self.notes.not_saved.is_none() {
-                        self.save(&mut saving);
-                    }
-                }
-                changed = mounted(mounts.as_mut()) => {
-                    if changed.is_err() {
-                        mounts = None;
-                    }
-                    self.settle.disturb(Instant::now().into_std());
-                }
-                () = confirm.notified() => {
-                    confirmed = true;
-                    self.settle.disturb(Instant::now().into_std());
-                }
-                () = sleep_until(wake) => {
-                    let now = Instant::now();
-                    if round <= now {
-                        round = now + self.settings.relist_interval;
-                        self.settle.look_round();
-                        self.save(&mut saving);
-                    }
-                    if hold_ends.is_some_and(|end| end <= now) {
-                        hold_ends = None;
-                        self.settle.disturb(now.into_std());
-                    }
-                    if stale.is_some_and(|stale| stale <= now) {
-                        self.notes.stale = Some(format!(
-                            "{} has not answered for {} s: check the server or the disk behind it; what was there stays",
-                            self.root.display(), patience.as_secs()
-                        ));
-                        self.publish();
-                    }
-                }
-            }
-        }
-    }
-
-    /// Takes what an earlier run of the agent left.
-    async fn load(&mut self) {
-        let path = self.settings.state_file.clone();
-        let mut loading = on_thread("store-load", move || last_good::load(&path));
-        match answer(&mut loading).await {
-            Some(Ok(Some((objects, memory)))) => {
-                self.newest = Arc::new(Snapshot { objects, ..Snapshot::default() });
-                self.memory = memory.clone();
-                self.known = true;
-                self.saved = Some((Arc::clone(&self.newest), memory));
-            }
-            Some(Ok(None)) => {}
-            Some(Err(error)) => {
-                self.notes.not_loaded = Some(format!(
-                    "the last good content is not used: {}; it is replaced at the next complete listing",
-                    chain(&error)
-                ));
-            }
-            None => self.notes.not_loaded = Some("the last good content was not loaded".to_owned()),
         }
     }
 
     /// A reader that goes on from what is known, and the events that wake it.
     fn reader(&mut self) -> (Option<Reader>, Option<Events>) {
+        self.outlet.notes.not_watched = None;
         let watching = match self.settings.poll {
             PollMode::Always => None,
             PollMode::Auto | PollMode::Never => match inotify::open() {
                 Ok(watching) => Some(watching),
                 Err(error) => {
-                    self.notes.not_watched = Some(format!(
+                    self.outlet.notes.not_watched = Some(format!(
                         "can't be watched ({error}): raise the sysctl fs.inotify.max_user_instances; until then it is polled"
                     ));
                     None
@@ -243,112 +208,40 @@ impl Task {
         let (events, watches) = watching.unzip();
         let thresholds = Thresholds { hold: self.settings.empty_hold, ..Thresholds::default() };
         let state_file = Arc::from(self.settings.state_file.as_path());
-        let mut reader = Reader::new(Arc::clone(&self.root), reading::read, thresholds, watches, state_file);
-        if self.known {
-            reader.restore(Arc::clone(&self.newest), self.memory.clone());
+        let mut reader = Reader::new(Arc::clone(&self.root), self.parse, thresholds, watches, state_file);
+        if let Some((snapshot, memory)) = self.outlet.known() {
+            reader.restore(snapshot, memory);
         }
         (Some(reader), events)
     }
 
     /// How long until a look that no event asks for.
-    fn pause(&self, seen: &Seen) -> Duration {
-        let relist = self.settings.relist_interval;
-        let poll = match self.settings.poll {
-            PollMode::Always => true,
-            PollMode::Auto => seen.poll,
-            PollMode::Never => false,
+    fn pause(&self, next: Next) -> Duration {
+        let relist = match self.outlet.notes.not_saved {
+            Some(_) => RETRY.min(self.settings.relist_interval),
+            None => self.settings.relist_interval,
         };
-        if poll {
-            self.settings.poll_interval
-        } else if seen.failed {
-            RETRY.min(relist)
-        } else {
-            relist
+        let next = if self.outlet.notes.not_watched.is_some() { Next::Look } else { next };
+        match (self.settings.poll, next) {
+            (PollMode::Always, _) | (PollMode::Auto, Next::Look) => self.settings.poll_interval,
+            (_, Next::Retry) => RETRY.min(relist),
+            (PollMode::Never, Next::Look) | (_, Next::Event) => relist,
         }
     }
 
-    fn take(&mut self, seen: Seen) {
-        self.newest = seen.snapshot;
-        self.memory = seen.memory;
-        self.known = seen.known;
-        self.notes.stale = None;
-        self.notes.failed = None;
-        if seen.unsettled {
-            self.settle.disturb(Instant::now().into_std());
-        }
-        self.publish();
+    fn say_stale(&mut self, waited: Duration) {
+        self.outlet.notes.stale = Some(format!(
+            "{} has not answered for {} s: check the server or the disk behind it; what was there stays",
+            self.root.display(),
+            waited.as_secs()
+        ));
+        self.outlet.publish();
     }
 
-    fn published(&self) -> bool {
-        self.sender.borrow().freshness != Freshness::Unknown
-    }
-
-    /// Publishes the newest look and what there is to say beside it, if that is anything new.
-    fn publish(&mut self) {
-        let notes = &self.notes;
-        let mut snapshot = Arc::clone(&self.newest);
-        let messages = [&notes.stale, &notes.failed, &notes.not_loaded, &notes.not_saved, &notes.not_watched];
-        if messages.iter().any(|message| message.is_some()) {
-            let changed = Arc::make_mut(&mut snapshot);
-            let problems = messages.into_iter().flatten().map(|message| self.problem(message));
-            changed.problems.splice(0..0, problems.collect::<Vec<_>>());
-            let blind = notes.stale.as_ref().or(notes.failed.as_ref());
-            if let (Some(reason), true) = (blind, self.known) {
-                changed.freshness = Freshness::LastGood { reason: reason.clone() };
-            }
-        }
-        self.sender.send_if_modified(|current| {
-            let modified = !Arc::ptr_eq(current, &snapshot) && **current != *snapshot;
-            // Also when they are equal: the older one's objects can go.
-            *current = snapshot;
-            modified
-        });
-    }
-
-    fn problem(&self, message: &str) -> Problem {
-        Problem {
-            severity: Severity::Warning,
-            file: Arc::clone(&self.root),
-            line: 0,
-            field: String::new(),
-            message: format!("store: {message}"),
-            object: None,
-        }
-    }
-
-    /// Saves the newest content on a thread, unless it is saved or a save is under way (which comes back here).
-    fn save(&mut self, saving: &mut Option<Saving>) {
-        if saving.is_some() || !self.known {
-            return;
-        }
-        if let Some((snapshot, memory)) = &mut self.saved
-            && snapshot.objects == self.newest.objects
-            && *memory == self.memory
-        {
-            *snapshot = Arc::clone(&self.newest);
-            return;
-        }
-        let (path, snapshot, memory) =
-            (self.settings.state_file.clone(), Arc::clone(&self.newest), self.memory.clone());
-        *saving = on_thread("store-save", move || {
-            (last_good::save(&path, &snapshot.objects, &memory), snapshot, memory)
-        });
-    }
-
-    fn note_saved(&mut self, saved: Option<(Result<(), last_good::SaveError>, Arc<Snapshot>, Memory)>) {
-        self.notes.not_saved = match saved {
-            Some((Ok(()), snapshot, memory)) => {
-                self.saved = Some((snapshot, memory));
-                self.notes.not_loaded = None;
-                None
-            }
-            Some((Err(error), ..)) => Some(format!(
-                "the last good content is not saved: {}; free space there, or an agent restarted without the store has older content",
-                chain(&error)
-            )),
-            None => Some("the last good content was not saved".to_owned()),
-        };
-        self.publish();
+    /// How long to wait for a look before saying that the store doesn't answer.
+    fn patience(&self) -> Duration {
+        let longest = self.settings.answer_within;
+        if self.outlet.owes_first() { FIRST_ANSWER.min(longest) } else { longest }
     }
 }
 
@@ -378,18 +271,6 @@ async fn sleep_until(wake: Option<Instant>) {
         Some(wake) => tokio::time::sleep_until(wake).await,
         None => std::future::pending().await,
     }
-}
-
-/// An error with its causes.
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text.push_str(": ");
-        text.push_str(&error.to_string());
-        cause = error.source();
-    }
-    text
 }
 
 #[cfg(test)]

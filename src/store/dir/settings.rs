@@ -30,6 +30,8 @@ pub struct DirSettings {
     pub relist_interval: Duration,
     /// How long the sudden loss of many DaemonSets is not believed.
     pub empty_hold: Duration,
+    /// A store that does not answer for so long counts as away.
+    pub answer_within: Duration,
     /// The last good content.
     pub state_file: PathBuf,
 }
@@ -42,8 +44,9 @@ impl DirSettings {
             settle: Duration::from_millis(100),
             poll: PollMode::Auto,
             poll_interval: Duration::from_secs(10),
-            relist_interval: Duration::from_mins(5),
-            empty_hold: Duration::from_mins(15),
+            relist_interval: Duration::from_secs(5 * 60),
+            empty_hold: Duration::from_secs(15 * 60),
+            answer_within: Duration::from_secs(60),
             state_file: state_file.into(),
         }
     }

@@ -88,7 +88,7 @@ pub struct Thresholds {
 
 impl Default for Thresholds {
     fn default() -> Self {
-        Thresholds { emptied: 1, many: 3, share: 50, hold: Duration::from_mins(15) }
+        Thresholds { emptied: 1, many: 3, share: 50, hold: Duration::from_secs(15 * 60) }
     }
 }
 
@@ -135,8 +135,12 @@ pub(super) enum Cause {
 impl fmt::Display for Cause {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Cause::Unmounted(at) => write!(f, "{} is empty and no longer the file system that it was", at.display()),
-            Cause::Moved(at) => write!(f, "{} is another file system than before, with less in it", at.display()),
+            Cause::Unmounted(at) => {
+                write!(f, "{} is empty and no longer the file system that it was", at.display())
+            }
+            Cause::Moved(at) => {
+                write!(f, "{} is another file system than before, with less in it", at.display())
+            }
             Cause::Emptied => f.write_str("the store is suddenly empty"),
             Cause::Many(vanished, before) => {
                 write!(f, "{vanished} of {before} DaemonSets vanished from the store at once")
@@ -156,15 +160,21 @@ pub(super) fn judge(
         return Verdict::Believe;
     };
     // A hold that has to keep more than it was made for, or for another reason, begins again: nobody had the time to see that.
+    // So does one of an earlier boot: nobody knows how long ago that was.
     let same = |held: &&Hold| {
-        discriminant(&held.cause) == discriminant(&cause) && evidence.vanishing.is_subset(&held.vanishing)
+        held.since.boot == now.boot
+            && discriminant(&held.cause) == discriminant(&cause)
+            && evidence.vanishing.is_subset(&held.vanishing)
     };
     let (since, vanishing) = match held.filter(same) {
         Some(held) => (held.since.clone(), held.vanishing.clone()),
         None => (now.clone(), evidence.vanishing.clone()),
     };
-    let hold = Hold { since, cause, vanishing };
-    if hold.remaining(now, thresholds) == Some(Duration::ZERO) { Verdict::Believe } else { Verdict::Hold { hold } }
+    let next = Hold { since, cause, vanishing };
+    match next.remaining(now, thresholds) {
+        Some(Duration::ZERO) => Verdict::Believe,
+        _ => Verdict::Hold { hold: next },
+    }
 }
 
 fn suspicion(evidence: &Evidence<'_>, thresholds: &Thresholds) -> Option<Cause> {

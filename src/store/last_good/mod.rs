@@ -60,12 +60,14 @@ struct HeldBody {
     vanishing: Vec<(String, String, String)>,
 }
 
+/// An object as Kubernetes writes it, with its `apiVersion` and `kind`.
+struct Shown<'a>(&'a Object);
+
 #[derive(Serialize)]
 struct Written<'a> {
     file: &'a Path,
     line: u32,
-    #[serde(serialize_with = "write_object")]
-    object: &'a Object,
+    object: Shown<'a>,
 }
 
 /// One object at a time becomes a tree of values and is typed at once, so that no tree of all of them is ever there.
@@ -103,7 +105,11 @@ pub(super) fn save(path: &Path, objects: &Objects, memory: &Memory) -> Result<()
     let objects = objects
         .0
         .values()
-        .map(|stored| Written { file: &stored.origin.file, line: stored.origin.line, object: &stored.object })
+        .map(|stored| Written {
+            file: &stored.origin.file,
+            line: stored.origin.line,
+            object: Shown(&stored.object),
+        })
         .collect();
     let hold = memory.hold.as_ref().map(HeldBody::of);
     let body = Body { version: VERSION, place: memory.place.clone(), hold, objects };
@@ -138,16 +144,18 @@ fn kind_of(name: &str) -> Result<Kind, serde_json::Error> {
         .ok_or_else(|| serde_json::Error::custom(format!("kind {name} is unknown")))
 }
 
-fn write_object<S: Serializer>(object: &&Object, serializer: S) -> Result<S::Ok, S::Error> {
-    match object {
-        Object::DaemonSet(found) => found.serialize(serializer),
-        Object::ConfigMap(found) => found.serialize(serializer),
-        Object::Secret(found) => found.serialize(serializer),
-        Object::Node(found) => found.serialize(serializer),
-        Object::Namespace(found) => found.serialize(serializer),
-        Object::PriorityClass(found) => found.serialize(serializer),
-        Object::RuntimeClass(found) => found.serialize(serializer),
-        Object::ControllerRevision(found) => found.serialize(serializer),
+impl Serialize for Shown<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self.0 {
+            Object::DaemonSet(found) => found.serialize(serializer),
+            Object::ConfigMap(found) => found.serialize(serializer),
+            Object::Secret(found) => found.serialize(serializer),
+            Object::Node(found) => found.serialize(serializer),
+            Object::Namespace(found) => found.serialize(serializer),
+            Object::PriorityClass(found) => found.serialize(serializer),
+            Object::RuntimeClass(found) => found.serialize(serializer),
+            Object::ControllerRevision(found) => found.serialize(serializer),
+        }
     }
 }
 

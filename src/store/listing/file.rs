@@ -7,6 +7,7 @@ use std::collections::HashMap;
 use std::fs::{Metadata, OpenOptions};
 use std::io::{self, Read as _};
 use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _, OpenOptionsExt as _};
+use std::panic::catch_unwind;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -155,6 +156,18 @@ impl Cache {
         }
     }
 
+    fn parse(&self, path: &Arc<Path>, bytes: &[u8]) -> FileState {
+        // A file that the reader trips over is that file's failure alone.
+        catch_unwind(|| (self.parse)(path, bytes)).map_or_else(
+            |_| {
+                let message = "reading it fails through a fault of daemonlet's: please report it with the file; \
+                               what it provided stays";
+                FileState::Unreadable(problem(path, message.to_owned()))
+            },
+            |reading| FileState::Read(Arc::new(reading)),
+        )
+    }
+
     fn put_off(&mut self, path: &Arc<Path>, signature: Signature) -> Judged {
         self.pending.insert(Arc::clone(path), signature);
         Judged::State(self.known.get(path).map_or(FileState::Pending, |known| known.state.clone()))
@@ -179,11 +192,11 @@ impl Cache {
         let unchanged = self.known.get(path).filter(|known| known.digest == Some(digest));
         let state = match unchanged {
             Some(known) => known.state.clone(),
-            None => FileState::Read(Arc::new((self.parse)(path, bytes))),
+            None => self.parse(path, bytes),
         };
-        let written = SystemTime::UNIX_EPOCH
-            + Duration::new(u64::try_from(signature.modified.0).unwrap_or(0), 0);
-        let fresh = written.elapsed().is_ok_and(|age| age < TIMES_GRANULARITY);
+        let written =
+            SystemTime::UNIX_EPOCH + Duration::new(u64::try_from(signature.modified.0).unwrap_or(0), 0);
+        let fresh = !written.elapsed().is_ok_and(|age| age >= TIMES_GRANULARITY);
         let known = Known { signature, state: state.clone(), digest: Some(digest), fresh };
         self.known.insert(Arc::clone(path), known);
         state

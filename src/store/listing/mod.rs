@@ -37,8 +37,20 @@ const MOST_IGNORED: usize = 256;
 /// File systems on which the kernel learns nothing of changes made elsewhere: AFS, Ceph, CIFS, Coda, FUSE, GFS2, Lustre, NCP,
 /// NFS, OCFS2, SMB, SMB2, 9P (values of statfs(2)).
 const NETWORK_FILE_SYSTEMS: [i64; 14] = [
-    0x5346_414F, 0x6B41_4653, 0x00C3_6400, 0xFF53_4D42, 0x7375_7245, 0x6573_5546, 0x0116_1970, 0x0BD0_0BD0, 0x564C,
-    0x6969, 0x7461_636F, 0x517B, 0xFE53_4D42, 0x0102_1997,
+    0x5346_414F,
+    0x6B41_4653,
+    0x00C3_6400,
+    0xFF53_4D42,
+    0x7375_7245,
+    0x6573_5546,
+    0x0116_1970,
+    0x0BD0_0BD0,
+    0x564C,
+    0x6969,
+    0x7461_636F,
+    0x517B,
+    0xFE53_4D42,
+    0x0102_1997,
 ];
 
 /// What a walk found.
@@ -137,9 +149,10 @@ impl Lister {
         let surplus = listing.ignored.len().saturating_sub(MOST_IGNORED);
         if surplus > 0 {
             listing.ignored.truncate(MOST_IGNORED);
-            listing
-                .ignored
-                .push(IgnoredFile { path: root.to_path_buf(), reason: format!("{surplus} more files are left out") });
+            listing.ignored.push(IgnoredFile {
+                path: root.to_path_buf(),
+                reason: format!("{surplus} more files are left out"),
+            });
         }
         listing
     }
@@ -298,12 +311,8 @@ impl Walk<'_> {
         }
         self.met.insert(found.real.clone(), Arc::clone(&shown));
         self.check_network(found);
-        let candidate = Candidate {
-            shown: &shown,
-            real: &found.real,
-            metadata: &found.metadata,
-            whole: found.whole,
-        };
+        let candidate =
+            Candidate { shown: &shown, real: &found.real, metadata: &found.metadata, whole: found.whole };
         match cache.judge(&candidate, self.look, &mut self.listing.unsettled) {
             Judged::State(state) => {
                 self.listing.files.insert(shown, state);

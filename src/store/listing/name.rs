@@ -51,8 +51,19 @@ mod tests {
             assert_eq!(judge(name), Name::Manifest, "{name}");
         }
         for name in [
-            "x.yaml.backup", "x.yaml.bak", "x.yaml~", "x.yaml.swp", "#x.yaml#", "4913", "README", "x.YAML", "yaml",
-            "x.yaml.tmp", "x.toml", "#", "x.yaml ",
+            "x.yaml.backup",
+            "x.yaml.bak",
+            "x.yaml~",
+            "x.yaml.swp",
+            "#x.yaml#",
+            "4913",
+            "README",
+            "x.YAML",
+            "yaml",
+            "x.yaml.tmp",
+            "x.toml",
+            "#",
+            "x.yaml ",
         ] {
             assert!(matches!(judge(name), Name::NoManifest(_)), "{name}");
         }

@@ -103,6 +103,26 @@ impl Drop for Fixture {
     }
 }
 
+/// Something for another thread to watch: true once the test is over, also when it failed.
+#[derive(Default)]
+struct Over(std::sync::atomic::AtomicBool);
+
+impl Over {
+    fn is_over(&self) -> bool {
+        self.0.load(std::sync::atomic::Ordering::Relaxed)
+    }
+
+    fn at_end(&self) -> impl Drop + '_ {
+        struct AtEnd<'a>(&'a Over);
+        impl Drop for AtEnd<'_> {
+            fn drop(&mut self) {
+                self.0.0.store(true, std::sync::atomic::Ordering::Relaxed);
+            }
+        }
+        AtEnd(self)
+    }
+}
+
 /// A pod of one container, `c`, that mounts the volume `v`.
 fn pod_with(volume: &Value) -> Pod {
     let mut volume = volume.clone();

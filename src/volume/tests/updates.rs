@@ -1,7 +1,6 @@
 //! Files follow the store, whole and at once.
 
 use std::os::fd::OwnedFd;
-use std::sync::atomic::{AtomicBool, Ordering};
 
 use nix::fcntl::OFlag;
 
@@ -93,6 +92,24 @@ fn a_volume_keeps_its_files_when_new_ones_cannot_be_made() {
 }
 
 #[test]
+fn files_that_do_not_fit_leave_the_old_ones_and_no_remains() {
+    let mut fixture = Fixture::new();
+    fixture.memory_limit = Some(64 << 10);
+    let pod = pod_with(&json!({"secret": {"secretName": "s"}}));
+    fixture.put_secret("s", &[("k", "v")]);
+    let dir = fixture.set_up(&pod).unwrap().sources["v"].host_path.clone();
+    let before = names(&dir);
+    fixture.put_secret("s", &[("k", &"x".repeat(128 << 10))]);
+    let refreshed = refresh(&fixture.root, &fixture.volumes(&pod));
+    let text = refreshed.errors[0].event_message();
+    assert!(text.contains("write") && text.contains("No space left"), "{text}");
+    assert_eq!((names(&dir), seen(&dir)["k"].1.as_str()), (before, "v"));
+    fixture.put_secret("s", &[("k", "new")]);
+    assert_eq!(refresh(&fixture.root, &fixture.volumes(&pod)).changed, ["v"]);
+    assert_eq!(seen(&dir)["k"].1, "new");
+}
+
+#[test]
 fn only_volumes_made_of_objects_are_refreshed() {
     let fixture = Fixture::new();
     let pod = pod_with(&json!({"emptyDir": {}}));
@@ -124,11 +141,11 @@ fn a_reader_never_sees_two_versions_mixed() {
     };
     fixture.put_config_map("m", &version(0));
     let dir = fixture.set_up(&pod).unwrap().sources["v"].host_path.clone();
-    let stop = AtomicBool::new(false);
+    let over = Over::default();
     std::thread::scope(|scope| {
         let reader = scope.spawn(|| {
             let mut versions = std::collections::BTreeSet::new();
-            while !stop.load(Ordering::Relaxed) {
+            while !over.is_over() {
                 // A reader that wants both files of one version holds on to the directory.
                 let Ok(data) = open(&dir.join("..data")) else { continue };
                 let read = |name: &str| fs::read_to_string(mounts::proc_path(&data).join(name));
@@ -144,10 +161,11 @@ fn a_reader_never_sees_two_versions_mixed() {
             }
             versions.len()
         });
-        for n in 1..300 {
+        let at_end = over.at_end();
+        for n in 1..100 {
             assert_eq!(update(&mut fixture, &pod, &version(n)).changed, ["v"]);
         }
-        stop.store(true, Ordering::Relaxed);
+        drop(at_end);
         assert!(reader.join().unwrap() > 1);
     });
 }

@@ -20,7 +20,7 @@ use super::host::Host;
 use super::view::PodView;
 use crate::manifest::Objects;
 
-/// The variables of a container, each name once; `ips` are the sandbox's addresses.
+/// The variables of a container, each name once; `ips` are the pod's addresses, as [`super::pod_ips::pod_ips`] gives them.
 ///
 /// # Errors
 /// An object or key that is not optional is missing, or a field does not exist.

@@ -38,7 +38,7 @@ fn objects() -> Objects {
     Objects(stored.into())
 }
 
-fn resolved_on(host: &Host, fields: serde_json::Value) -> Result<Vec<(String, String)>, String> {
+fn resolved_on(host: &Host, fields: &serde_json::Value) -> Result<Vec<(String, String)>, String> {
     let mut json = serde_json::to_value(container("c", "{}")).unwrap();
     json.as_object_mut().unwrap().extend(fields.as_object().unwrap().clone());
     let container: Container = serde_json::from_value(json).unwrap();
@@ -47,7 +47,7 @@ fn resolved_on(host: &Host, fields: serde_json::Value) -> Result<Vec<(String, St
         .map_err(|error| error.to_string())
 }
 
-fn resolved(fields: serde_json::Value) -> Result<Vec<(String, String)>, String> {
+fn resolved(fields: &serde_json::Value) -> Result<Vec<(String, String)>, String> {
     resolved_on(&Host::for_tests(), fields)
 }
 
@@ -57,7 +57,7 @@ fn pairs(list: &[(&str, &str)]) -> Vec<(String, String)> {
 
 #[test]
 fn later_sources_win_and_values_see_only_what_came_before() {
-    let made = resolved(serde_json::json!({
+    let made = resolved(&serde_json::json!({
         "envFrom": [
             {"configMapRef": {"name": "cm"}},
             {"prefix": "P_", "configMapRef": {"name": "cm"}},
@@ -90,7 +90,7 @@ fn later_sources_win_and_values_see_only_what_came_before() {
 
 #[test]
 fn single_values_come_from_every_source() {
-    let made = resolved(serde_json::json!({"env": [
+    let made = resolved(&serde_json::json!({"env": [
         {"name": "CM", "valueFrom": {"configMapKeyRef": {"name": "cm", "key": "A"}}},
         {"name": "SEC", "valueFrom": {"secretKeyRef": {"name": "sec", "key": "A"}}},
         {"name": "IP", "valueFrom": {"fieldRef": {"fieldPath": "status.podIP"}}},
@@ -120,7 +120,7 @@ fn what_is_missing_is_told_in_the_kubelets_words() {
             "key bin in Secret sec is not UTF-8 text, which an environment variable has to be",
         ),
     ] {
-        assert_eq!(resolved(fields), Err(told.to_owned()));
+        assert_eq!(resolved(&fields), Err(told.to_owned()));
     }
 }
 
@@ -132,7 +132,7 @@ fn an_api_server_is_announced_and_a_pods_own_variable_wins() {
     };
     let made = resolved_on(
         &host,
-        serde_json::json!({"env": [
+        &serde_json::json!({"env": [
             {"name": "URL", "value": "https://$(KUBERNETES_SERVICE_HOST):$(KUBERNETES_SERVICE_PORT)"},
             {"name": "KUBERNETES_SERVICE_HOST", "value": "mine"},
         ]}),

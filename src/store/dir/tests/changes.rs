@@ -6,7 +6,7 @@ use std::os::unix::fs::symlink;
 use super::*;
 
 /// So long that only what is known to be whole is ever read.
-const NEVER: Duration = Duration::from_hours(1);
+const NEVER: Duration = Duration::from_secs(3600);
 
 #[tokio::test]
 async fn manifests_are_seen_and_changes_follow() {
@@ -106,20 +106,17 @@ async fn an_editor_that_renames_away_and_writes_anew_causes_no_flash() {
     bed.start();
     bed.until_current().await;
     let backup = bed.root.join("a.yaml~");
-    bed.always(
-        |snapshot| has(snapshot, "a") && snapshot.problems.is_empty(),
-        async {
-            for round in 1..20 {
-                let wanted = round.to_string();
-                fs::write(bed.root.join("4913"), "").unwrap();
-                fs::remove_file(bed.root.join("4913")).unwrap();
-                fs::rename(&path, &backup).unwrap();
-                fs::write(&path, daemon_set("a", &wanted)).unwrap();
-                fs::remove_file(&backup).unwrap();
-                bed.until("the edit is seen", |snapshot| image(snapshot, "a").as_ref() == Some(&wanted)).await;
-            }
-        },
-    )
+    bed.always(|snapshot| has(snapshot, "a") && snapshot.problems.is_empty(), async {
+        for round in 1..20 {
+            let wanted = round.to_string();
+            fs::write(bed.root.join("4913"), "").unwrap();
+            fs::remove_file(bed.root.join("4913")).unwrap();
+            fs::rename(&path, &backup).unwrap();
+            fs::write(&path, daemon_set("a", &wanted)).unwrap();
+            fs::remove_file(&backup).unwrap();
+            bed.until("the edit is seen", |snapshot| image(snapshot, "a").as_ref() == Some(&wanted)).await;
+        }
+    })
     .await;
 }
 
@@ -129,15 +126,12 @@ async fn a_renamed_file_keeps_its_objects_throughout() {
     bed.write("a.yaml", &daemon_set("a", "0"));
     bed.start();
     bed.until_current().await;
-    bed.always(
-        |snapshot| has(snapshot, "a") && snapshot.problems.is_empty(),
-        async {
-            fs::rename(bed.root.join("a.yaml"), bed.root.join("b.yaml")).unwrap();
-            let moved = |snapshot: &Snapshot| stored(snapshot, "a").origin.file.ends_with("b.yaml");
-            bed.until("the new name is seen", moved).await;
-            bed.settled().await;
-        },
-    )
+    bed.always(|snapshot| has(snapshot, "a") && snapshot.problems.is_empty(), async {
+        fs::rename(bed.root.join("a.yaml"), bed.root.join("b.yaml")).unwrap();
+        let moved = |snapshot: &Snapshot| stored(snapshot, "a").origin.file.ends_with("b.yaml");
+        bed.until("the new name is seen", moved).await;
+        bed.settled().await;
+    })
     .await;
 }
 
@@ -152,9 +146,8 @@ async fn a_symlinked_file_follows_its_target() {
     bed.start();
     let snapshot = bed.until_current().await;
     assert_eq!(*stored(&snapshot, "a").origin.file, bed.root.join("a.yaml"));
-    let shows = |wanted: &'static str| {
-        move |snapshot: &Snapshot| image(snapshot, "a").as_deref() == Some(wanted)
-    };
+    let shows =
+        |wanted: &'static str| move |snapshot: &Snapshot| image(snapshot, "a").as_deref() == Some(wanted);
     fs::write(outside.join("real"), daemon_set("a", "written")).unwrap();
     bed.until("writing to the target is seen", shows("written")).await;
     fs::write(outside.join("new"), daemon_set("a", "renamed")).unwrap();
@@ -173,7 +166,8 @@ fn revision(directory: &std::path::Path, number: u32) {
     fs::create_dir_all(directory).unwrap();
     fs::write(directory.join("stays.yaml"), daemon_set("stays", "same")).unwrap();
     fs::write(directory.join("changes.yaml"), daemon_set("changes", &number.to_string())).unwrap();
-    fs::write(directory.join(format!("only-{number}.yaml")), daemon_set(&format!("only-{number}"), "x")).unwrap();
+    fs::write(directory.join(format!("only-{number}.yaml")), daemon_set(&format!("only-{number}"), "x"))
+        .unwrap();
 }
 
 fn shows_revision(snapshot: &Snapshot, number: u32) -> bool {
@@ -190,7 +184,9 @@ async fn a_swapped_symlink_to_a_directory_is_one_change() {
     symlink(trees.join("1"), bed.root.join("current")).unwrap();
     bed.start();
     bed.until("the first revision is seen", |snapshot| shows_revision(snapshot, 1)).await;
-    let sound = |snapshot: &Snapshot| has(snapshot, "stays") && has(snapshot, "changes") && snapshot.problems.is_empty();
+    let sound = |snapshot: &Snapshot| {
+        has(snapshot, "stays") && has(snapshot, "changes") && snapshot.problems.is_empty()
+    };
     bed.always(sound, async {
         for number in 2..6 {
             revision(&trees.join(number.to_string()), number);
@@ -202,7 +198,8 @@ async fn a_swapped_symlink_to_a_directory_is_one_change() {
     })
     .await;
     fs::write(trees.join("5/stays.yaml"), daemon_set("stays", "not")).unwrap();
-    bed.until("the tree is still watched", |snapshot| image(snapshot, "stays").as_deref() == Some("not")).await;
+    bed.until("the tree is still watched", |snapshot| image(snapshot, "stays").as_deref() == Some("not"))
+        .await;
 }
 
 #[tokio::test]
@@ -220,40 +217,39 @@ async fn a_swapped_root_is_one_change() {
     let snapshot = bed.until("the next revision is seen", |snapshot| shows_revision(snapshot, 2)).await;
     assert_eq!(snapshot.freshness, Freshness::Current);
     fs::write(trees.join("2/stays.yaml"), daemon_set("stays", "not")).unwrap();
-    bed.until("the tree is still watched", |snapshot| image(snapshot, "stays").as_deref() == Some("not")).await;
+    bed.until("the tree is still watched", |snapshot| image(snapshot, "stays").as_deref() == Some("not"))
+        .await;
 }
 
 #[tokio::test]
 async fn a_configmap_volume_is_updated_as_one_change() {
     let mut bed = Bed::new();
-    let publish = |number: u32| {
+    let root = bed.root.clone();
+    let publish = move |number: u32| {
         let tree = format!("..2024_{number}");
-        revision(&bed.root.join(&tree), number);
-        symlink(&tree, bed.root.join("..data_tmp")).unwrap();
-        fs::rename(bed.root.join("..data_tmp"), bed.root.join("..data")).unwrap();
+        revision(&root.join(&tree), number);
+        symlink(&tree, root.join("..data_tmp")).unwrap();
+        fs::rename(root.join("..data_tmp"), root.join("..data")).unwrap();
         for name in ["stays.yaml", "changes.yaml", &format!("only-{number}.yaml")] {
-            let _ = symlink(format!("..data/{name}"), bed.root.join(name));
+            let _ = symlink(format!("..data/{name}"), root.join(name));
         }
         if number > 1 {
-            fs::remove_file(bed.root.join(format!("only-{}.yaml", number - 1))).unwrap();
-            fs::remove_dir_all(bed.root.join(format!("..2024_{}", number - 1))).unwrap();
+            fs::remove_file(root.join(format!("only-{}.yaml", number - 1))).unwrap();
+            fs::remove_dir_all(root.join(format!("..2024_{}", number - 1))).unwrap();
         }
     };
     publish(1);
-    let mut watched = Bed { handle: None, running: None, settings: bed.settings.clone(), root: bed.root.clone(), directory: tempfile::tempdir().unwrap() };
-    std::mem::swap(&mut watched.settings, &mut bed.settings);
-    watched.start();
-    let snapshot = watched.until("the first revision is seen", |snapshot| shows_revision(snapshot, 1)).await;
+    bed.start();
+    let snapshot = bed.until("the first revision is seen", |snapshot| shows_revision(snapshot, 1)).await;
     assert!(snapshot.ignored.is_empty(), "{:?}", snapshot.ignored);
     let sound = |snapshot: &Snapshot| has(snapshot, "stays") && has(snapshot, "changes");
-    watched
-        .always(sound, async {
-            for number in 2..6 {
-                publish(number);
-                watched.until("the next revision is seen", |snapshot| shows_revision(snapshot, number)).await;
-            }
-        })
-        .await;
+    bed.always(sound, async {
+        for number in 2..6 {
+            publish(number);
+            bed.until("the next revision is seen", |snapshot| shows_revision(snapshot, number)).await;
+        }
+    })
+    .await;
 }
 
 #[tokio::test]

@@ -16,21 +16,18 @@ async fn a_broken_file_keeps_what_it_provided() {
     bed.write("c.yaml", &daemon_set("c", "one"));
     bed.start();
     bed.until_current().await;
-    bed.always(
-        |snapshot| names(snapshot) == ["a", "b", "c"],
-        async {
-            bed.write("ab.yaml", &(daemon_set("a", "two") + "---\n}: this is no YAML\n"));
-            let snapshot = bed
-                .until("the good half is used", |snapshot| image(snapshot, "a").as_deref() == Some("two"))
-                .await;
-            assert!(says(&snapshot, "ab.yaml:"), "{:?}", snapshot.problems);
-            assert_eq!(image(&snapshot, "b").as_deref(), Some("one"));
-            bed.write("ab.yaml", "\0\x01\x02 binary");
-            bed.until("the binary file is told", |snapshot| says(snapshot, "binary")).await;
-            bed.write("ab.yaml", &good);
-            bed.until("all is well again", |snapshot| snapshot.problems.is_empty()).await;
-        },
-    )
+    bed.always(|snapshot| names(snapshot) == ["a", "b", "c"], async {
+        bed.write("ab.yaml", &(daemon_set("a", "two") + "---\n}: this is no YAML\n"));
+        let snapshot = bed
+            .until("the good half is used", |snapshot| image(snapshot, "a").as_deref() == Some("two"))
+            .await;
+        assert!(says(&snapshot, "ab.yaml:"), "{:?}", snapshot.problems);
+        assert_eq!(image(&snapshot, "b").as_deref(), Some("one"));
+        bed.write("ab.yaml", "\0\x01\x02 binary");
+        bed.until("the binary file is told", |snapshot| says(snapshot, "binary")).await;
+        bed.write("ab.yaml", &good);
+        bed.until("all is well again", |snapshot| snapshot.problems.is_empty()).await;
+    })
     .await;
     bed.write("ab.yaml", &daemon_set("a", "one"));
     bed.until("what is really gone goes", |snapshot| names(snapshot) == ["a", "c"]).await;
@@ -49,24 +46,55 @@ async fn the_same_object_in_two_files_changes_nothing_that_runs() {
     };
     let snapshot = bed.until("both files are told", told).await;
     assert_eq!(image(&snapshot, "a").as_deref(), Some("first"));
+    bed.saved("first").await;
     bed.stop();
     bed.start();
     let snapshot = bed.until("both are told after a restart", told).await;
     assert_eq!(image(&snapshot, "a").as_deref(), Some("first"));
     fs::remove_file(bed.root.join("b.yaml")).unwrap();
-    let snapshot = bed
-        .until("the other takes over", |snapshot| image(snapshot, "a").as_deref() == Some("second"))
-        .await;
+    let snapshot =
+        bed.until("the other takes over", |snapshot| image(snapshot, "a").as_deref() == Some("second")).await;
     assert!(snapshot.problems.is_empty(), "{:?}", snapshot.problems);
-    bed.write("new-1.yaml", &daemon_set("new", "one"));
-    bed.write("new-2.yaml", &daemon_set("new", "one"));
-    bed.settled().await;
+}
+
+#[tokio::test]
+async fn an_object_that_comes_twice_at_once_is_not_used() {
+    let mut bed = Bed::new();
+    bed.write("1.yaml", &daemon_set("a", "one"));
+    bed.write("2.yaml", &(daemon_set("a", "one") + "---\n" + &daemon_set("b", "one")));
+    bed.start();
+    let snapshot = bed.until_current().await;
+    assert_eq!(names(&snapshot), ["b"]);
+    assert!(says(&snapshot, "none of them is used; remove all but one"), "{:?}", snapshot.problems);
+    fs::remove_file(bed.root.join("1.yaml")).unwrap();
+    let snapshot = bed.until("the other is used", |snapshot| has(snapshot, "a")).await;
+    assert!(snapshot.problems.is_empty(), "{:?}", snapshot.problems);
+}
+
+fn panics(file: &Arc<std::path::Path>, bytes: &[u8]) -> FileReading {
+    assert!(!bytes.ends_with(b"# panic\n"), "as the test wants it");
+    reading::read(file, bytes)
+}
+
+#[tokio::test]
+async fn a_panic_over_one_file_is_that_files_failure_alone() {
+    let mut bed = Bed::new();
+    bed.parse = panics;
+    bed.write("a.yaml", &daemon_set("a", "one"));
+    bed.start();
+    bed.until_current().await;
+    bed.write("a.yaml", &(daemon_set("a", "two") + "# panic\n"));
+    let snapshot = bed.until("it is told", |snapshot| says(snapshot, "a.yaml: reading it fails")).await;
+    assert_eq!(image(&snapshot, "a").as_deref(), Some("one"));
+    bed.write("b.yaml", &daemon_set("b", "one"));
+    bed.until("another file is read", |snapshot| has(snapshot, "b")).await;
 }
 
 #[tokio::test]
 async fn files_that_are_no_manifests_are_listed_and_left_alone() {
     let mut bed = Bed::new();
-    let left_out = [".hidden.yaml", ".x.yaml.swp", "4913", "README.md", "x.yaml.backup", "x.yaml.bak", "x.yaml~"];
+    let left_out =
+        [".hidden.yaml", ".x.yaml.swp", "4913", "README.md", "x.yaml.backup", "x.yaml.bak", "x.yaml~"];
     for name in left_out {
         bed.write(name, &daemon_set("wrong", "x"));
     }

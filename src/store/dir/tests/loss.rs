@@ -20,16 +20,6 @@ fn empty(bed: &Bed) {
     }
 }
 
-async fn saved(bed: &Bed, text: &str) {
-    // The file is replaced whole, so it may be read at any time; it appears shortly after the snapshot.
-    let found = async {
-        while !fs::read_to_string(&bed.settings.state_file).is_ok_and(|content| content.contains(text)) {
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
-    };
-    tokio::time::timeout(DEADLINE, found).await.expect("the last good content is saved");
-}
-
 #[tokio::test]
 async fn a_store_that_vanishes_and_returns_is_watched_again() {
     let mut bed = Bed::new();
@@ -72,16 +62,22 @@ async fn a_whole_tree_above_the_store_may_vanish_and_return() {
 async fn an_agent_that_starts_with_the_store_gone_goes_on_with_what_it_had() {
     let mut bed = Bed::new();
     bed.write("a.yaml", &daemon_set("a", "one"));
-    bed.write("s.yaml", "apiVersion: v1\nkind: Secret\nmetadata: {name: s, namespace: default}\ndata: {k: dg==}\n");
+    bed.write(
+        "s.yaml",
+        "apiVersion: v1\nkind: Secret\nmetadata: {name: s, namespace: default}\ndata: {k: dg==}\n",
+    );
     bed.start();
     let before = bed.until_current().await;
-    saved(&bed, "\"s\"").await;
+    bed.saved("\"s\"").await;
     bed.stop();
-    let mode = std::os::unix::fs::PermissionsExt::mode(&fs::metadata(&bed.settings.state_file).unwrap().permissions());
+    let mode = std::os::unix::fs::PermissionsExt::mode(
+        &fs::metadata(&bed.settings.state_file).unwrap().permissions(),
+    );
     assert_eq!(mode & 0o7777, 0o600);
     fs::rename(&bed.root, bed.directory.path().join("away")).unwrap();
     bed.start();
-    let after = bed.until("the last good content is there", |snapshot| last_good(snapshot, "can't be listed")).await;
+    let after =
+        bed.until("the last good content is there", |snapshot| last_good(snapshot, "can't be listed")).await;
     assert_eq!(after.objects, before.objects);
     fs::create_dir(&bed.root).unwrap();
     let snapshot = bed.until("it is empty", |snapshot| last_good(snapshot, "suddenly empty")).await;
@@ -97,19 +93,23 @@ async fn a_store_that_never_was_is_unknown_and_says_so() {
     assert_eq!(snapshot.freshness, Freshness::Unknown);
     fs::create_dir(&bed.root).unwrap();
     fill(&bed, 1);
-    bed.until("it is seen", |snapshot| snapshot.freshness == Freshness::Current && has(snapshot, "ds-0")).await;
+    bed.until("it is seen", |snapshot| snapshot.freshness == Freshness::Current && has(snapshot, "ds-0"))
+        .await;
 }
 
 #[tokio::test]
 async fn damaged_last_good_content_is_refused_with_its_reason_and_replaced() {
-    for (text, reason) in [("{\"version\":1,\"obj", "damaged"), ("{\"version\":99}", "version 99"), ("", "damaged")] {
+    for (text, reason) in
+        [("{\"version\":1,\"obj", "damaged"), ("{\"version\":99}", "version 99"), ("", "damaged")]
+    {
         let mut bed = Bed::new();
         fs::write(&bed.settings.state_file, text).unwrap();
         let away = bed.directory.path().join("away");
         fill(&bed, 1);
         fs::rename(&bed.root, &away).unwrap();
         bed.start();
-        let snapshot = bed.until("it is told", |snapshot| says(snapshot, "last good content is not used")).await;
+        let snapshot =
+            bed.until("it is told", |snapshot| says(snapshot, "last good content is not used")).await;
         assert!(says(&snapshot, reason), "{:?}", snapshot.problems);
         assert_eq!(snapshot.freshness, Freshness::Unknown);
         fs::rename(&away, &bed.root).unwrap();
@@ -155,7 +155,7 @@ async fn a_hold_ends_when_its_time_is_over_or_the_content_returns() {
     let snapshot = bed.until_current().await;
     assert_eq!(snapshot.objects.0.len(), 2);
     bed.stop();
-    bed.settings.empty_hold = Duration::from_millis(300);
+    bed.settings.empty_hold = Duration::from_millis(1500);
     bed.start();
     bed.until_current().await;
     empty(&bed);
@@ -173,10 +173,11 @@ async fn a_hold_goes_on_over_a_restart() {
         fs::remove_file(bed.root.join(format!("{number}.yaml"))).unwrap();
     }
     bed.until("it is held", |snapshot| last_good(snapshot, "3 of 5 DaemonSets vanished")).await;
-    saved(&bed, "\"vanishing\"").await;
+    bed.saved("\"vanishing\"").await;
     bed.stop();
     bed.start();
-    let snapshot = bed.until("it is still held", |snapshot| last_good(snapshot, "3 of 5 DaemonSets vanished")).await;
+    let snapshot =
+        bed.until("it is still held", |snapshot| last_good(snapshot, "3 of 5 DaemonSets vanished")).await;
     assert_eq!(snapshot.objects.0.len(), 5);
 }
 
@@ -187,7 +188,7 @@ async fn content_that_cannot_be_saved_is_told_and_saved_later() {
     fs::remove_dir(&state).unwrap();
     fill(&bed, 1);
     bed.start();
-    let snapshot = bed.until("it is told", |snapshot| says(snapshot, "is not saved")).await;
+    let snapshot = bed.until("it is told", |snapshot| says(snapshot, "is not on the disk")).await;
     assert!(has(&snapshot, "ds-0"));
     fs::create_dir(&state).unwrap();
     bed.write("more.yaml", &config_map("more", "1"));
@@ -216,7 +217,9 @@ async fn an_unmounted_store_is_no_empty_store_and_no_time_makes_it_one() {
     for beneath in ["", "mounted"] {
         let mut bed = Bed::new();
         bed.settings.empty_hold = Duration::ZERO;
-        bed.write("on-root.yaml", &config_map("on-root", "1"));
+        if !beneath.is_empty() {
+            bed.write("beside-the-mount.yaml", &config_map("beside", "1"));
+        }
         let point = bed.root.join(beneath);
         fs::create_dir_all(&point).unwrap();
         let Some(mounted) = Tmpfs::mount(&point) else {
@@ -224,21 +227,15 @@ async fn an_unmounted_store_is_no_empty_store_and_no_time_makes_it_one() {
             return;
         };
         fs::write(point.join("a.yaml"), daemon_set("a", "one")).unwrap();
-        if beneath.is_empty() {
-            // The mount point's own directory must be empty beneath the mount.
-            let under = bed.directory.path().join("under");
-            fs::create_dir(&under).unwrap();
-            mount(Some("/"), &under, None::<&str>, MsFlags::MS_BIND, None::<&str>).unwrap();
-            let _bind = Tmpfs(under.clone());
-            fs::remove_file(under.join(bed.root.strip_prefix("/").unwrap()).join("on-root.yaml")).unwrap();
-        }
         bed.start();
-        bed.until("it is current", |snapshot| has(snapshot, "a") && snapshot.freshness == Freshness::Current).await;
+        bed.until("it is current", |snapshot| has(snapshot, "a") && snapshot.freshness == Freshness::Current)
+            .await;
         drop(mounted);
-        let unmounted =
-            |snapshot: &Snapshot| last_good(snapshot, "no longer the file system that it was") && has(snapshot, "a");
+        let unmounted = |snapshot: &Snapshot| {
+            last_good(snapshot, "no longer the file system that it was") && has(snapshot, "a")
+        };
         bed.until("the loss is told", unmounted).await;
-        saved(&bed, "Unmounted").await;
+        bed.saved("Unmounted").await;
         bed.stop();
         bed.start();
         bed.until("the loss is told after a restart", unmounted).await;
@@ -250,4 +247,32 @@ async fn an_unmounted_store_is_no_empty_store_and_no_time_makes_it_one() {
         .await;
         drop(again);
     }
+}
+
+fn hangs(file: &Arc<std::path::Path>, bytes: &[u8]) -> FileReading {
+    let gate = file.with_extension("gate");
+    while bytes.ends_with(b"# hang\n") && !gate.exists() {
+        std::thread::park_timeout(Duration::from_millis(5));
+    }
+    reading::read(file, bytes)
+}
+
+#[tokio::test]
+async fn a_store_that_hangs_is_told_and_comes_back() {
+    let mut bed = Bed::new();
+    bed.parse = hangs;
+    bed.settings.answer_within = Duration::from_millis(300);
+    bed.write("a.yaml", &daemon_set("a", "one"));
+    bed.start();
+    bed.until_current().await;
+    bed.saved("\"a\"").await;
+    bed.write("a.yaml", &(daemon_set("a", "two") + "# hang\n"));
+    let hung = |snapshot: &Snapshot| last_good(snapshot, "has not answered") && has(snapshot, "a");
+    bed.until("it is told", hung).await;
+    bed.stop();
+    bed.start();
+    bed.until("it is told after a restart", hung).await;
+    bed.write("a.gate", "");
+    let snapshot = bed.until_current().await;
+    assert_eq!(image(&snapshot, "a").as_deref(), Some("two"));
 }

@@ -1,4 +1,4 @@
-//! A store on a real directory. Nothing sleeps: everything waits for a snapshot, up to a deadline.
+//! A store on a real directory. Everything waits for a snapshot, up to a deadline.
 
 mod changes;
 mod content;
@@ -15,6 +15,7 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 
 use super::{DirSettings, DirStore, PollMode, StoreHandle};
 use crate::manifest::{Kind, Object, Stored};
+use crate::store::reading::{self, FileReading, Parse};
 use crate::store::{Freshness, Snapshot};
 
 /// Long enough for a machine that compiles beside us; nothing waits for it when all is well.
@@ -27,7 +28,9 @@ fn daemon_set(name: &str, image: &str) -> String {
 }
 
 fn config_map(name: &str, value: &str) -> String {
-    format!("apiVersion: v1\nkind: ConfigMap\nmetadata: {{name: {name}, namespace: default}}\ndata: {{key: \"{value}\"}}\n")
+    format!(
+        "apiVersion: v1\nkind: ConfigMap\nmetadata: {{name: {name}, namespace: default}}\ndata: {{key: \"{value}\"}}\n"
+    )
 }
 
 /// A store's directory, a state directory and, while it lives, a store's task.
@@ -37,6 +40,7 @@ struct Bed {
     settings: DirSettings,
     handle: Option<StoreHandle>,
     running: Option<DropGuard>,
+    parse: Parse,
 }
 
 impl Bed {
@@ -46,12 +50,12 @@ impl Bed {
         fs::create_dir(&root).unwrap();
         let settings = DirSettings::new(&root, directory.path().join("state/last-good.json"));
         fs::create_dir(directory.path().join("state")).unwrap();
-        Bed { directory, root, settings, handle: None, running: None }
+        Bed { directory, root, settings, handle: None, running: None, parse: reading::read }
     }
 
     fn start(&mut self) {
         let shutdown = CancellationToken::new();
-        self.handle = Some(DirStore::spawn(self.settings.clone(), shutdown.clone()));
+        self.handle = Some(DirStore::spawn_with(self.settings.clone(), self.parse, shutdown.clone()));
         self.running = Some(shutdown.drop_guard());
     }
 
@@ -74,10 +78,11 @@ impl Bed {
     /// Waits for a snapshot that is so, and fails with the last one if none comes.
     async fn until(&self, what: &str, is_so: impl Fn(&Snapshot) -> bool) -> Arc<Snapshot> {
         let mut snapshots = self.handle.as_ref().unwrap().snapshots.clone();
-        match tokio::time::timeout(DEADLINE, snapshots.wait_for(|snapshot| is_so(snapshot))).await {
-            Ok(found) => Arc::clone(&found.unwrap()),
-            Err(_) => panic!("waited in vain until {what}; the last snapshot is {:#?}", self.now()),
-        }
+        let found = tokio::time::timeout(DEADLINE, snapshots.wait_for(|snapshot| is_so(snapshot))).await;
+        let Ok(found) = found else {
+            panic!("waited in vain until {what}; the last snapshot is {:#?}", self.now());
+        };
+        Arc::clone(&found.unwrap())
     }
 
     async fn until_current(&self) -> Arc<Snapshot> {
@@ -101,6 +106,17 @@ impl Bed {
         self.until("the barrier is gone", |snapshot| !has(snapshot, "zz-barrier")).await
     }
 
+    /// Waits until the last good content on disk has this text in it.
+    async fn saved(&self, text: &str) {
+        // No snapshot tells of it, and the file is replaced whole, so it may be read at any time.
+        let found = async {
+            while !fs::read_to_string(&self.settings.state_file).is_ok_and(|content| content.contains(text)) {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        };
+        tokio::time::timeout(DEADLINE, found).await.expect("the last good content is saved");
+    }
+
     /// Fails if any snapshot is not so until the work is done.
     async fn always<T>(&self, is_so: impl Fn(&Snapshot) -> bool, work: impl Future<Output = T>) -> T {
         let mut snapshots = self.handle.as_ref().unwrap().snapshots.clone();
@@ -114,6 +130,19 @@ impl Bed {
         tokio::select! {
             done = work => done,
             () = watcher => unreachable!(),
+        }
+    }
+}
+
+impl Drop for Bed {
+    fn drop(&mut self) {
+        self.stop();
+        // A thread of the store may still be writing there.
+        for _ in 0..1000 {
+            if fs::remove_dir_all(self.directory.path()).is_ok() {
+                break;
+            }
+            std::thread::sleep(Duration::from_millis(5));
         }
     }
 }
@@ -140,4 +169,3 @@ fn stored<'a>(snapshot: &'a Snapshot, name: &str) -> &'a Arc<Stored> {
 fn says(snapshot: &Snapshot, text: &str) -> bool {
     snapshot.problems.iter().any(|problem| problem.to_string().contains(text))
 }
-

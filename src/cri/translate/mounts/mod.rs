@@ -3,6 +3,9 @@
 //! Rules: `makeMounts` in the kubelet's `pkg/kubelet/kubelet_pods.go` and in `pkg/kubelet/kuberuntime/kuberuntime_container.go`.
 //! Nothing is looked up or made on disk here: volumes and sub-paths come prepared.
 
+#[cfg(test)]
+mod tests;
+
 use std::path::Path;
 
 use k8s_openapi::api::core::v1::{Container, PodSpec, VolumeMount};

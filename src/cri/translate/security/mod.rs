@@ -3,6 +3,9 @@
 //! Rules: `determineEffectiveSecurityContext` and `verifyRunAsNonRoot` in the kubelet's
 //! `pkg/kubelet/kuberuntime/security_context.go`, the path lists of `pkg/securitycontext/util.go`.
 
+#[cfg(test)]
+mod tests;
+
 use k8s_openapi::api::core::v1::{
     Capabilities, Container, PodSecurityContext, SELinuxOptions, SecurityContext,
 };
@@ -129,12 +132,11 @@ impl<'a> Effective<'a> {
         let container = container.name.clone();
         match (self.run_as_user, image.uid) {
             (Some(0), _) => Err(TranslateError::RunsAsRoot { pod, container }),
-            (Some(_), _) => Ok(()),
             (None, Some(0)) => Err(TranslateError::ImageRunsAsRoot { pod, container }),
             (None, None) if !image.username.is_empty() => {
                 Err(TranslateError::ImageUserUnknown { user: image.username.clone(), pod, container })
             }
-            (None, _) => Ok(()),
+            _ => Ok(()),
         }
     }
 }

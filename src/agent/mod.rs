@@ -1,0 +1,287 @@
+//! The agent: the only place that wires the rooms together, starts their tasks and shuts them down.
+//!
+//! ```text
+//!  store ──snapshots──► ┌────────────┐ ──orders──► pod workers ──CRI──► runtime
+//!  node  ──Node───────► │ reconciler │ ◄─reports──     │  ▲               │
+//!  runtime ─events────► └────────────┘ ──wakes─────────┼──┘ ◄──events─────┘
+//!                                                      ▼
+//!                                        board ◄── status, Events ──► api
+//! ```
+//!
+//! Everything runs on one thread. [`run`] puts the rooms together in the order in which they can answer: the API first, so that an
+//! agent that waits for its runtime or its store says so. Ending the agent ends no pod.
+
+mod host;
+mod lock;
+mod main_loop;
+mod reconcile;
+mod runtime;
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use k8s_openapi::api::core::v1::Node;
+use thiserror::Error;
+use tokio::sync::{Semaphore, mpsc, watch};
+use tokio::time::{Instant, sleep};
+use tokio_util::sync::CancellationToken;
+use tracing::{debug, warn};
+
+pub use self::host::HostError as DescribeError;
+use self::host::RuntimeFacts;
+pub use self::lock::LockError;
+use self::main_loop::Agent;
+use self::reconcile::Reconciler;
+use self::runtime::{Health, Relist};
+use crate::api::{self, ApiState, Socket};
+use crate::backoff::BackoffPolicy;
+use crate::board::{Board, Metrics};
+use crate::cgroup::{CgroupError, CgroupManager};
+use crate::clock::Clock;
+use crate::config::{Poll, Settings};
+use crate::cri::translate::Host;
+use crate::cri::translate::host::{Allocatable, CgroupDriver, CgroupVersion};
+use crate::cri::{ClientOptions, CriClient, Endpoint, EndpointError};
+use crate::manifest::{Objects, Quantity};
+use crate::node::host::Host as Machine;
+use crate::node::watch::{self as node_watch, Fixed, Sources};
+use crate::node::{self, HostFacts};
+use crate::pod::context::{Directory, PodContext};
+use crate::pod::record::{RecordError, Records};
+use crate::rollout::ledger::{Ledger, LedgerError};
+use crate::store::{DirSettings, DirStore, PollMode};
+use crate::volume::{PathError, VolumeRoot};
+
+/// The waits for a runtime that doesn't answer when the agent starts.
+const RUNTIME_RETRY: (Duration, Duration) = (Duration::from_millis(200), Duration::from_secs(10));
+
+/// Why the agent can't run.
+#[derive(Debug, Error)]
+#[expect(missing_docs, reason = "the message of each variant says what it is")]
+pub enum AgentError {
+    #[error(transparent)]
+    Lock(#[from] LockError),
+    #[error("find out about this host")]
+    Host(#[from] node::HostError),
+    #[error("describe this node to its pods")]
+    Describe(#[from] DescribeError),
+    #[error("prepare the state directory")]
+    Volumes(#[from] PathError),
+    #[error(transparent)]
+    Records(#[from] RecordError),
+    #[error(transparent)]
+    Ledger(#[from] LedgerError),
+    #[error("prepare the pods' cgroups")]
+    Cgroups(#[from] CgroupError),
+    #[error("use the container runtime's endpoint")]
+    Endpoint(#[from] EndpointError),
+    #[error("open the API's socket")]
+    Api(#[from] api::BindError),
+    #[error("make the directory {path}")]
+    Directory { path: PathBuf, source: std::io::Error },
+}
+
+/// Runs the agent until `shutdown`.
+///
+/// # Errors
+/// When something is missing that it can't do without. A runtime or a store that isn't there is waited for.
+pub async fn run(settings: Settings, shutdown: CancellationToken) -> Result<(), AgentError> {
+    let _lock = lock::StateLock::take(&settings.root_dir)?;
+    let clock = Clock::start();
+    let machine = Machine::new("/");
+    let name = match &settings.node_name {
+        Some(name) => name.clone(),
+        None => machine.node_name()?,
+    };
+    let facts = Arc::new(machine.facts(&settings.root_dir, &settings.node_ips)?);
+    let volumes = VolumeRoot::prepare(&settings.root_dir)?;
+    for path in [&settings.pod_logs_dir, &settings.container_logs_dir] {
+        std::fs::create_dir_all(path)
+            .map_err(|source| AgentError::Directory { path: path.clone(), source })?;
+    }
+
+    let board = Arc::new(Board::new(name.as_str(), clock.wall()));
+    let metrics = Arc::new(Metrics::new(env!("CARGO_PKG_VERSION")));
+    board.set_pending("runtime", "the container runtime has not answered yet");
+    board.set_pending("store", "the store has not been read yet");
+    let api = serve_api(&settings, &board, &metrics, &shutdown)?;
+
+    let endpoint = Endpoint::new(&settings.container_runtime_endpoint)?;
+    let options = ClientOptions { request_timeout: settings.runtime_request_timeout };
+    let cri = CriClient::connect(&endpoint, options);
+    let (runtime, runtime_seen) = watch::channel(Health::unknown(clock.wall()));
+    let health = Health::new(Arc::clone(&board), runtime);
+
+    let store = DirStore::spawn(store_settings(&settings), shutdown.clone());
+    let (store_node, store_node_seen) = watch::channel(None);
+    let (_facts, facts_seen) = watch::channel(Arc::clone(&facts));
+    let fixed = Fixed {
+        name: name.clone(),
+        file: settings.node_file.clone(),
+        last_good: settings.root_dir.join("node.json"),
+        resources: settings.resources.clone(),
+    };
+    let sources = Sources { store: store_node_seen, facts: facts_seen, runtime: runtime_seen };
+    let node = node_watch::spawn(fixed, sources, shutdown.clone());
+    board.put_node(Node::clone(&node.node.borrow()));
+
+    // From here on the agent answers and shows what it waits for.
+    let waited = tokio::select! {
+        facts = wait_for_runtime(&cri, &health) => Some(facts),
+        () = shutdown.cancelled() => None,
+    };
+    let Some(runtime_facts) = waited else { return Ok(()) };
+    board.set_met("runtime");
+
+    let allocatable =
+        node.node.borrow().status.as_ref().and_then(|status| status.allocatable.clone()).unwrap_or_default();
+    let mut host = host::describe(&settings, name.as_str(), &facts, amounts(&allocatable), runtime_facts)?;
+    host.node_ips = host::addresses_or_loopback(&facts.addresses);
+    let cgroups = cgroups(&host, &facts)?;
+
+    let (reports, reports_seen) = mpsc::unbounded_channel();
+    let (objects, objects_seen) = watch::channel(Arc::new(Objects::default()));
+    let context = Arc::new(PodContext {
+        clock,
+        cri: cri.clone(),
+        host: Arc::new(host),
+        allocatable,
+        volumes,
+        cgroups,
+        board: Arc::clone(&board),
+        metrics: Arc::clone(&metrics),
+        records: Records::open(&settings.root_dir.join("records"))?,
+        pulls: Semaphore::new(settings.max_parallel_image_pulls as usize),
+        directory: Directory::default(),
+        objects: objects_seen,
+        restarts: BackoffPolicy::kubelet_with_max(settings.max_container_restart_period)
+            .unwrap_or(BackoffPolicy::KUBELET),
+        container_logs_dir: settings.container_logs_dir.clone(),
+        reports,
+        agent_started: Instant::now().into_std(),
+        shutdown: shutdown.clone(),
+    });
+    let (ledger, refused) = Ledger::open(&settings.root_dir.join("daemonsets"))?;
+    for entry in refused {
+        warn!(file = %entry.path.display(), reason = entry.reason, "ledger entry refused; it is made anew");
+    }
+    let reconciler = Reconciler {
+        context,
+        snapshots: store.snapshots.clone(),
+        node: node.node.clone(),
+        reports: reports_seen,
+        ledger,
+        pods: BTreeMap::new(),
+    };
+    let agent = Agent {
+        name,
+        settings,
+        cri,
+        health,
+        metrics,
+        board,
+        store,
+        store_node,
+        node_problems: node.problems,
+        objects,
+        reconciler,
+        relist: Relist::default(),
+        has_events: false,
+    };
+    agent.run(shutdown.clone()).await?;
+    // Requests under way are answered, then the socket is gone.
+    if let Err(problem) = api.await {
+        warn!(%problem, "the API ended in disorder");
+    }
+    Ok(())
+}
+
+/// Serves the API until `shutdown`.
+fn serve_api(
+    settings: &Settings,
+    board: &Arc<Board>,
+    metrics: &Arc<Metrics>,
+    shutdown: &CancellationToken,
+) -> Result<tokio::task::JoinHandle<()>, AgentError> {
+    let socket = Socket::bind(&settings.api_socket)?;
+    let state = ApiState::new(
+        Arc::clone(board),
+        Arc::clone(metrics),
+        settings.pod_logs_dir.clone(),
+        env!("CARGO_PKG_VERSION"),
+        shutdown.clone(),
+    );
+    Ok(tokio::spawn(async move {
+        if let Err(problem) = api::serve(socket, state).await {
+            warn!(%problem, "the API has stopped");
+        }
+    }))
+}
+
+/// Asks the runtime until it answers.
+async fn wait_for_runtime(cri: &CriClient, health: &Health) -> RuntimeFacts {
+    let (mut pause, longest) = RUNTIME_RETRY;
+    loop {
+        let answer = match health.check(cri).await {
+            Ok(()) => RuntimeFacts::ask(cri).await,
+            Err(problem) => Err(problem),
+        };
+        match answer {
+            Ok(facts) => return facts,
+            Err(problem) => debug!(%problem, "waiting for the container runtime"),
+        }
+        sleep(pause).await;
+        pause = (pause * 2).min(longest);
+    }
+}
+
+/// Makes the cgroups that all pods lie in.
+fn cgroups(host: &Host, facts: &HostFacts) -> Result<CgroupManager, AgentError> {
+    let version = match host.cgroups.version {
+        CgroupVersion::V1 => crate::cgroup::Version::V1,
+        CgroupVersion::V2 => crate::cgroup::Version::V2,
+    };
+    let driver = match host.cgroups.driver {
+        CgroupDriver::Cgroupfs => crate::cgroup::Driver::Cgroupfs,
+        CgroupDriver::Systemd => crate::cgroup::Driver::Systemd,
+    };
+    let root =
+        crate::cri::translate::cgroup_parent::CgroupName::all_pods(&host.cgroups).path(host.cgroups.driver);
+    let manager = CgroupManager::new(version, driver, Path::new("/sys/fs/cgroup"), &root)?;
+    let limits = crate::cgroup::Limits {
+        cpu_shares: Some(u64::from(facts.cpus) * 1024),
+        memory: Some(facts.memory_bytes),
+        ..crate::cgroup::Limits::default()
+    };
+    manager.ensure_qos_hierarchy(&limits, 2)?;
+    Ok(manager)
+}
+
+fn store_settings(settings: &Settings) -> DirSettings {
+    let store = &settings.store;
+    DirSettings {
+        settle: store.settle,
+        poll: match store.poll {
+            Poll::Auto => PollMode::Auto,
+            Poll::Always => PollMode::Always,
+            Poll::Never => PollMode::Never,
+        },
+        poll_interval: store.poll_interval,
+        relist_interval: store.relist_interval,
+        empty_hold: store.empty_hold,
+        ..DirSettings::new(&store.path, settings.root_dir.join("store/last-good.json"))
+    }
+}
+
+fn amounts(
+    allocatable: &BTreeMap<String, k8s_openapi::apimachinery::pkg::api::resource::Quantity>,
+) -> Allocatable {
+    let amount = |name: &str| allocatable.get(name).and_then(|text| text.0.parse::<Quantity>().ok());
+    Allocatable {
+        cpu_milli: amount("cpu").map_or(0, |amount| amount.milli_value()),
+        memory_bytes: amount("memory").map_or(0, |amount| amount.value()),
+        ephemeral_storage_bytes: amount("ephemeral-storage").map(|amount| amount.value()),
+    }
+}

@@ -1,0 +1,340 @@
+//! From the store, the node and the pods that are here to orders for the pod workers.
+//!
+//! Level-triggered: each round looks at the whole of the newest snapshot and the newest node. The rules are `placement`'s and
+//! `rollout`'s; this is the hand that follows them, and the only one that starts and stops workers.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use k8s_openapi::api::apps::v1::DaemonSet;
+use k8s_openapi::api::core::v1::Node;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use tokio::sync::{mpsc, watch};
+use tracing::{error, info, warn};
+
+use crate::board::{EventDraft, EventKind, reference_to};
+use crate::cri::translate::runtime_class::runtime_class;
+use crate::error_chain::error_chain;
+use crate::manifest::{DaemonSetKey, Objects};
+use crate::placement::{self, Verdict};
+use crate::pod::blueprint::Blueprint;
+use crate::pod::context::{News, PodContext, Report};
+use crate::pod::identity::{self, Incarnation, PodUid};
+use crate::pod::priority;
+use crate::pod::record::PodRecord;
+use crate::pod::worker::{self, Listed, Wake, WorkerHandle};
+use crate::rollout::decide::{self, Generation, Life, PodFacts, Step, StopReason, UpdateStrategy};
+use crate::rollout::ledger::{Entry, Ledger};
+use crate::rollout::{self, HASH_VERSION, RevisionHash, status};
+use crate::store::{Freshness, Snapshot};
+
+/// When to try again after something could not be written.
+const RETRY: Duration = Duration::from_secs(10);
+
+/// The pods of this node and what decides about them.
+pub(super) struct Reconciler {
+    pub(super) context: Arc<PodContext>,
+    pub(super) snapshots: watch::Receiver<Arc<Snapshot>>,
+    pub(super) node: watch::Receiver<Arc<Node>>,
+    pub(super) reports: mpsc::UnboundedReceiver<Report>,
+    pub(super) ledger: Ledger,
+    pub(super) pods: BTreeMap<PodUid, Tracked>,
+}
+
+/// One pod that has a worker.
+pub(super) struct Tracked {
+    handle: WorkerHandle,
+    daemon_set: DaemonSetKey,
+    name: String,
+    revision: RevisionHash,
+    hash_version: u32,
+    incarnation: Incarnation,
+    /// When it became Ready, by the monotonic clock.
+    ready_since: Option<Duration>,
+    life: Life,
+}
+
+/// What a round found out about one DaemonSet.
+struct Round<'a> {
+    key: DaemonSetKey,
+    daemon_set: &'a DaemonSet,
+    entry: Entry,
+    revision: RevisionHash,
+    verdict: Verdict,
+    min_ready: Duration,
+}
+
+impl Reconciler {
+    /// Takes a pod into care: one that is on record from before, or one just made.
+    pub(super) fn adopt(&mut self, record: PodRecord, listed: Listed) {
+        let tracked = Tracked {
+            daemon_set: record.daemon_set.clone(),
+            name: record.pod.metadata.name.clone().unwrap_or_default(),
+            revision: record.revision.clone(),
+            hash_version: record.hash_version,
+            incarnation: record.incarnation,
+            ready_since: None,
+            life: if record.ending.is_some() { Life::Ending } else { Life::Live },
+            handle: worker::spawn(Arc::clone(&self.context), record.clone(), listed),
+        };
+        self.pods.insert(record.uid, tracked);
+    }
+
+    /// Wakes the pod that an id of the runtime belongs to; ids of others are none of our business.
+    pub(super) fn wake(&self, id: &str, wake: Wake) {
+        if let Some(tracked) = self.context.directory.owner(id).and_then(|uid| self.pods.get(&uid)) {
+            tracked.handle.wake(wake);
+        }
+    }
+
+    /// Wakes one pod to look again.
+    pub(super) fn wake_pod(&self, uid: &PodUid) {
+        if let Some(tracked) = self.pods.get(uid) {
+            tracked.handle.wake(Wake::LookAgain);
+        }
+    }
+
+    /// Wakes every pod to look again: events may have been lost.
+    pub(super) fn wake_all(&self) {
+        self.pods.values().for_each(|tracked| tracked.handle.wake(Wake::LookAgain));
+    }
+
+    /// Takes a worker's news.
+    pub(super) fn take(&mut self, report: &Report) {
+        let now = self.context.clock.monotonic();
+        match report.news {
+            News::Gone => drop(self.pods.remove(&report.uid)),
+            News::Ready | News::NotReady => {
+                if let Some(tracked) = self.pods.get_mut(&report.uid) {
+                    let ready = report.news == News::Ready;
+                    tracked.ready_since = ready.then(|| tracked.ready_since.unwrap_or(now));
+                }
+            }
+        }
+    }
+
+    /// One round over everything. Says when the next is due even if nothing happens.
+    pub(super) fn reconcile(&mut self) -> Option<Duration> {
+        let snapshot = Arc::clone(&self.snapshots.borrow());
+        // Nothing was read yet, not even from the last good copy: nothing can be decided.
+        if snapshot.freshness == Freshness::Unknown {
+            return None;
+        }
+        let node = Arc::clone(&self.node.borrow());
+        let mut due = None;
+        let mut named = BTreeSet::new();
+        for daemon_set in snapshot.objects.daemon_sets() {
+            let key = key_of(daemon_set);
+            named.insert(key.clone());
+            let next = self.reconcile_one(key, daemon_set, &node, &snapshot.objects);
+            due = earliest(due, next);
+        }
+        // Only a complete and successful listing says what is absent.
+        if snapshot.freshness == Freshness::Current {
+            due = earliest(due, self.reconcile_deleted(&named));
+        }
+        due
+    }
+
+    fn reconcile_one(
+        &mut self,
+        key: DaemonSetKey,
+        daemon_set: &DaemonSet,
+        node: &Node,
+        objects: &Objects,
+    ) -> Option<Duration> {
+        let spec = daemon_set.spec.as_ref()?;
+        let revision = rollout::revision_of(&spec.template);
+        let now = self.context.clock.wall_seconds();
+        let entry = match self.ledger.seen(&key, daemon_set, &revision, now) {
+            Ok(entry) => entry.clone(),
+            Err(problem) => {
+                error!(daemonset = %key, error = error_chain(&problem), "the DaemonSet is left as it is");
+                return Some(RETRY);
+            }
+        };
+        let min_ready =
+            u64::try_from(spec.min_ready_seconds.unwrap_or(0)).map_or(Duration::ZERO, Duration::from_secs);
+        let verdict = placement::decide(node, daemon_set);
+        let round = Round { key, daemon_set, entry, revision, verdict, min_ready };
+
+        let facts = self.facts(&round.key, &round.revision);
+        let mut due = None;
+        for step in decide::decide(UpdateStrategy::of(daemon_set), min_ready, &round.verdict, &facts) {
+            match step {
+                Step::Start => due = earliest(due, self.start(&round, node, objects)),
+                Step::Stop { uid, why } => self.stop(&uid, why, Some(daemon_set)),
+            }
+        }
+        let facts = self.facts(&round.key, &round.revision);
+        self.publish(&round, &facts);
+        earliest(due, until_available(&facts, min_ready))
+    }
+
+    /// Makes a pod: first the counter, then the record, and only then does the runtime hear of it.
+    fn start(&mut self, round: &Round<'_>, node: &Node, objects: &Objects) -> Option<Duration> {
+        let failed = |this: &Self, problem: &str| {
+            this.event(
+                round.daemon_set,
+                EventKind::Warning,
+                "FailedCreate",
+                &format!("Error creating: {problem}"),
+            );
+            warn!(daemonset = %round.key, problem, "cannot make the DaemonSet's pod");
+            Some(RETRY)
+        };
+        let Some(spec) = round.daemon_set.spec.as_ref() else { return None };
+        let pod_spec = spec.template.spec.as_ref().cloned().unwrap_or_default();
+        let priority = match priority::resolve(&pod_spec, objects) {
+            Ok(priority) => priority,
+            Err(problem) => return failed(self, &problem.to_string()),
+        };
+        let runtime_class = match runtime_class(&pod_spec, objects) {
+            Ok(class) => class,
+            Err(problem) => return failed(self, &problem.to_string()),
+        };
+        let highest =
+            self.pods.values().filter(|pod| pod.daemon_set == round.key).map(|pod| pod.incarnation).max();
+        let incarnation = match self.ledger.next_incarnation(&round.key, highest) {
+            Ok(Some(incarnation)) => incarnation,
+            Ok(None) => return Some(RETRY),
+            Err(problem) => return failed(self, &error_chain(&problem)),
+        };
+        let node_name = node.metadata.name.as_deref().unwrap_or_default();
+        let identity = identity::derive(node_name, &round.key, &round.revision, incarnation);
+        let created = self.context.clock.wall_seconds();
+        let mut owner = round.daemon_set.clone();
+        owner.metadata.uid = Some(round.entry.uid());
+        let mut pod = Blueprint {
+            daemon_set: &owner,
+            template: &spec.template,
+            revision_hash: round.revision.as_str(),
+            template_generation: Some(round.entry.template_generation),
+            name: &identity.name,
+            uid: identity.uid.as_str(),
+            node_name,
+            priority,
+            runtime_class,
+        }
+        .pod();
+        pod.metadata.creation_timestamp = Some(Time(created));
+        let revision = (round.revision.clone(), HASH_VERSION);
+        let record = PodRecord::new(identity.uid, round.key.clone(), revision, incarnation, created, pod);
+        if let Err(problem) = self.context.records.write(&record) {
+            return failed(self, &error_chain(&problem));
+        }
+        info!(daemonset = %round.key, pod = identity.name, revision = %round.revision, "pod made");
+        let message = format!("Created pod: {}", identity.name);
+        self.event(round.daemon_set, EventKind::Normal, "SuccessfulCreate", &message);
+        self.adopt(record, Listed::default());
+        None
+    }
+
+    fn stop(&mut self, uid: &PodUid, why: StopReason, daemon_set: Option<&DaemonSet>) {
+        let Some(tracked) = self.pods.get_mut(uid) else { return };
+        tracked.life = Life::Ending;
+        tracked.handle.stop(why.as_str(), None);
+        info!(daemonset = %tracked.daemon_set, pod = tracked.name, reason = why.as_str(), "pod told to stop");
+        if let Some(daemon_set) = daemon_set {
+            let message = format!("Deleted pod: {}", self.pods[uid].name);
+            self.event(daemon_set, EventKind::Normal, "SuccessfulDelete", &message);
+        }
+    }
+
+    /// Stops the pods of DaemonSets that have left the store, and forgets those DaemonSets once the pods are gone.
+    fn reconcile_deleted(&mut self, named: &BTreeSet<DaemonSetKey>) -> Option<Duration> {
+        let left: BTreeSet<DaemonSetKey> = (self.ledger.present())
+            .chain(self.pods.values().map(|pod| &pod.daemon_set))
+            .filter(|key| !named.contains(key))
+            .cloned()
+            .collect();
+        let mut due = None;
+        for key in left {
+            let facts = self.facts(&key, &RevisionHash::from_label(""));
+            for step in decide::decide_deleted(&facts) {
+                if let Step::Stop { uid, why } = step {
+                    self.stop(&uid, why, None);
+                }
+            }
+            if facts.is_empty() {
+                info!(daemonset = %key, "DaemonSet is gone");
+                self.context.board.remove_daemon_set(&key.namespace, &key.name);
+            }
+            if let Err(problem) = self.ledger.left(&key) {
+                warn!(daemonset = %key, error = error_chain(&problem), "cannot note that the DaemonSet has left");
+                due = Some(RETRY);
+            }
+        }
+        due
+    }
+
+    fn facts(&self, key: &DaemonSetKey, revision: &RevisionHash) -> Vec<PodFacts> {
+        let now = self.context.clock.monotonic();
+        let pods = self.pods.iter().filter(|(_, pod)| pod.daemon_set == *key);
+        pods.map(|(uid, pod)| PodFacts {
+            uid: uid.clone(),
+            // A hash that this release can't compute says nothing about the template: such a pod is not replaced for it.
+            generation: if pod.hash_version != HASH_VERSION || pod.revision == *revision {
+                Generation::Current
+            } else {
+                Generation::Old
+            },
+            ready_for: pod.ready_since.map(|since| now.saturating_sub(since)),
+            life: pod.life,
+            order: pod.incarnation.0,
+        })
+        .collect()
+    }
+
+    /// Puts the DaemonSet on the board, with what only this node knows of it.
+    fn publish(&self, round: &Round<'_>, facts: &[PodFacts]) {
+        let mut shown = round.daemon_set.clone();
+        let metadata = &mut shown.metadata;
+        metadata.uid = Some(round.entry.uid());
+        metadata.generation = Some(round.entry.generation);
+        metadata.creation_timestamp = Some(round.entry.creation_timestamp());
+        let annotations = metadata.annotations.get_or_insert_default();
+        let generation = round.entry.template_generation.to_string();
+        annotations.insert("deprecated.daemonset.template.generation".to_owned(), generation);
+        shown.status = Some(status::derive(round.entry.generation, round.min_ready, &round.verdict, facts));
+        self.context.board.put_daemon_set(shown);
+        self.context.board.set_explanation(round.key.clone(), round.verdict.clone());
+    }
+
+    fn event(&self, daemon_set: &DaemonSet, kind: EventKind, reason: &str, message: &str) {
+        let mut regarding = reference_to(daemon_set);
+        // The store's object has no UID; the instance that this node knows has.
+        regarding.uid = self.ledger.get(&key_of(daemon_set)).map(Entry::uid);
+        self.context.board.record(EventDraft {
+            regarding,
+            kind,
+            reason: reason.to_owned(),
+            message: message.to_owned(),
+            component: "daemonset-controller",
+            at: self.context.clock.wall(),
+        });
+    }
+}
+
+fn key_of(daemon_set: &DaemonSet) -> DaemonSetKey {
+    let metadata = &daemon_set.metadata;
+    DaemonSetKey {
+        namespace: metadata.namespace.clone().unwrap_or_default(),
+        name: metadata.name.clone().unwrap_or_default(),
+    }
+}
+
+/// When a pod that is Ready will have been so for long enough.
+fn until_available(facts: &[PodFacts], min_ready: Duration) -> Option<Duration> {
+    let waits = facts.iter().filter_map(|pod| pod.ready_for).filter(|ready_for| *ready_for <= min_ready);
+    let next = waits.map(|ready_for| min_ready - ready_for + Duration::from_millis(1)).min();
+    next.filter(|_| !min_ready.is_zero())
+}
+
+fn earliest(one: Option<Duration>, other: Option<Duration>) -> Option<Duration> {
+    match (one, other) {
+        (Some(one), Some(other)) => Some(one.min(other)),
+        (one, other) => one.or(other),
+    }
+}

@@ -1,0 +1,105 @@
+//! What only daemonlet knows: why a DaemonSet runs here or does not, and how the agent itself is doing.
+
+use axum::response::Response;
+use serde::Serialize;
+use serde_json::{Value, json};
+
+use super::ApiState;
+use super::discovery::OWN_GROUP;
+use super::failure::Failure;
+use super::objects::json;
+use super::resource::DAEMON_SETS;
+use crate::manifest::{DaemonSetKey, Problem, Severity};
+use crate::placement::Verdict;
+use crate::store::Freshness;
+
+const API_VERSION: &str = "daemonlet.dev/v1";
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Explanation<'a> {
+    kind: &'static str,
+    api_version: &'static str,
+    daemon_set: String,
+    node: &'a str,
+    #[serde(flatten)]
+    verdict: &'a Verdict,
+}
+
+/// `/apis/daemonlet.dev/v1/explanations/<namespace>/<name>`
+pub(super) fn explanation(state: &ApiState, namespace: &str, name: &str) -> Result<Response, Failure> {
+    let key = DaemonSetKey { namespace: namespace.to_owned(), name: name.to_owned() };
+    let Some(verdict) = state.board.explanation(&key) else {
+        return Err(match state.board.daemon_set(namespace, name) {
+            None => Failure::not_found(&DAEMON_SETS, name),
+            Some(_) => {
+                Failure::not_found_as(&format!("explanations.{OWN_GROUP}"), OWN_GROUP, "explanations", name)
+            }
+        });
+    };
+    Ok(json(&Explanation {
+        kind: "Explanation",
+        api_version: API_VERSION,
+        daemon_set: key.to_string(),
+        node: state.board.node_name(),
+        verdict: &verdict,
+    }))
+}
+
+/// `/apis/daemonlet.dev/v1/status`
+pub(super) fn status(state: &ApiState) -> Response {
+    let board = &state.board;
+    let store = board.store_status();
+    let runtime = board.runtime_status();
+    let readiness = board.readiness();
+    let (freshness, reason) = match &store.freshness {
+        Freshness::Unknown => ("Unknown", None),
+        Freshness::Current => ("Current", None),
+        Freshness::LastGood { reason } => ("LastGood", Some(reason)),
+    };
+    let ignored: Vec<Value> = store
+        .ignored
+        .iter()
+        .map(|file| json!({"path": file.path.display().to_string(), "reason": file.reason}))
+        .collect();
+    let conditions: Vec<Value> = readiness
+        .conditions()
+        .map(|(name, pending)| json!({"name": name, "met": pending.is_none(), "waitsFor": pending}))
+        .collect();
+    json(&json!({
+        "kind": "AgentStatus",
+        "apiVersion": API_VERSION,
+        "version": state.version,
+        "node": board.node_name(),
+        "ready": readiness.is_ready(),
+        "conditions": conditions,
+        "store": {
+            "source": store.source,
+            "freshness": freshness,
+            "reason": reason,
+            "objects": store.objects,
+            "problems": store.problems.iter().map(problem).collect::<Vec<_>>(),
+            "ignored": ignored,
+            "setAside": store.set_aside,
+        },
+        "runtime": {"endpoint": runtime.endpoint, "version": runtime.version, "problem": runtime.problem},
+        "daemonSets": board.daemon_sets().len(),
+        "pods": board.pods().len(),
+    }))
+}
+
+fn problem(problem: &Problem) -> Value {
+    let severity = match problem.severity {
+        Severity::Error => "Error",
+        Severity::Warning => "Warning",
+        Severity::Notice => "Notice",
+    };
+    json!({
+        "severity": severity,
+        "file": problem.file.display().to_string(),
+        "line": problem.line,
+        "field": problem.field,
+        "message": problem.message,
+        "object": problem.object.as_ref().map(ToString::to_string),
+    })
+}

@@ -1,0 +1,268 @@
+//! Makes and limits cgroups, and lists those of pods.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::io::{self, ErrorKind};
+use std::path::{Component, Path, PathBuf};
+
+use super::limits::{Controller, HugePages, Limits, host_page_sizes};
+use super::{Version, control, hierarchy, removal};
+
+/// The classes of pods that have a cgroup of their own below the root; Guaranteed pods lie in the root itself.
+const CLASSES: [&str; 2] = ["burstable", "besteffort"];
+const POD: &str = "pod";
+/// The shares of the `BestEffort` class: the fewest.
+const BEST_EFFORT_SHARES: u64 = 2;
+
+/// Who makes cgroups.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Driver {
+    /// We do, as directories.
+    Cgroupfs,
+    /// systemd, asked by the runtime.
+    Systemd,
+}
+
+/// What became of a request.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Outcome {
+    /// Done.
+    Done {
+        /// Controllers whose limits do not hold, because the kernel runs without them.
+        missing: BTreeSet<&'static str>,
+    },
+    /// Left to systemd and the runtime.
+    Unmanaged,
+}
+
+/// The cgroup of a pod.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct PodCgroup {
+    /// The pod's UID.
+    pub uid: String,
+    /// Its path as the CRI has it (`cgroup_parent`).
+    pub path: String,
+}
+
+/// Why a cgroup is not as it should be.
+#[derive(Debug, thiserror::Error)]
+#[expect(missing_docs, reason = "each variant is its message")]
+pub enum CgroupError {
+    #[error("{action} {}", path.display())]
+    Io { action: &'static str, path: PathBuf, source: io::Error },
+    #[error("write {value:?} to {}", path.display())]
+    Write { value: String, path: PathBuf, source: io::Error },
+    #[error("{path:?} is not the cgroup of a pod below {root:?}")]
+    NotAPod { path: String, root: String },
+    #[error("cgroup root {0:?} is not an absolute path of plain names")]
+    Root(String),
+    #[error("processes in {} survive being killed: {}", path.display(), list(.pids))]
+    Alive { path: PathBuf, pids: Vec<i32> },
+}
+
+/// The cgroups below one root.
+#[derive(Debug, Clone)]
+pub struct CgroupManager {
+    version: Version,
+    driver: Driver,
+    mount: PathBuf,
+    root: String,
+    page_sizes: Vec<String>,
+}
+
+impl CgroupManager {
+    /// Manages what lies below `root`: an absolute path as the driver writes it (`/kubepods`, `/kubepods.slice`).
+    /// `mount` is where cgroups are mounted, `/sys/fs/cgroup`.
+    pub fn new(version: Version, driver: Driver, mount: &Path, root: &str) -> Result<Self, CgroupError> {
+        if !is_plain(root) {
+            return Err(CgroupError::Root(root.to_owned()));
+        }
+        let page_sizes = host_page_sizes().map_err(|source| CgroupError::Io {
+            action: "list",
+            path: "/sys/kernel/mm/hugepages".into(),
+            source,
+        })?;
+        Ok(Self { version, driver, mount: mount.to_owned(), root: root.to_owned(), page_sizes })
+    }
+
+    /// Makes the root and the `QoS` classes' cgroups and limits them: the root to what the node gives to pods, Burstable to
+    /// the shares that its pods request together, `BestEffort` to the fewest. To be called again when pods come and go.
+    pub fn ensure_qos_hierarchy(&self, node: &Limits, burstable_shares: u64) -> Result<Outcome, CgroupError> {
+        if self.driver == Driver::Systemd {
+            return Ok(Outcome::Unmanaged);
+        }
+        let mut missing = self.ensure(&self.root, node)?;
+        for (class, shares) in CLASSES.into_iter().zip([burstable_shares, BEST_EFFORT_SHARES]) {
+            let limits =
+                Limits { cpu_shares: Some(shares), huge_pages: HugePages::Unlimited, ..Limits::default() };
+            missing.extend(self.ensure(&format!("{}/{class}", self.root), &limits)?);
+        }
+        Ok(Outcome::Done { missing })
+    }
+
+    /// Makes the cgroup of a pod, `path` as in `cgroup_parent`, in every tree, and limits it.
+    pub fn ensure_pod(&self, path: &str, limits: &Limits) -> Result<Outcome, CgroupError> {
+        self.check_pod(path)?;
+        if self.driver == Driver::Systemd {
+            return Ok(Outcome::Unmanaged);
+        }
+        Ok(Outcome::Done { missing: self.ensure(path, limits)? })
+    }
+
+    /// Kills what is left in a pod's cgroup and removes it; one that isn't there is done. systemd's slices stay, empty.
+    ///
+    /// Waits, for less than a second, while processes die.
+    pub fn destroy_pod(&self, path: &str) -> Result<Outcome, CgroupError> {
+        self.check_pod(path)?;
+        let trees = hierarchy::trees(self.version, &self.mount).at("list", &self.mount)?;
+        let dirs: Vec<PathBuf> = trees.iter().map(|tree| below(tree, path)).collect();
+        removal::kill(&dirs)?;
+        if self.driver == Driver::Systemd {
+            return Ok(Outcome::Unmanaged);
+        }
+        removal::remove(&dirs)?;
+        Ok(Outcome::Done { missing: BTreeSet::new() })
+    }
+
+    /// The pods that have a cgroup in any tree, by UID.
+    pub fn list_pods(&self) -> Result<Vec<PodCgroup>, CgroupError> {
+        let mut found = BTreeMap::new();
+        let trees = hierarchy::trees(self.version, &self.mount).at("list", &self.mount)?;
+        for tree in &trees {
+            for (parent, prefix) in self.parents() {
+                for name in children(&below(tree, &parent))? {
+                    if let Some(uid) = self.uid_of(&name, &prefix) {
+                        found.insert(uid, format!("{parent}/{name}"));
+                    }
+                }
+            }
+        }
+        Ok(found.into_iter().map(|(uid, path)| PodCgroup { uid, path }).collect())
+    }
+
+    /// The cgroups in which pods lie, each with what a pod's name there begins with.
+    fn parents(&self) -> Vec<(String, String)> {
+        let root = &self.root;
+        if self.driver == Driver::Cgroupfs {
+            let classes = CLASSES.iter().map(|class| (format!("{root}/{class}"), POD.to_owned()));
+            return std::iter::once((root.clone(), POD.to_owned())).chain(classes).collect();
+        }
+        // A slice's name repeats those of the slices it lies in.
+        let name = root.rsplit('/').next().unwrap_or_default();
+        let name = name.strip_suffix(".slice").unwrap_or(name);
+        let classes = CLASSES
+            .iter()
+            .map(|class| (format!("{root}/{name}-{class}.slice"), format!("{name}-{class}-{POD}")));
+        std::iter::once((root.clone(), format!("{name}-{POD}"))).chain(classes).collect()
+    }
+
+    /// The UID in the name of a pod's cgroup.
+    fn uid_of(&self, name: &str, prefix: &str) -> Option<String> {
+        let rest = name.strip_prefix(prefix)?;
+        let uid = match self.driver {
+            Driver::Cgroupfs => rest.to_owned(),
+            Driver::Systemd => rest.strip_suffix(".slice")?.replace('_', "-"),
+        };
+        (!uid.is_empty()).then_some(uid)
+    }
+
+    /// Refuses a path that isn't a pod's below our root.
+    fn check_pod(&self, path: &str) -> Result<(), CgroupError> {
+        let known = is_plain(path)
+            && self.parents().iter().any(|(parent, prefix)| {
+                let name = path.strip_prefix(parent.as_str()).and_then(|rest| rest.strip_prefix('/'));
+                name.is_some_and(|name| !name.contains('/') && self.uid_of(name, prefix).is_some())
+            });
+        if known {
+            Ok(())
+        } else {
+            Err(CgroupError::NotAPod { path: path.to_owned(), root: self.root.clone() })
+        }
+    }
+
+    /// Makes a cgroup in every tree and limits it; returns the controllers that could not be had.
+    fn ensure(&self, path: &str, limits: &Limits) -> Result<BTreeSet<&'static str>, CgroupError> {
+        for tree in hierarchy::trees(self.version, &self.mount).at("list", &self.mount)? {
+            self.make(&tree, path)?;
+        }
+        let mut missing = BTreeSet::new();
+        for setting in limits.settings(self.version, &self.page_sizes) {
+            let controller = setting.controller;
+            let tree =
+                hierarchy::tree_of(self.version, &self.mount, controller.name()).at("find", &self.mount)?;
+            let file = tree.map(|tree| below(&tree, path).join(&setting.file));
+            match file.filter(|file| file.exists()) {
+                Some(file) => control::write(&file, &setting.value)?,
+                // Without the controller no pod can have huge pages limited, which is the rule on small kernels.
+                None if controller == Controller::HugeTlb => {}
+                None => {
+                    missing.insert(controller.name());
+                }
+            }
+        }
+        Ok(missing)
+    }
+
+    /// Makes a cgroup and those above it in one tree.
+    fn make(&self, tree: &Path, path: &str) -> Result<(), CgroupError> {
+        let mut dir = tree.to_owned();
+        for name in path.split('/').filter(|name| !name.is_empty()) {
+            if self.version == Version::V2 {
+                control::delegate(&dir)?;
+            }
+            let parent = dir.clone();
+            dir.push(name);
+            match fs::create_dir(&dir) {
+                Err(error) if error.kind() == ErrorKind::AlreadyExists => {}
+                other => other.at("make cgroup", &dir)?,
+            }
+            if self.version == Version::V1 {
+                control::inherit_cpuset(&parent, &dir)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The names of the cgroups in a cgroup, none if it isn't there.
+fn children(dir: &Path) -> Result<Vec<String>, CgroupError> {
+    let entries = match fs::read_dir(dir) {
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
+        other => other.at("list", dir)?,
+    };
+    let mut names = Vec::new();
+    for entry in entries {
+        let entry = entry.at("list", dir)?;
+        if entry.file_type().at("look at", &entry.path())?.is_dir() {
+            names.extend(entry.file_name().into_string());
+        }
+    }
+    Ok(names)
+}
+
+fn below(tree: &Path, path: &str) -> PathBuf {
+    tree.join(path.trim_start_matches('/'))
+}
+
+/// Whether a path is absolute, has at least one name, and nothing but names.
+fn is_plain(path: &str) -> bool {
+    let mut components = Path::new(path).components();
+    let names = path.len() > 1 && components.next() == Some(Component::RootDir);
+    names && components.all(|component| matches!(component, Component::Normal(_))) && !path.contains("//")
+}
+
+/// Says on which path something failed.
+pub(super) trait At<T> {
+    fn at(self, action: &'static str, path: &Path) -> Result<T, CgroupError>;
+}
+
+impl<T> At<T> for io::Result<T> {
+    fn at(self, action: &'static str, path: &Path) -> Result<T, CgroupError> {
+        self.map_err(|source| CgroupError::Io { action, path: path.to_owned(), source })
+    }
+}
+
+fn list(pids: &[i32]) -> String {
+    let pids: Vec<String> = pids.iter().map(ToString::to_string).collect();
+    pids.join(", ")
+}

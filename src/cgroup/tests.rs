@@ -1,0 +1,249 @@
+//! On this machine's own cgroups, below a root that only tests use.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command};
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use super::*;
+
+const UID: &str = "0a1b2c3d-0000-4000-8000-000000000002";
+
+/// A manager of a root of its own, which goes with the test.
+struct Fixture {
+    manager: CgroupManager,
+    version: Version,
+    mount: PathBuf,
+    root: String,
+    children: Vec<Child>,
+}
+
+impl Fixture {
+    /// One for each version that this machine has: both on a hybrid one.
+    fn all() -> Vec<Self> {
+        static COUNT: AtomicU32 = AtomicU32::new(0);
+        let mounts = ["/sys/fs/cgroup", "/sys/fs/cgroup/unified"].map(PathBuf::from);
+        let mut found = Vec::new();
+        for mount in mounts {
+            let Ok(version) = Version::detect(&mount) else { continue };
+            if hierarchy::trees(version, &mount).unwrap().is_empty() {
+                continue;
+            }
+            let root =
+                format!("/daemonlet-test-{}-{}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
+            let manager = CgroupManager::new(version, Driver::Cgroupfs, &mount, &root).unwrap();
+            found.push(Self { manager, version, mount, root, children: Vec::new() });
+        }
+        found
+    }
+
+    fn pod(&self, class: &str) -> String {
+        format!("{}{class}/pod{UID}", self.root)
+    }
+
+    /// A file of a cgroup in the tree of a controller; `None` if the kernel runs without it.
+    fn read(&self, path: &str, controller: &str, file: &str) -> Option<String> {
+        let tree = hierarchy::tree_of(self.version, &self.mount, controller).unwrap()?;
+        let text = fs::read_to_string(tree.join(&path[1..]).join(file)).ok()?;
+        Some(text.trim().to_owned())
+    }
+
+    fn dirs(&self, path: &str) -> Vec<PathBuf> {
+        let trees = hierarchy::trees(self.version, &self.mount).unwrap();
+        trees.into_iter().map(|tree| tree.join(&path[1..])).collect()
+    }
+
+    /// Starts a process in a container's cgroup below `path`, in every tree.
+    fn start_in(&mut self, path: &str) {
+        let child = Command::new("sleep").arg("600").spawn().unwrap();
+        for dir in self.dirs(path) {
+            fs::create_dir_all(dir.join("container")).unwrap();
+            if dir.join("cpuset.cpus").exists() {
+                for name in ["cpuset.cpus", "cpuset.mems"] {
+                    fs::write(dir.join("container").join(name), fs::read(dir.join(name)).unwrap()).unwrap();
+                }
+            }
+            fs::write(dir.join("container/cgroup.procs"), child.id().to_string()).unwrap();
+        }
+        self.children.push(child);
+    }
+}
+
+impl Drop for Fixture {
+    fn drop(&mut self) {
+        for child in &mut self.children {
+            let _ = child.kill();
+            let _ = child.wait();
+        }
+        let _ = removal::remove(&self.dirs(&self.root));
+    }
+}
+
+#[test]
+fn the_qos_hierarchy_is_made_and_limited_and_again_is_fine() {
+    for fixture in Fixture::all() {
+        let node = Limits { cpu_shares: Some(2048), memory: Some(1 << 30), ..Limits::default() };
+        let first = fixture.manager.ensure_qos_hierarchy(&node, 512).unwrap();
+        assert_eq!(fixture.manager.ensure_qos_hierarchy(&node, 512).unwrap(), first);
+        for class in ["", "/burstable", "/besteffort"] {
+            let path = format!("{}{class}", fixture.root);
+            assert!(fixture.dirs(&path).iter().all(|dir| dir.is_dir()), "{path}");
+        }
+        let Outcome::Done { missing } = first else { panic!("{first:?}") };
+        let root = &fixture.root;
+        if missing.contains("cpu") {
+            continue;
+        }
+        let (file, values) = match fixture.version {
+            Version::V1 => ("cpu.shares", ["2048", "512", "2"]),
+            Version::V2 => ("cpu.weight", ["79", "20", "1"]),
+        };
+        for (class, value) in ["", "/burstable", "/besteffort"].iter().zip(values) {
+            assert_eq!(
+                fixture.read(&format!("{root}{class}"), "cpu", file).as_deref(),
+                Some(value),
+                "{class}"
+            );
+        }
+    }
+}
+
+#[test]
+fn a_pods_cgroup_has_its_limits_in_every_tree() {
+    for fixture in Fixture::all() {
+        let limits = Limits {
+            cpu_shares: Some(256),
+            cpu_quota: Some(CpuQuota { quota: 20_000, period: 100_000 }),
+            memory: Some(32 << 20),
+            pids: Some(50),
+            huge_pages: HugePages::Only(BTreeMap::new()),
+        };
+        let path = fixture.pod("/burstable");
+        let Outcome::Done { missing } = fixture.manager.ensure_pod(&path, &limits).unwrap() else { panic!() };
+        let files = match fixture.version {
+            Version::V1 => vec![
+                ("cpu", "cpu.shares", "256"),
+                ("cpu", "cpu.cfs_quota_us", "20000"),
+                ("cpu", "cpu.cfs_period_us", "100000"),
+                ("memory", "memory.limit_in_bytes", "33554432"),
+                ("pids", "pids.max", "50"),
+            ],
+            Version::V2 => vec![
+                ("cpu", "cpu.weight", "10"),
+                ("cpu", "cpu.max", "20000 100000"),
+                ("memory", "memory.max", "33554432"),
+                ("pids", "pids.max", "50"),
+            ],
+        };
+        for (controller, file, value) in files {
+            let expected = if missing.contains(controller) { None } else { Some(value) };
+            assert_eq!(fixture.read(&path, controller, file).as_deref(), expected, "{file}");
+        }
+        if fixture.version == Version::V1 {
+            let cpus = fixture.read(&path, "cpuset", "cpuset.cpus");
+            assert!(cpus.is_none_or(|cpus| !cpus.is_empty()));
+        }
+    }
+}
+
+#[test]
+fn a_pods_cgroup_is_removed_with_what_still_runs_in_it() {
+    for mut fixture in Fixture::all() {
+        let path = fixture.pod("/besteffort");
+        fixture.manager.ensure_pod(&path, &Limits::default()).unwrap();
+        fixture.start_in(&path);
+        let pods = fixture.manager.list_pods().unwrap();
+        assert_eq!(pods, [PodCgroup { uid: UID.to_owned(), path: path.clone() }]);
+        let done = Outcome::Done { missing: BTreeSet::new() };
+        assert_eq!(fixture.manager.destroy_pod(&path).unwrap(), done);
+        assert!(fixture.dirs(&path).iter().all(|dir| !dir.exists()));
+        assert!(!fixture.children[0].wait().unwrap().success());
+        assert!(fixture.manager.list_pods().unwrap().is_empty());
+        assert_eq!(fixture.manager.destroy_pod(&path).unwrap(), done);
+    }
+}
+
+#[test]
+fn pods_of_every_class_are_listed_and_nothing_else() {
+    for fixture in Fixture::all() {
+        for path in ["/poda", "/burstable/podb", "/besteffort/podc"] {
+            fixture.manager.ensure_pod(&format!("{}{path}", fixture.root), &Limits::default()).unwrap();
+        }
+        for dir in fixture.dirs(&fixture.root) {
+            fs::create_dir(dir.join("pod")).unwrap();
+            fs::create_dir(dir.join("other")).unwrap();
+        }
+        let uids: Vec<String> = fixture.manager.list_pods().unwrap().into_iter().map(|pod| pod.uid).collect();
+        assert_eq!(uids, ["a", "b", "c"]);
+    }
+}
+
+#[test]
+fn what_is_not_a_pods_cgroup_below_the_root_is_refused() {
+    let mount = tempfile::tempdir().unwrap();
+    let manager = CgroupManager::new(Version::V2, Driver::Cgroupfs, mount.path(), "/kubepods").unwrap();
+    for path in [
+        "",
+        "/",
+        "/kubepods",
+        "/kubepods/burstable",
+        "/kubepods/other",
+        "/kubepods/pod",
+        "/poda",
+        "kubepods/poda",
+        "/kubepods/poda/container",
+        "/kubepods/x/poda",
+        "/kubepods/../poda",
+        "/kubepods/burstable/../../poda",
+        "/kubepods//poda",
+    ] {
+        assert!(matches!(manager.destroy_pod(path), Err(CgroupError::NotAPod { .. })), "{path}");
+        assert!(
+            matches!(manager.ensure_pod(path, &Limits::default()), Err(CgroupError::NotAPod { .. })),
+            "{path}"
+        );
+    }
+    for root in ["", "/", "kubepods", "/a/../b", "//a"] {
+        let refused = CgroupManager::new(Version::V2, Driver::Cgroupfs, mount.path(), root);
+        assert!(matches!(refused, Err(CgroupError::Root(_))), "{root}");
+    }
+}
+
+#[test]
+fn slices_are_left_to_systemd_but_listed() {
+    let mount = tempfile::tempdir().unwrap();
+    let manager = CgroupManager::new(Version::V2, Driver::Systemd, mount.path(), "/kubepods.slice").unwrap();
+    let pod = "/kubepods.slice/kubepods-burstable.slice/kubepods-burstable-pod0a_b.slice";
+    assert_eq!(manager.ensure_qos_hierarchy(&Limits::default(), 2).unwrap(), Outcome::Unmanaged);
+    assert_eq!(manager.ensure_pod(pod, &Limits::default()).unwrap(), Outcome::Unmanaged);
+    assert_eq!(fs::read_dir(mount.path()).unwrap().count(), 0);
+    let guaranteed = "/kubepods.slice/kubepods-pod1.slice";
+    for path in [pod, guaranteed, "/kubepods.slice/other.slice"] {
+        fs::create_dir_all(mount.path().join(&path[1..])).unwrap();
+    }
+    let listed = [("0a-b", pod), ("1", guaranteed)];
+    let listed = listed.map(|(uid, path)| PodCgroup { uid: uid.to_owned(), path: path.to_owned() });
+    assert_eq!(manager.list_pods().unwrap(), listed);
+    assert_eq!(manager.destroy_pod(pod).unwrap(), Outcome::Unmanaged);
+    assert!(mount.path().join(&pod[1..]).is_dir());
+}
+
+#[test]
+fn a_control_file_that_refuses_is_named() {
+    let fixture = Fixture::all().remove(0);
+    if fixture.version != Version::V1 || fixture.read("/", "cpu", "cpu.shares").is_none() {
+        return;
+    }
+    let limits = Limits { cpu_quota: Some(CpuQuota { quota: 1, period: 100_000 }), ..Limits::default() };
+    let error = fixture.manager.ensure_pod(&fixture.pod(""), &limits).unwrap_err();
+    match &error {
+        CgroupError::Write { value, path, .. } => {
+            assert_eq!((value.as_str(), path.file_name().unwrap()), ("1", "cpu.cfs_quota_us".as_ref()));
+        }
+        other => panic!("{other:?}"),
+    }
+    assert!(
+        Path::new("/sys/fs/cgroup").join("cpu").exists() && error.to_string().contains("cpu.cfs_quota_us")
+    );
+}

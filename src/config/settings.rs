@@ -1,0 +1,93 @@
+//! The checked configuration, in types that say what they mean.
+
+mod logging;
+mod store;
+
+use std::net::IpAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use crate::node::{NodeName, ResourcePolicy};
+
+pub use logging::{LogFormat, LogLevel, Logging};
+pub use store::{Poll, Store};
+
+/// The agent's configuration. The keys, their defaults and their meaning are those of the sample file ([`super::sample`]).
+#[derive(Debug, Clone, PartialEq)]
+pub struct Settings {
+    /// The node's name; none: the hostname.
+    pub node_name: Option<NodeName>,
+    /// The Node object with this node's labels and taints.
+    pub node_file: PathBuf,
+    /// The node's IPs, at most one a family, the primary one first; empty: found out.
+    pub node_ips: Vec<IpAddr>,
+    /// State and volumes.
+    pub root_dir: PathBuf,
+    /// Where manifests come from.
+    pub store: Store,
+    /// The socket of the runtime's CRI.
+    pub container_runtime_endpoint: PathBuf,
+    /// The socket of containerd's own API.
+    pub containerd_endpoint: PathBuf,
+    /// How long the runtime may take to answer.
+    pub runtime_request_timeout: Duration,
+    /// Between two listings of containers that make sure that no event was missed.
+    pub runtime_relist_interval: Duration,
+    /// The socket of the agent's own API.
+    pub api_socket: PathBuf,
+    /// Containers' logs.
+    pub pod_logs_dir: PathBuf,
+    /// Links to containers' logs.
+    pub container_logs_dir: PathBuf,
+    /// Who manages control groups.
+    pub cgroup_driver: CgroupDriver,
+    /// The control group below which pods have theirs; empty: the root.
+    pub cgroup_root: String,
+    /// DNS servers of pods with dnsPolicy `ClusterFirst`.
+    pub cluster_dns: Vec<IpAddr>,
+    /// The cluster's DNS domain.
+    pub cluster_domain: Option<String>,
+    /// The resolver configuration of pods that use the host's.
+    pub resolv_conf: Option<PathBuf>,
+    /// How many processes a pod may have; none: any number.
+    pub pod_pids_limit: Option<u64>,
+    /// Whether containers that name no seccomp profile get the runtime's own.
+    pub seccomp_default: bool,
+    /// Sysctls beyond the safe ones, or beginnings of some with a `*`.
+    pub allowed_unsafe_sysctls: Vec<String>,
+    /// Whether CPU limits are enforced.
+    pub cpu_cfs_quota: bool,
+    /// The period over which they are.
+    pub cpu_cfs_quota_period: Duration,
+    /// The longest wait between two starts of a container that keeps failing.
+    pub max_container_restart_period: Duration,
+    /// How many images are pulled at once, at least 1.
+    pub max_parallel_image_pulls: u32,
+    /// Where pods find the Kubernetes API.
+    pub api_server: Option<ApiServer>,
+    /// `maxPods`, `systemReserved`, `kubeReserved` and `evictionHard`.
+    pub resources: ResourcePolicy,
+    /// The agent's own log.
+    pub logging: Logging,
+}
+
+/// Who manages control groups.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum CgroupDriver {
+    /// Whoever the runtime says.
+    #[default]
+    Auto,
+    /// The runtime itself.
+    Cgroupfs,
+    /// systemd.
+    Systemd,
+}
+
+/// Where pods find the Kubernetes API.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ApiServer {
+    /// `KUBERNETES_SERVICE_HOST`
+    pub host: String,
+    /// `KUBERNETES_SERVICE_PORT`
+    pub port: u16,
+}

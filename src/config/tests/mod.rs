@@ -1,0 +1,240 @@
+//! The configuration from its sources to the settings.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use super::*;
+use crate::node::{Reserved, Threshold};
+
+struct Bench(tempfile::TempDir);
+
+impl Bench {
+    fn new(config: &str) -> Self {
+        let bench = Self(tempfile::tempdir().unwrap());
+        fs::write(bench.file(), config).unwrap();
+        bench
+    }
+
+    fn file(&self) -> PathBuf {
+        self.0.path().join("config.yaml")
+    }
+
+    fn drop_in(self, name: &str, text: &str) -> Self {
+        let directory = self.0.path().join("config.d");
+        fs::create_dir_all(&directory).unwrap();
+        fs::write(directory.join(name), text).unwrap();
+        self
+    }
+
+    fn sources(&self) -> Sources {
+        Sources { file: self.file(), file_required: true, ..Sources::default() }
+    }
+
+    fn load(&self) -> Result<Settings, Vec<String>> {
+        let shown = |refused: Refused| {
+            let folder = format!("{}/", self.0.path().display());
+            refused.problems.iter().map(|problem| problem.to_string().replace(&folder, "")).collect()
+        };
+        load(&self.sources()).map(|loaded| loaded.settings).map_err(shown)
+    }
+}
+
+fn defaults() -> Settings {
+    Bench::new("").load().expect("defaults without a problem")
+}
+
+fn pairs(list: &[(&str, &str)]) -> Vec<(String, String)> {
+    list.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
+}
+
+#[test]
+fn the_defaults_are_those_of_the_kubelet_where_it_has_them() {
+    let found = defaults();
+    assert_eq!((found.node_name, found.node_file.as_path()), (None, Path::new("/etc/daemonlet/node.yaml")));
+    assert_eq!(found.container_runtime_endpoint, Path::new("/run/containerd/containerd.sock"));
+    assert_eq!(found.containerd_endpoint, found.container_runtime_endpoint);
+    assert_eq!(found.runtime_request_timeout, Duration::from_secs(120));
+    assert_eq!(found.store.settle, Duration::from_millis(100));
+    assert_eq!(found.store.empty_hold, Duration::from_secs(900));
+    assert_eq!((found.resources.max_pods, found.pod_pids_limit), (110, None));
+    assert_eq!(found.resources.eviction_hard.memory_available, Some(Threshold::Amount(100 << 20)));
+    assert_eq!(found.resources.eviction_hard.imagefs_available, Some(Threshold::Part(0.15)));
+    assert_eq!((found.cpu_cfs_quota, found.cpu_cfs_quota_period), (true, Duration::from_millis(100)));
+    assert_eq!(found.resolv_conf.as_deref(), Some(Path::new("/etc/resolv.conf")));
+    assert_eq!((found.api_server, found.cluster_domain), (None, None));
+    assert_eq!(found.logging, Logging::default());
+}
+
+#[test]
+fn the_sample_says_nothing_and_uncommented_says_the_defaults() {
+    let sample = sample();
+    assert_eq!(Bench::new(&sample).load(), Ok(defaults()));
+    let uncomment = |line: &str| match line.strip_prefix('#') {
+        Some(rest) if !rest.starts_with(' ') || rest.starts_with("  ") => format!("{rest}\n"),
+        _ => format!("{line}\n"),
+    };
+    let written: String = sample.lines().map(uncomment).collect();
+    assert_eq!(Bench::new(&written).load(), Ok(defaults()), "{written}");
+    for key in keys::KEYS {
+        let name = key.path.rsplit('.').next().unwrap();
+        assert!(written.lines().any(|line| line.trim_start().starts_with(&format!("{name}:"))), "{name}");
+    }
+    assert!(sample.lines().all(|line| line.len() <= 120), "{sample}");
+}
+
+#[test]
+fn the_packaged_file_is_the_sample() {
+    let packaged = Path::new(env!("CARGO_MANIFEST_DIR")).join("systemd/config.yaml");
+    assert_eq!(
+        fs::read_to_string(packaged).unwrap(),
+        sample(),
+        "write what `check-config --print-default` prints"
+    );
+}
+
+#[test]
+fn every_key_can_be_written() {
+    let found = Bench::new(
+        "nodeName: edge-1\nnodeIPs: [192.0.2.7, '2001:db8::7']\nstore: {path: /m, poll: always, pollInterval: 1m30s}\n\
+         containerdEndpoint: /run/c.sock\ncgroupDriver: systemd\nclusterDNS:\n- 10.96.0.10\nclusterDomain: cluster.local\n\
+         resolvConf: ''\nmaxPods: 20\npodPidsLimit: 4096\nseccompDefault: yes\nallowedUnsafeSysctls: [net.ipv4.*]\n\
+         cpuCFSQuota: false\ncrashLoopBackOff: {maxContainerRestartPeriod: 10s}\nmaxParallelImagePulls: 3\n\
+         apiServer: {host: 192.0.2.1, port: 6443}\nsystemReserved: {cpu: 1, memory: 1Gi}\n\
+         evictionHard: {memory.available: 5%}\nlogging: {level: debug, format: json}\n",
+    )
+    .load()
+    .unwrap();
+    assert_eq!(found.node_name.unwrap().as_str(), "edge-1");
+    assert_eq!(found.node_ips.len(), 2);
+    assert_eq!((found.store.poll, found.store.poll_interval), (Poll::Always, Duration::from_secs(90)));
+    assert_eq!(found.containerd_endpoint, Path::new("/run/c.sock"));
+    assert_eq!(found.cgroup_driver, CgroupDriver::Systemd);
+    assert_eq!((found.cluster_dns.len(), found.cluster_domain.as_deref()), (1, Some("cluster.local")));
+    assert_eq!((found.resolv_conf, found.resources.max_pods, found.pod_pids_limit), (None, 20, Some(4096)));
+    assert!(found.seccomp_default && !found.cpu_cfs_quota);
+    assert_eq!(found.max_container_restart_period, Duration::from_secs(10));
+    assert_eq!(found.api_server, Some(ApiServer { host: "192.0.2.1".to_owned(), port: 6443 }));
+    assert_eq!(
+        found.resources.system_reserved,
+        Reserved { cpu_millis: 1000, memory_bytes: 1 << 30, ephemeral_storage_bytes: 0 }
+    );
+    let eviction = found.resources.eviction_hard;
+    assert_eq!((eviction.memory_available, eviction.nodefs_available), (Some(Threshold::Part(0.05)), None));
+    assert_eq!(found.logging, Logging { level: LogLevel::Debug, format: LogFormat::Json });
+}
+
+#[test]
+fn every_problem_is_told_in_one_run_with_its_line() {
+    let bench = Bench::new(
+        "nodename: edge-1\nmaxPods: many\nstore:\n  settle: 5\n  pollIntervall: 10s\n  poll: sometimes\n\
+         nodeIPs:\n- 192.0.2.1\n- somewhere\nsystemReserved:\n  cpus: 1\n  memory: lots\nlogging: loud\nrootDir: var\n\
+         maxPods: 3\napiServer: {port: 6443}\nclusterDNS: 10.96.0.10\nnodeName: 010\ncpuCFSQuotaPeriod: 2s\n",
+    );
+    let expected = [
+        "config.yaml:15: maxPods: the key is written twice",
+        "config.yaml:1: nodename: there is no such key, did you mean nodeName?",
+        "config.yaml:5: store.pollIntervall: there is no such key, did you mean store.pollInterval?",
+        "config.yaml:13: logging: this is a section with keys of its own, not a string",
+        "config.yaml:18: nodeName: must be a string, not a number: write it in quotes, and with its unit if it has one",
+        "config.yaml:9: nodeIPs: \"somewhere\" is no IP address",
+        "config.yaml:14: rootDir: \"var\" is no absolute path",
+        "config.yaml:4: store.settle: must be a string, not a number: write it in quotes, and with its unit if it has one",
+        "config.yaml:6: store.poll: \"sometimes\" is none of auto, always, never",
+        "config.yaml:19: cpuCFSQuotaPeriod: 2s is not between 1ms and 1s",
+        "config.yaml:16: apiServer.port: a port without apiServer.host",
+        "config.yaml:11: systemReserved: cpus: there is no such name, only cpu, memory, ephemeral-storage",
+        "config.yaml:12: systemReserved: memory: \"lots\" is no quantity: write a number such as 500m, 2, 100Mi or 1Gi",
+    ];
+    let mut found = bench.load().unwrap_err();
+    let mut expected: Vec<_> = expected.map(str::to_owned).into();
+    found.sort();
+    expected.sort();
+    assert_eq!(found, expected);
+}
+
+#[test]
+fn later_sources_are_laid_over_earlier_ones() {
+    let bench =
+        Bench::new("nodeName: file\nmaxPods: 1\nrootDir: /file\napiSocket: /file\nclusterDNS: [192.0.2.1]\n")
+            .drop_in("20-b.yaml", "maxPods: 20\n")
+            .drop_in("10-a.yaml", "maxPods: 10\nrootDir: /drop-in\napiSocket: /drop-in\nnodeName: null\n")
+            .drop_in("30-c.yaml.backup", "maxPods: 30\n")
+            .drop_in(".40-d.yaml", "maxPods: 40\n");
+    let mut sources = bench.sources();
+    sources.environment = pairs(&[
+        ("DAEMONLET_ROOT_DIR", "/environment"),
+        ("DAEMONLET_API_SOCKET", "/environment"),
+        ("DAEMONLET_CLUSTER_DNS", "192.0.2.2, 192.0.2.3"),
+        ("HOME", "/root"),
+    ]);
+    sources.flags = pairs(&[("apiSocket", "/flag")]);
+    let found = load(&sources).unwrap().settings;
+    assert_eq!(found.node_name, None, "null is the default again");
+    assert_eq!(found.resources.max_pods, 20);
+    assert_eq!((found.root_dir, found.api_socket), (PathBuf::from("/environment"), PathBuf::from("/flag")));
+    assert_eq!(found.cluster_dns.len(), 2);
+}
+
+#[test]
+fn maps_are_united_over_files_but_never_with_the_defaults() {
+    let bench = Bench::new("kubeReserved: {cpu: 1, memory: 1Gi}\nevictionHard: {pid.available: 10%}\n")
+        .drop_in("a.yaml", "kubeReserved: {memory: 2Gi}\nevictionHard: {memory.available: 1Gi}\n");
+    let found = bench.load().unwrap().resources;
+    assert_eq!((found.kube_reserved.cpu_millis, found.kube_reserved.memory_bytes), (1000, 2 << 30));
+    assert_eq!(found.eviction_hard.nodefs_available, None);
+    assert_eq!(found.eviction_hard.memory_available, Some(Threshold::Amount(1 << 30)));
+    assert_eq!(found.eviction_hard.pid_available, Some(Threshold::Part(0.1)));
+}
+
+#[test]
+fn problems_name_the_variable_or_the_flag() {
+    let bench = Bench::new("");
+    let mut sources = bench.sources();
+    sources.environment =
+        pairs(&[("DAEMONLET_MAX_PODS", "x"), ("DAEMONLET_SYSTEM_RESERVED", "cpu=1,memory")]);
+    sources.flags = pairs(&[("rootdir", "/x"), ("store.settle", "1")]);
+    let shown = load(&sources).unwrap_err().to_string();
+    for expected in [
+        "environment variable DAEMONLET_MAX_PODS: maxPods: \"x\" is no whole number between 0 and 4294967295",
+        "environment variable DAEMONLET_SYSTEM_RESERVED: systemReserved: memory: \"\" is no quantity",
+        "flag: rootdir: there is no such key, did you mean rootDir?",
+        "flag: store.settle: \"1\" is no duration",
+    ] {
+        assert!(shown.contains(expected), "{expected:?} is missing from\n{shown}");
+    }
+}
+
+#[test]
+fn a_variable_that_is_no_setting_is_a_warning() {
+    let bench = Bench::new("");
+    let mut sources = bench.sources();
+    sources.environment = pairs(&[("DAEMONLET_MAXPODS", "5"), ("DAEMONLET_CONFIG", "/x")]);
+    let warnings = load(&sources).unwrap().warnings;
+    assert_eq!(
+        warnings.iter().map(ToString::to_string).collect::<Vec<_>>(),
+        ["environment variable DAEMONLET_MAXPODS: there is no such setting, the variable is ignored"]
+    );
+}
+
+#[test]
+fn files_that_cannot_be_used_are_told() {
+    let absent = Bench::new("");
+    fs::remove_file(absent.file()).unwrap();
+    assert!(absent.load().unwrap_err()[0].starts_with("config.yaml: the file cannot be read: "));
+    let optional = Sources { file_required: false, ..absent.sources() };
+    assert_eq!(load(&optional).unwrap().settings, defaults());
+
+    fs::create_dir(absent.file()).unwrap();
+    assert!(absent.load().unwrap_err()[0].contains("no regular file"));
+
+    let rows = [
+        ("- a\n", "settings are written as `key: value`, this is a list"),
+        ("a: [\n", "this is no YAML"),
+        ("maxPods: 1\n---\nmaxPods: 2\n", "a second document"),
+    ];
+    for (text, expected) in rows {
+        let found = Bench::new(text).load().unwrap_err().join("\n");
+        assert!(found.contains(expected), "{text:?}: {found}");
+    }
+}

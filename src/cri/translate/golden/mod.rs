@@ -1,0 +1,152 @@
+//! The requests of this translation beside those that a real kubelet sent for the same templates.
+//!
+//! The cases lie in `cases/cri` of the folder that `DAEMONLET_SHARED` names; each holds a `daemonset.yaml` and the recorded
+//! `expected.json`. They were recorded from static pods on one machine, which [`recorder`] describes.
+
+mod compare;
+mod recorder;
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::io::Write as _;
+use std::net::IpAddr;
+use std::path::{Path, PathBuf};
+
+use k8s_openapi::api::apps::v1::DaemonSet;
+use k8s_openapi::api::core::v1::{Container, Pod, Volume};
+use serde_json::{Map, Value, json};
+
+use super::container::{ContainerInputs, ImageUser, VolumeMountSource, container_config};
+use super::mounts::sub_path;
+use super::sandbox::{SandboxInputs, sandbox_config};
+use super::{Host, env};
+use crate::cri::json::Printer;
+use crate::manifest::{self, Object, Objects, Severity};
+use crate::pod::blueprint::Blueprint;
+
+const ENV: &str = "DAEMONLET_SHARED";
+
+#[test]
+fn every_recorded_kubelet_request_is_ours() {
+    let Some(cases) = cases() else {
+        let _ = writeln!(
+            std::io::stderr(),
+            "SKIPPED: {ENV} names no folder with cases/cri: nothing was compared"
+        );
+        return;
+    };
+    let mut different = Vec::new();
+    for case in &cases {
+        let name = case.file_name().unwrap().to_string_lossy();
+        let expected: Value = serde_json::from_slice(&fs::read(case.join("expected.json")).unwrap()).unwrap();
+        let made = requests(&daemon_set(&case.join("daemonset.yaml")), &recorder::pod_ips(&expected, case));
+        different
+            .extend(compare::differences(&made, &expected).into_iter().map(|line| format!("{name}: {line}")));
+    }
+    let _ = writeln!(std::io::stderr(), "{} recorded cases compared", cases.len());
+    assert!(different.is_empty(), "{} differences:\n{}", different.len(), different.join("\n"));
+    assert!(!cases.is_empty(), "{ENV} names a folder without a case");
+}
+
+fn cases() -> Option<Vec<PathBuf>> {
+    let folder = PathBuf::from(std::env::var_os(ENV)?).join("cases/cri");
+    let entries = fs::read_dir(folder).ok()?.map(|entry| entry.unwrap().path());
+    let mut cases: Vec<_> = entries.filter(|path| path.join("expected.json").is_file()).collect();
+    cases.sort();
+    Some(cases)
+}
+
+fn daemon_set(file: &Path) -> DaemonSet {
+    let reading = manifest::read(file, &fs::read(file).unwrap());
+    let errors: Vec<_> =
+        reading.problems.iter().filter(|problem| problem.severity == Severity::Error).collect();
+    assert!(errors.is_empty(), "{errors:?}");
+    let mut objects = reading.objects.into_iter().map(|stored| stored.object);
+    match (objects.next(), objects.next()) {
+        (Some(Object::DaemonSet(found)), None) => *found,
+        other => panic!("{}: not a single DaemonSet: {other:?}", file.display()),
+    }
+}
+
+/// All requests for the pod of `daemon_set`, in the shape of `expected.json`.
+fn requests(daemon_set: &DaemonSet, pod_ips: &[IpAddr]) -> Value {
+    let host = recorder::host();
+    let printer = Printer::new().unwrap();
+    let mut pod = Blueprint {
+        daemon_set,
+        template: &daemon_set.spec.as_ref().unwrap().template,
+        revision_hash: "hash",
+        template_generation: Some(1),
+        name: recorder::POD,
+        uid: recorder::UID,
+        node_name: &host.node_name,
+        priority: None,
+        runtime_class: None,
+    }
+    .pod();
+    recorder::as_static_pod(&mut pod);
+    let spec = pod.spec.as_ref().unwrap();
+    let marks = BTreeMap::from([("daemonlet.dev/test".to_owned(), "golden".to_owned())]);
+    let inputs = SandboxInputs { attempt: 0, runtime_handler: "", users: None, marks: &marks };
+    let plan = sandbox_config(&pod, &inputs, &host).unwrap();
+    let mut containers = Map::new();
+    let mut order = Vec::new();
+    for container in spec.init_containers.iter().flatten().chain(&spec.containers) {
+        let config = container_request(&pod, container, pod_ips, &marks, &host);
+        containers.insert(container.name.clone(), printer.print(&config).unwrap());
+        order.push(container.name.clone());
+    }
+    json!({
+        "sandbox": printer.print(&plan.config).unwrap(),
+        "runtime_handler": plan.runtime_handler,
+        "containers": containers,
+        "order": order,
+    })
+}
+
+fn container_request(
+    pod: &Pod,
+    container: &Container,
+    pod_ips: &[IpAddr],
+    marks: &BTreeMap<String, String>,
+    host: &Host,
+) -> crate::cri::proto::ContainerConfig {
+    let spec = pod.spec.as_ref().unwrap();
+    let env = env::resolve(pod, container, &Objects::default(), pod_ips, host).unwrap();
+    let pod_dir = host.root_dir.join("pods").join(recorder::UID);
+    let volumes = spec.volumes.iter().flatten();
+    let volumes = volumes.map(|volume| (volume.name.clone(), prepared(volume, &pod_dir))).collect();
+    let mut sub_paths = BTreeMap::new();
+    for (index, mount) in container.volume_mounts.iter().flatten().enumerate() {
+        if sub_path(mount, &env).unwrap().is_some() {
+            let bind = pod_dir
+                .join("volume-subpaths")
+                .join(&mount.name)
+                .join(&container.name)
+                .join(index.to_string());
+            sub_paths.insert(index, bind);
+        }
+    }
+    let inputs = ContainerInputs {
+        attempt: 0,
+        image_ref: "sha256:of-the-image",
+        image_user: &ImageUser::of_image(None, ""),
+        env: &env,
+        volumes: &volumes,
+        sub_paths: &sub_paths,
+        hosts_file: Some(pod_dir.join("etc-hosts")),
+        termination_log: Some(pod_dir.join("containers").join(&container.name).join(recorder::LOG_ID)),
+        runtime_handler: "",
+        users: None,
+        marks,
+    };
+    container_config(pod, container, &inputs, host).unwrap()
+}
+
+fn prepared(volume: &Volume, pod_dir: &Path) -> VolumeMountSource {
+    let host_path = match &volume.host_path {
+        Some(source) => PathBuf::from(&source.path),
+        None => pod_dir.join("volumes/kubernetes.io~empty-dir").join(&volume.name),
+    };
+    VolumeMountSource { host_path, ..VolumeMountSource::default() }
+}

@@ -1,0 +1,76 @@
+//! The value of a pod's priority class (the `priority` admission plugin of the API server).
+
+use k8s_openapi::api::core::v1::PodSpec;
+use k8s_openapi::api::scheduling::v1::PriorityClass;
+use thiserror::Error;
+
+use super::blueprint::system_priority;
+use crate::manifest::{Kind, Object, Objects};
+
+/// A pod names a class that nobody has defined.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[error(
+    "no PriorityClass with name {0} was found; add one to the store, or use a class that every cluster has: system-node-critical"
+)]
+pub struct UnknownClass(String);
+
+/// The priority of a pod: that of the class it names, or of the lowest class marked `globalDefault`, or none.
+///
+/// # Errors
+/// When it names a class that is not in the store.
+pub fn resolve(spec: &PodSpec, objects: &Objects) -> Result<Option<i32>, UnknownClass> {
+    match spec.priority_class_name.as_deref().filter(|name| !name.is_empty()) {
+        Some(name) => match (system_priority(name), objects.get(Kind::PriorityClass, "", name)) {
+            (Some(value), _) => Ok(Some(value)),
+            (None, Some(Object::PriorityClass(class))) => Ok(Some(class.value)),
+            _ => Err(UnknownClass(name.to_owned())),
+        },
+        None => Ok(classes(objects)
+            .filter(|class| class.global_default == Some(true))
+            .map(|class| class.value)
+            .min()),
+    }
+}
+
+fn classes(objects: &Objects) -> impl Iterator<Item = &PriorityClass> {
+    objects.0.values().filter_map(|stored| match &stored.object {
+        Object::PriorityClass(class) => Some(class),
+        _ => None,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+    use std::sync::Arc;
+
+    use serde_json::json;
+
+    use super::*;
+    use crate::manifest::{Origin, Stored};
+
+    fn objects(classes: &[(&str, i32, bool)]) -> Objects {
+        let stored = classes.iter().map(|(name, value, default)| {
+            let class = json!({"metadata": {"name": name}, "value": value, "globalDefault": default});
+            let object = Object::PriorityClass(serde_json::from_value(class).expect("a class"));
+            let origin = Origin { file: Path::new("x.yaml").into(), line: 1 };
+            (object.key(), Arc::new(Stored { origin, object }))
+        });
+        Objects(stored.collect())
+    }
+
+    fn resolved(class: &str, classes: &[(&str, i32, bool)]) -> Result<Option<i32>, UnknownClass> {
+        let spec = PodSpec { priority_class_name: Some(class.to_owned()), ..PodSpec::default() };
+        resolve(&spec, &objects(classes))
+    }
+
+    #[test]
+    fn the_class_the_default_or_none() {
+        let classes = [("high", 100, false), ("a", 9, true), ("b", 7, true)];
+        assert_eq!(resolved("high", &classes), Ok(Some(100)));
+        assert_eq!(resolved("system-node-critical", &[]), Ok(Some(2_000_001_000)));
+        assert_eq!(resolved("", &classes), Ok(Some(7)));
+        assert_eq!(resolved("", &[]), Ok(None));
+        assert!(resolved("unknown", &classes).is_err());
+    }
+}

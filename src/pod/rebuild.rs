@@ -1,0 +1,102 @@
+//! A pod that the runtime has and the disk has not: rebuilt from what the kubelet's labels and annotations remember, to be stopped.
+//!
+//! Its record was lost (a restored disk, a file that can't be read), so what it should be is no longer known; but how to end it properly is:
+//! its grace period and its preStop hooks are on its containers (`pkg/kubelet/kuberuntime/labels.go`).
+
+use std::collections::BTreeMap;
+
+use k8s_openapi::api::core::v1::{Container, ContainerPort, Lifecycle, LifecycleHandler, Pod, PodSpec};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use k8s_openapi::jiff::Timestamp;
+
+use super::identity::{Incarnation, PodUid};
+use super::record::{EndingNote, PodRecord};
+use super::worker::Listed;
+use crate::cri::proto;
+use crate::manifest::DaemonSetKey;
+use crate::rollout::RevisionHash;
+
+/// A record of a pod that is only to be stopped; `None` if it names no pod.
+pub fn record_of(uid: &PodUid, listed: &Listed, now: Timestamp) -> Option<PodRecord> {
+    let labels = listed.sandboxes.iter().map(|sandbox| &sandbox.labels);
+    let labels = labels.chain(listed.containers.iter().map(|container| &container.labels)).next()?;
+    let label = |key: &str| labels.get(key).cloned();
+    let namespace = label("io.kubernetes.pod.namespace")?;
+    let mut containers: BTreeMap<&str, Container> = BTreeMap::new();
+    for container in &listed.containers {
+        let rebuilt = rebuild(container);
+        containers.insert(container.metadata.as_ref().map_or("", |metadata| metadata.name.as_str()), rebuilt);
+    }
+    let grace = listed.containers.iter().find_map(|container| {
+        container.annotations.get("io.kubernetes.pod.terminationGracePeriod")?.parse().ok()
+    });
+    let pod = Pod {
+        metadata: ObjectMeta {
+            name: label("io.kubernetes.pod.name"),
+            namespace: Some(namespace.clone()),
+            uid: Some(uid.to_string()),
+            ..ObjectMeta::default()
+        },
+        spec: Some(PodSpec {
+            containers: containers.into_values().collect(),
+            termination_grace_period_seconds: grace,
+            ..PodSpec::default()
+        }),
+        status: None,
+    };
+    let daemon_set = DaemonSetKey { namespace, name: String::new() };
+    let revision = (RevisionHash::from_label(""), 0);
+    let mut record = PodRecord::new(uid.clone(), daemon_set, revision, Incarnation(0), now, pod);
+    record.ending = Some(EndingNote { reason: "nothing is on record about the pod".to_owned(), at: now });
+    Some(record)
+}
+
+fn rebuild(container: &proto::Container) -> Container {
+    let json = |key: &str| container.annotations.get(key).map_or("null", String::as_str);
+    let pre_stop: Option<LifecycleHandler> =
+        serde_json::from_str(json("io.kubernetes.container.preStopHandler")).unwrap_or_default();
+    let ports: Option<Vec<ContainerPort>> =
+        serde_json::from_str(json("io.kubernetes.container.ports")).unwrap_or_default();
+    Container {
+        name: container.metadata.as_ref().map(|metadata| metadata.name.clone()).unwrap_or_default(),
+        lifecycle: pre_stop.map(|pre_stop| Lifecycle { pre_stop: Some(pre_stop), ..Lifecycle::default() }),
+        ports,
+        ..Container::default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn map(pairs: &[(&str, &str)]) -> BTreeMap<String, String> {
+        pairs.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect()
+    }
+
+    #[test]
+    fn grace_period_and_hook_come_from_the_annotations() {
+        let uid = PodUid::parse("u-1").expect("a uid");
+        let labels = map(&[("io.kubernetes.pod.name", "p"), ("io.kubernetes.pod.namespace", "ns")]);
+        let container = proto::Container {
+            metadata: Some(proto::ContainerMetadata { name: "c".into(), attempt: 0 }),
+            annotations: map(&[
+                ("io.kubernetes.pod.terminationGracePeriod", "7"),
+                ("io.kubernetes.container.preStopHandler", r#"{"exec":{"command":["bye"]}}"#),
+            ]),
+            labels,
+            ..Default::default()
+        };
+        let listed = Listed { sandboxes: Vec::new(), containers: vec![container] };
+        let record = record_of(&uid, &listed, Timestamp::UNIX_EPOCH).expect("a record");
+        let spec = record.pod.spec.as_ref().expect("a spec");
+        assert_eq!(spec.termination_grace_period_seconds, Some(7));
+        assert!(spec.containers[0].lifecycle.as_ref().is_some_and(|lifecycle| lifecycle.pre_stop.is_some()));
+        assert!(record.ending.is_some());
+    }
+
+    #[test]
+    fn what_names_no_pod_is_left_alone() {
+        let uid = PodUid::parse("u-1").expect("a uid");
+        assert!(record_of(&uid, &Listed::default(), Timestamp::UNIX_EPOCH).is_none());
+    }
+}

@@ -1,0 +1,202 @@
+//! Getting a container's image: there already, pulled now, or waited for.
+
+use std::sync::Arc;
+
+use k8s_openapi::api::core::v1::Container;
+use tracing::{info, warn};
+
+use super::Worker;
+use crate::backoff::{Backoff, BackoffPolicy};
+use crate::board::EventKind;
+use crate::cri::proto;
+use crate::image::{
+    self, Decision, ImageName, ImageProblem, Keyring, Presence, PullPolicy, PullReport, SecretFormat,
+};
+use crate::pod::status::Waiting;
+
+/// What is remembered of an image that could not be pulled.
+#[derive(Debug, Default)]
+pub(super) struct PullMemory {
+    backoff: Backoff,
+    problem: Option<ImageProblem>,
+}
+
+/// An image that a container can be made from.
+#[derive(Debug)]
+pub(super) struct Ready {
+    /// What the runtime calls it.
+    pub(super) image: String,
+    /// Its own user, for containers that name none.
+    pub(super) user: proto::Image,
+}
+
+/// Why there is no image, and how long to wait.
+#[derive(Debug)]
+pub(super) struct NoImage {
+    pub(super) waiting: Waiting,
+    pub(super) again_in: Option<std::time::Duration>,
+}
+
+impl Worker {
+    /// Makes sure that the runtime has the image, as the pull policy says.
+    pub(super) async fn ensure_image(&mut self, container: &Container) -> Result<Ready, NoImage> {
+        let written = container.image.as_deref().unwrap_or_default();
+        let name = match ImageName::parse(written) {
+            Ok(name) => name,
+            Err(error) => {
+                let problem = ImageProblem::invalid_name(&error);
+                self.container_event(&container.name, EventKind::Warning, "InspectFailed", &problem.message);
+                return Err(NoImage::of(&problem, None));
+            }
+        };
+        let policy = container.image_pull_policy.as_deref().and_then(|policy| policy.parse().ok());
+        let policy = policy.unwrap_or_else(|| PullPolicy::default_for(written));
+        let present = match policy {
+            PullPolicy::Always => None,
+            PullPolicy::IfNotPresent | PullPolicy::Never => self.inspect(&container.name, &name).await?,
+        };
+        let presence = if present.is_some() { Presence::Present } else { Presence::Absent };
+        let now = self.context.clock.monotonic();
+        let memory = self.pulls.entry(written.to_owned()).or_default();
+        let failed_at = memory.backoff.raised_at().unwrap_or(now);
+        match policy.decide(presence, memory.backoff.turn(&BackoffPolicy::KUBELET, failed_at, now)) {
+            Decision::UsePresent => {
+                let message = image::already_present_event(&name);
+                self.container_event(&container.name, EventKind::Normal, "Pulled", &message);
+                let found = present.unwrap_or_default();
+                Ok(Ready { image: found.id.clone(), user: found })
+            }
+            Decision::RefuseToPull => {
+                let problem = ImageProblem::never_pull(&name);
+                self.container_event(
+                    &container.name,
+                    EventKind::Warning,
+                    "ErrImageNeverPull",
+                    &problem.message,
+                );
+                Err(NoImage::of(&problem, None))
+            }
+            Decision::BackOff(turn) => {
+                let problem = ImageProblem::back_off(&name, memory.problem.as_ref());
+                let message = image::back_off_event(&name);
+                self.container_event(&container.name, EventKind::Normal, "BackOff", &message);
+                Err(NoImage::of(&problem, Some(turn.remaining())))
+            }
+            Decision::Pull => self.pull(container, &name).await,
+        }
+    }
+
+    async fn inspect(&mut self, container: &str, name: &ImageName) -> Result<Option<proto::Image>, NoImage> {
+        let spec = proto::ImageSpec { image: name.with_default_tag(), ..Default::default() };
+        match self.context.cri.image_status(spec).await {
+            Ok(found) => Ok(found),
+            Err(error) => {
+                let problem = ImageProblem::inspect_failed(name, error.message());
+                self.container_event(container, EventKind::Warning, "InspectFailed", &problem.message);
+                Err(NoImage::of(&problem, None))
+            }
+        }
+    }
+
+    async fn pull(&mut self, container: &Container, name: &ImageName) -> Result<Ready, NoImage> {
+        self.container_event(&container.name, EventKind::Normal, "Pulling", &image::pulling_event(name));
+        let begun = self.context.clock.monotonic();
+        let pulled = self.pull_with_credentials(name).await;
+        let now = self.context.clock.monotonic();
+        let (image, pulling_since) = match pulled {
+            Ok(pulled) => pulled,
+            Err(text) => {
+                warn!(image = name.as_written(), error = %text, "cannot pull the image");
+                let event = image::pull_failed_event(name, &text);
+                self.container_event(&container.name, EventKind::Warning, "Failed", &event);
+                let problem = ImageProblem::pull_failed(name, &text);
+                let memory = self.pulls.entry(name.as_written().to_owned()).or_default();
+                memory.backoff.raise(&BackoffPolicy::KUBELET, now, now);
+                memory.problem = Some(problem.clone());
+                // At once, so that the waiting reason becomes ImagePullBackOff; the back-off itself holds the next pull.
+                return Err(NoImage::of(&problem, Some(memory.backoff.delay())));
+            }
+        };
+        self.pulls.remove(name.as_written());
+        let found = self.inspect(&container.name, name).await?.unwrap_or_default();
+        let report = PullReport {
+            image: name,
+            took: now.saturating_sub(pulling_since),
+            with_waiting: now.saturating_sub(begun),
+            size_bytes: found.size,
+        };
+        info!(image = name.as_written(), "image pulled");
+        self.container_event(&container.name, EventKind::Normal, "Pulled", &report.to_string());
+        Ok(Ready { image, user: found })
+    }
+
+    /// Pulls with each credential that goes with the image until one works, or once without. Returns when the pull itself began.
+    async fn pull_with_credentials(&self, name: &ImageName) -> Result<(String, std::time::Duration), String> {
+        let context = Arc::clone(&self.context);
+        let Ok(_turn) = context.pulls.acquire().await else {
+            return Err("the agent is going down".to_owned());
+        };
+        let begun = context.clock.monotonic();
+        let keyring = self.keyring();
+        let mut credentials: Vec<Option<proto::AuthConfig>> = keyring
+            .lookup(name)
+            .into_iter()
+            .map(|credential| {
+                let (username, password) = (credential.username.clone(), credential.password.clone());
+                Some(proto::AuthConfig { username, password, ..Default::default() })
+            })
+            .collect();
+        if credentials.is_empty() {
+            credentials.push(None);
+        }
+        let sandbox = self.sandbox_config_now();
+        let mut errors = Vec::new();
+        for auth in credentials {
+            let spec = proto::ImageSpec {
+                image: name.with_default_tag(),
+                annotations: self.record.pod.metadata.annotations.clone().unwrap_or_default(),
+                ..Default::default()
+            };
+            match context.cri.pull_image(spec, auth, sandbox.clone().unwrap_or_default()).await {
+                Ok(image) => return Ok((image.to_string(), begun)),
+                Err(error) => errors.push(error.message().to_owned()),
+            }
+        }
+        match errors.as_slice() {
+            [only] => Err(only.clone()),
+            several => Err(format!("[{}]", several.join(", "))),
+        }
+    }
+
+    /// The credentials of the pod's `imagePullSecrets`.
+    fn keyring(&self) -> Keyring {
+        let mut keyring = Keyring::default();
+        let namespace = self.record.pod.metadata.namespace.as_deref().unwrap_or_default();
+        let secrets = self.record.pod.spec.as_ref().and_then(|spec| spec.image_pull_secrets.as_deref());
+        let objects = self.objects.borrow();
+        for reference in secrets.unwrap_or_default().iter().filter(|reference| !reference.name.is_empty()) {
+            let Some(secret) = objects.secret(namespace, &reference.name) else {
+                warn!(secret = reference.name, "the image pull secret is not in the store");
+                continue;
+            };
+            let Some(format) = secret.type_.as_deref().and_then(SecretFormat::of_secret_type) else {
+                continue;
+            };
+            let Some(document) = secret.data.as_ref().and_then(|data| data.get(format.data_key())) else {
+                continue;
+            };
+            if let Err(error) = keyring.add(format, &document.0) {
+                warn!(secret = reference.name, %error, "the image pull secret can't be used");
+            }
+        }
+        keyring
+    }
+}
+
+impl NoImage {
+    fn of(problem: &ImageProblem, again_in: Option<std::time::Duration>) -> Self {
+        let waiting =
+            Waiting { reason: problem.reason.as_str().to_owned(), message: problem.message.clone() };
+        Self { waiting, again_in }
+    }
+}

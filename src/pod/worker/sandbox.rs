@@ -1,0 +1,229 @@
+//! Making and removing the pod's sandbox, and what must be there before it: directories, cgroup, volumes.
+
+use std::sync::Arc;
+
+use tracing::{info, warn};
+
+use super::{Abandoned, Worker};
+use crate::board::EventKind;
+use crate::cri::proto::{PodSandboxConfig, StatusResponse};
+use crate::cri::translate::{self, SandboxInputs, SandboxPlan};
+use crate::cri::{ContainerId, CriError, Detail, SandboxId};
+use crate::error_chain::error_chain;
+use crate::pod::plan::Memory as _;
+use crate::volume::{self, PodVolumes};
+
+impl Worker {
+    pub(super) async fn create_sandbox(&mut self, attempt: u32) -> Result<(), Abandoned> {
+        self.memory.note_sandbox_try();
+        self.try_create_sandbox(attempt).await.map_err(|_| {
+            self.memory.note_sandbox_failure();
+            Abandoned { again_in: self.memory.sandbox_delay() }
+        })
+    }
+
+    async fn try_create_sandbox(&mut self, attempt: u32) -> Result<(), Abandoned> {
+        let SandboxPlan { config, runtime_handler, warnings } = match self.sandbox_plan(attempt) {
+            Ok(plan) => plan,
+            Err(error) => {
+                self.event(
+                    EventKind::Warning,
+                    "FailedCreatePodSandBox",
+                    &format!("Failed to create pod sandbox: {error}"),
+                );
+                return Err(Abandoned::LATER);
+            }
+        };
+        for warning in warnings {
+            self.event(EventKind::Warning, warning.reason, &warning.message);
+        }
+        self.wait_for_network().await?;
+        self.ensure_cgroup()?;
+        self.ensure_volumes().await?;
+        if let Err(error) = std::fs::create_dir_all(self.log_dir()) {
+            let message = format!("error making pod log directory {}: {error}", self.log_dir().display());
+            self.event(EventKind::Warning, "Failed", &message);
+            return Err(Abandoned::LATER);
+        }
+        if attempt > 0 {
+            self.event(
+                EventKind::Normal,
+                "SandboxChanged",
+                "Pod sandbox changed, it will be killed and re-created.",
+            );
+        }
+        match self.context.cri.run_pod_sandbox(config, &runtime_handler).await {
+            Ok(id) => {
+                info!(sandbox = %id, attempt, "sandbox created");
+                self.context.directory.add(id.as_str(), self.uid());
+                self.unsure.sandboxes.insert(id);
+                Ok(())
+            }
+            Err(error) => {
+                // It may have come to be all the same: the answer was lost, or came too late.
+                self.unsure.everything = true;
+                let message = format!("Failed to create pod sandbox: {}", error.message());
+                self.event(EventKind::Warning, "FailedCreatePodSandBox", &message);
+                warn!(%error, "cannot create the pod's sandbox");
+                Err(Abandoned::LATER)
+            }
+        }
+    }
+
+    /// The sandbox's request. It is made anew for every container and must come out the same for one attempt.
+    pub(super) fn sandbox_plan(&self, attempt: u32) -> Result<SandboxPlan, translate::TranslateError> {
+        let marks = self.marks();
+        let runtime_handler = &self.runtime_handler()?;
+        let inputs = SandboxInputs { attempt, runtime_handler, users: None, marks: &marks };
+        translate::sandbox_config(&self.record.pod, &inputs, &self.context.host)
+    }
+
+    /// The request that made the present sandbox, for what belongs into it.
+    pub(super) fn sandbox_config_now(&self) -> Option<PodSandboxConfig> {
+        let attempt = self.observed.sandbox()?.attempt;
+        self.sandbox_plan(attempt).ok().map(|plan| plan.config)
+    }
+
+    pub(super) fn runtime_handler(&self) -> Result<String, translate::TranslateError> {
+        match self.record.pod.spec.as_ref() {
+            Some(spec) => translate::runtime_class::runtime_handler(spec, &self.objects.borrow()),
+            None => Ok(String::new()),
+        }
+    }
+
+    /// A pod with its own network waits until the runtime has one to give; pods on the node's network don't.
+    async fn wait_for_network(&mut self) -> Result<(), Abandoned> {
+        if self.record.pod.spec.as_ref().and_then(|spec| spec.host_network) == Some(true) {
+            return Ok(());
+        }
+        let unready = match self.context.cri.status(Detail::Brief).await {
+            Ok(status) => status.condition(StatusResponse::NETWORK_READY).and_then(|condition| {
+                (!condition.status).then(|| format!("{}: {}", condition.reason, condition.message))
+            }),
+            Err(error) => {
+                warn!(%error, "cannot ask the runtime whether its network is ready");
+                return Err(Abandoned::LATER);
+            }
+        };
+        match unready {
+            None => Ok(()),
+            Some(why) => {
+                self.event(EventKind::Warning, "NetworkNotReady", &format!("network is not ready: {why}"));
+                Err(Abandoned::LATER)
+            }
+        }
+    }
+
+    fn ensure_cgroup(&mut self) -> Result<(), Abandoned> {
+        let made = translate::pod_cgroup_limits(&self.record.pod, &self.context.host)
+            .map_err(|error| error.to_string())
+            .and_then(|limits| {
+                let limits = crate::cgroup::Limits::from(&limits);
+                let made = self.context.cgroups.ensure_pod(&self.cgroup(), &limits);
+                made.map_err(|error| error_chain(&error))
+            });
+        made.map(drop).map_err(|error| {
+            let message = format!("unable to ensure pod container exists: {error}");
+            self.event(EventKind::Warning, "FailedCreatePodContainer", &message);
+            Abandoned::LATER
+        })
+    }
+
+    /// Sets the pod's volumes up, unless this worker has done so before.
+    pub(super) async fn ensure_volumes(&mut self) -> Result<(), Abandoned> {
+        if self.mounts.is_some() {
+            return Ok(());
+        }
+        let objects = Arc::clone(&self.objects.borrow());
+        let (context, pod) = (Arc::clone(&self.context), Arc::clone(&self.record.pod));
+        let memory_limit = self.memory_limit();
+        // A hostPath may lie on a file system that hangs: then only this pod waits.
+        let task = tokio::task::spawn_blocking(move || {
+            let volumes =
+                PodVolumes { pod: &pod, objects: &objects, allocatable: &context.allocatable, memory_limit };
+            volume::set_up(&context.volumes, &volumes)
+        });
+        match task.await {
+            Ok(Ok(done)) => {
+                for stale in &done.stale {
+                    self.event(EventKind::Warning, "FailedMount", &stale.event_message());
+                }
+                self.mounts = Some(done.sources);
+                Ok(())
+            }
+            Ok(Err(errors)) => {
+                for error in errors {
+                    self.event(EventKind::Warning, "FailedMount", &error.event_message());
+                }
+                Err(Abandoned::LATER)
+            }
+            Err(panic) => {
+                warn!(%panic, "setting up the pod's volumes failed");
+                Err(Abandoned::LATER)
+            }
+        }
+    }
+
+    /// The store has changed: volumes follow at once, and what failed for want of an object may be tried again.
+    pub(super) async fn take_objects(&mut self) {
+        self.memory.retry_failures();
+        if self.mounts.is_none() {
+            return;
+        }
+        let objects = Arc::clone(&self.objects.borrow());
+        let (context, pod) = (Arc::clone(&self.context), Arc::clone(&self.record.pod));
+        let memory_limit = self.memory_limit();
+        let task = tokio::task::spawn_blocking(move || {
+            let volumes =
+                PodVolumes { pod: &pod, objects: &objects, allocatable: &context.allocatable, memory_limit };
+            volume::refresh(&context.volumes, &volumes)
+        });
+        let Ok(refreshed) = task.await else { return };
+        if !refreshed.changed.is_empty() {
+            info!(volumes = ?refreshed.changed, "volumes follow the store");
+        }
+        for error in refreshed.errors {
+            self.event(EventKind::Warning, "FailedMount", &error.event_message());
+        }
+    }
+
+    pub(super) async fn remove_sandbox(&mut self, id: &SandboxId) -> Result<(), Abandoned> {
+        let removed = match self.context.cri.stop_pod_sandbox(id).await {
+            Ok(()) => self.context.cri.remove_pod_sandbox(id).await,
+            Err(error) => Err(error),
+        };
+        self.gone_or_abandoned(removed, id.as_str())?;
+        self.observed.sandboxes.retain(|sandbox| sandbox.id != *id);
+        Ok(())
+    }
+
+    /// Removes dead containers and their logs.
+    pub(super) async fn remove_containers(&mut self, ids: &[ContainerId]) -> Result<(), Abandoned> {
+        for id in ids {
+            self.remove_log(id);
+            let removed = self.context.cri.remove_container(id).await;
+            self.gone_or_abandoned(removed, id.as_str())?;
+            self.observed.containers.retain(|container| container.id != *id);
+        }
+        Ok(())
+    }
+
+    /// What the runtime doesn't know any more is as good as removed.
+    pub(super) fn gone_or_abandoned(
+        &mut self,
+        done: Result<(), CriError>,
+        id: &str,
+    ) -> Result<(), Abandoned> {
+        match done {
+            Err(error) if !error.is_not_found() => {
+                warn!(%error, "the runtime does not let go");
+                self.unsure.everything = true;
+                Err(Abandoned::LATER)
+            }
+            _ => {
+                self.context.directory.remove(id);
+                Ok(())
+            }
+        }
+    }
+}

@@ -1,0 +1,217 @@
+//! The grpc probe: `grpc.health.v1.Health/Check` of the pod, in plain text.
+//!
+//! The protocol's two messages are small enough to be written here. Rules: `pkg/probe/grpc/grpc.go` and
+//! `grpc/health/v1/health.proto`. Every problem is a failure, never an error.
+
+use std::error::Error as _;
+use std::time::Duration;
+
+use tokio::time::{Instant, timeout_at};
+use tonic::codegen::http::uri::PathAndQuery;
+use tonic::transport::{Channel, Endpoint};
+use tonic::{Code, Request, Status};
+use tonic_prost::ProstCodec;
+
+use super::KUBERNETES_RELEASE;
+use super::attempt::Answer;
+use super::tcp::join_host_port;
+use crate::go_duration::GoDuration;
+
+/// `grpc.health.v1.HealthCheckRequest`.
+#[derive(Clone, PartialEq, Eq, prost::Message)]
+struct HealthCheckRequest {
+    #[prost(string, tag = "1")]
+    service: String,
+}
+
+/// `grpc.health.v1.HealthCheckResponse`.
+#[derive(Clone, PartialEq, Eq, prost::Message)]
+struct HealthCheckResponse {
+    #[prost(enumeration = "ServingStatus", tag = "1")]
+    status: i32,
+}
+
+/// `grpc.health.v1.HealthCheckResponse.ServingStatus`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, prost::Enumeration)]
+enum ServingStatus {
+    Unknown = 0,
+    Serving = 1,
+    NotServing = 2,
+    ServiceUnknown = 3,
+}
+
+const CHECK: &str = "/grpc.health.v1.Health/Check";
+
+pub(super) async fn probe(host: &str, port: u16, service: &str, limit: Duration) -> Answer {
+    let address = join_host_port(host, port);
+    match check(&address, service, limit).await {
+        Ok(()) => Answer::Success,
+        Err(failure) => Answer::Failure(failure),
+    }
+}
+
+async fn check(address: &str, service: &str, limit: Duration) -> Result<(), String> {
+    let deadline = Instant::now() + limit;
+    let took = GoDuration(limit);
+    let channel = match timeout_at(deadline, connect(address)).await {
+        Ok(Ok(channel)) => channel,
+        Ok(Err(error)) => return Err(format!("error: failed to connect service at {address:?}: {error}")),
+        Err(_) => {
+            return Err(format!(
+                "timeout: failed to connect service {address:?} within {took}: context deadline exceeded"
+            ));
+        }
+    };
+    let too_slow = || format!("timeout: health rpc did not complete within {took}");
+    match timeout_at(deadline, ask(channel, service)).await {
+        Ok(Ok(answer)) => match ServingStatus::try_from(answer.status) {
+            Ok(ServingStatus::Serving) => Ok(()),
+            Ok(other) => Err(format!("service unhealthy (responded with {:?})", name(other))),
+            Err(_) => Err(format!("service unhealthy (responded with \"{}\")", answer.status)),
+        },
+        Ok(Err(status)) => Err(match status.code() {
+            Code::Unimplemented => format!(
+                "error: this server does not implement the grpc health protocol (grpc.health.v1.Health): {}",
+                status.message()
+            ),
+            Code::DeadlineExceeded => too_slow(),
+            code => format!(
+                "error: health rpc probe failed: rpc error: code = {code:?} desc = {}",
+                status.message()
+            ),
+        }),
+        Err(_) => Err(too_slow()),
+    }
+}
+
+async fn connect(address: &str) -> Result<Channel, String> {
+    let endpoint = Endpoint::from_shared(format!("http://{address}"))
+        .and_then(|endpoint| endpoint.user_agent(format!("kube-probe/{KUBERNETES_RELEASE}")));
+    match endpoint {
+        Ok(endpoint) => endpoint.connect().await.map_err(|error| innermost(&error)),
+        Err(error) => Err(innermost(&error)),
+    }
+}
+
+async fn ask(channel: Channel, service: &str) -> Result<HealthCheckResponse, Status> {
+    let mut client = tonic::client::Grpc::new(channel);
+    client.ready().await.map_err(|error| Status::unavailable(innermost(&error)))?;
+    let request = Request::new(HealthCheckRequest { service: service.to_owned() });
+    let codec: ProstCodec<HealthCheckRequest, HealthCheckResponse> = ProstCodec::default();
+    Ok(client.unary(request, PathAndQuery::from_static(CHECK), codec).await?.into_inner())
+}
+
+fn name(status: ServingStatus) -> &'static str {
+    match status {
+        ServingStatus::Unknown => "UNKNOWN",
+        ServingStatus::Serving => "SERVING",
+        ServingStatus::NotServing => "NOT_SERVING",
+        ServingStatus::ServiceUnknown => "SERVICE_UNKNOWN",
+    }
+}
+
+fn innermost(error: &tonic::transport::Error) -> String {
+    let mut cause: &dyn std::error::Error = error;
+    while let Some(next) = cause.source() {
+        cause = next;
+    }
+    match cause.downcast_ref::<std::io::Error>() {
+        Some(io) => super::tcp::errno_text(io),
+        None => error.source().map_or_else(|| error.to_string(), |_| cause.to_string()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::convert::Infallible;
+
+    use http_body_util::{BodyExt as _, Full};
+    use hyper::body::{Bytes, Incoming};
+    use hyper::header::{HeaderMap, HeaderValue};
+    use hyper::service::service_fn;
+    use hyper_util::rt::{TokioExecutor, TokioIo};
+    use prost::Message as _;
+    use tokio::net::TcpListener;
+
+    use super::*;
+
+    const LIMIT: Duration = Duration::from_secs(10);
+
+    /// Serves one connection; `answer` gives the status and gRPC code for the service that is asked about.
+    async fn serve(answer: fn(&str) -> (i32, Code)) -> u16 {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let port = listener.local_addr().unwrap().port();
+        tokio::spawn(async move {
+            let (stream, _) = listener.accept().await.unwrap();
+            let service = service_fn(move |request: hyper::Request<Incoming>| async move {
+                assert_eq!(request.uri().path(), CHECK);
+                let agent = request.headers()["user-agent"].to_str().unwrap().to_owned();
+                assert!(agent.starts_with("kube-probe/1."), "{agent}");
+                let body = request.into_body().collect().await.unwrap().to_bytes();
+                let asked = HealthCheckRequest::decode(&body[5..]).unwrap().service;
+                let (status, code) = answer(&asked);
+                let message = HealthCheckResponse { status }.encode_to_vec();
+                let mut frame = vec![0, 0, 0, 0, u8::try_from(message.len()).unwrap()];
+                frame.extend(message);
+                let mut trailers = HeaderMap::new();
+                trailers.insert("grpc-status", HeaderValue::from(i32::from(code)));
+                trailers.insert("grpc-message", HeaderValue::from_static("words"));
+                let body = if code == Code::Ok { Bytes::from(frame) } else { Bytes::new() };
+                let body =
+                    Full::new(body).with_trailers(std::future::ready(Some(Ok::<_, Infallible>(trailers))));
+                let mut response = hyper::Response::new(body);
+                let headers = response.headers_mut();
+                headers.insert("content-type", HeaderValue::from_static("application/grpc"));
+                Ok::<_, Infallible>(response)
+            });
+            let builder = hyper_util::server::conn::auto::Builder::new(TokioExecutor::new()).http2_only();
+            let _ = builder.serve_connection(TokioIo::new(stream), service).await;
+        });
+        port
+    }
+
+    async fn failure(answer: fn(&str) -> (i32, Code)) -> String {
+        match probe("127.0.0.1", serve(answer).await, "svc", LIMIT).await {
+            Answer::Failure(text) => text,
+            other => panic!("must fail: {other:?}"),
+        }
+    }
+
+    #[tokio::test]
+    async fn a_server_that_serves_is_well() {
+        let port = serve(|service| (i32::from(service == "svc"), Code::Ok)).await;
+        assert_eq!(probe("127.0.0.1", port, "svc", LIMIT).await, Answer::Success);
+    }
+
+    #[tokio::test]
+    async fn a_server_that_does_not_serve_is_told_in_the_kubelets_words() {
+        for (answer, text) in [
+            (failure(|_| (2, Code::Ok)).await, "service unhealthy (responded with \"NOT_SERVING\")"),
+            (failure(|_| (0, Code::Ok)).await, "service unhealthy (responded with \"UNKNOWN\")"),
+            (
+                failure(|_| (0, Code::Unimplemented)).await,
+                "error: this server does not implement the grpc health protocol (grpc.health.v1.Health): words",
+            ),
+            (
+                failure(|_| (0, Code::NotFound)).await,
+                "error: health rpc probe failed: rpc error: code = NotFound desc = words",
+            ),
+        ] {
+            assert_eq!(answer, text);
+        }
+    }
+
+    #[tokio::test]
+    async fn no_server_and_one_that_is_silent_fail() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let silent = probe("127.0.0.1", port, "", Duration::from_millis(100)).await;
+        let Answer::Failure(text) = silent else { panic!("must fail: {silent:?}") };
+        assert!(text.starts_with("timeout: "), "{text}");
+        drop(listener);
+        let none = probe("127.0.0.1", port, "", LIMIT).await;
+        let expected =
+            format!("error: failed to connect service at \"127.0.0.1:{port}\": connection refused");
+        assert_eq!(none, Answer::Failure(expected));
+    }
+}

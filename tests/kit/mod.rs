@@ -1,0 +1,39 @@
+//! The test kit: a real containerd, real images and a real agent for each test, and nothing of them left afterwards.
+//!
+//! [`Node`] is what most tests need: it has all of it. [`Containerd`] is without the agent. Tests run in parallel and with those of
+//! other checkouts, so whatever has a name beyond a test's own directory (bridge, subnet, ports, cgroups) is named after the
+//! test's [`Slot`]. Whatever a killed test left behind is removed by the next one that gets its slot.
+//!
+//! A test that can't run here is skipped loudly, and fails where `CI` is set.
+
+mod agent;
+mod api;
+mod containerd;
+mod images;
+mod leaks;
+mod node;
+mod objects;
+mod requirements;
+mod slot;
+
+use std::time::{Duration, Instant};
+
+pub(crate) use self::agent::{Agent, Answer};
+pub(crate) use self::api::Api;
+pub(crate) use self::containerd::Containerd;
+pub(crate) use self::node::Node;
+pub(crate) use self::objects::{container_ids, daemon_set, is_ready, pod_of};
+pub(crate) use self::slot::Slot;
+
+/// How long anything may take before it counts as never happening. Generous: machines that test are busy.
+pub(crate) const DEADLINE: Duration = Duration::from_secs(60);
+
+/// Waits for what tells nobody when it happens.
+#[track_caller]
+pub(crate) fn wait_until(what: &str, mut is_so: impl FnMut() -> bool) {
+    let begun = Instant::now();
+    while !is_so() {
+        assert!(begun.elapsed() < DEADLINE, "waited {DEADLINE:?} in vain: {what}");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
