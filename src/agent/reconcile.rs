@@ -303,8 +303,11 @@ impl Reconciler {
     }
 
     fn event(&self, daemon_set: &DaemonSet, kind: EventKind, reason: &str, message: &str) {
+        let mut regarding = reference_to(daemon_set);
+        // The store's object has no UID; the instance that this node knows has.
+        regarding.uid = self.ledger.get(&key_of(daemon_set)).map(Entry::uid);
         self.context.board.record(EventDraft {
-            regarding: reference_to(daemon_set),
+            regarding,
             kind,
             reason: reason.to_owned(),
             message: message.to_owned(),
