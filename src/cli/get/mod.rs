@@ -156,7 +156,7 @@ async fn print_objects(
         for mut answer in answers {
             match answer.get_mut("items").map(Value::take) {
                 Some(Value::Array(items)) => {
-                    objects.extend(items.into_iter().map(|item| (target.resource, item)))
+                    objects.extend(items.into_iter().map(|item| (target.resource, item)));
                 }
                 _ => objects.push((target.resource, answer)),
             }
