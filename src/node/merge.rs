@@ -173,7 +173,7 @@ mod tests {
         let node = merged(None, None);
         assert_eq!(
             node["metadata"],
-            json!({"name": "edge-1", "labels": {
+            json!({"name": "edge-1", "creationTimestamp": "1970-01-01T00:00:00Z", "labels": {
                 "kubernetes.io/hostname": "edge-1",
                 "kubernetes.io/os": "linux",
                 "kubernetes.io/arch": "arm64",
