@@ -1,4 +1,4 @@
-//! What `/metrics` tells, in OpenMetrics text.
+//! What `/metrics` tells, in `OpenMetrics` text.
 //!
 //! Two sources: counters that their owners raise, and gauges read off the board at the time of the scrape, so that no number
 //! is kept twice. Every name begins with `daemonlet_`; the kubelet's names stay the kubelet's.
@@ -139,7 +139,7 @@ impl Metrics {
         self.event_stream_up.set(i64::from(is_up));
     }
 
-    /// All metrics as OpenMetrics text, the gauges as the board has them now.
+    /// All metrics as `OpenMetrics` text, the gauges as the board has them now.
     pub fn encode(&self, board: &Board) -> String {
         self.at_scrape.read(board);
         let mut out = String::new();

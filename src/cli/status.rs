@@ -120,9 +120,9 @@ fn describe(status: &Status) -> String {
         ("Node", status.node.clone()),
         ("Version", status.version.clone()),
         ("Ready", if status.ready { "True" } else { "False" }.to_owned()),
-        ("Store", format!("{} ({freshness})", store.source)),
+        ("Store", with_state(&store.source, &freshness)),
         ("Objects", store.objects.to_string()),
-        ("Runtime", format!("{} ({runtime})", status.runtime.endpoint)),
+        ("Runtime", with_state(&status.runtime.endpoint, &runtime)),
         ("DaemonSets", status.daemon_sets.to_string()),
         ("Pods", status.pods.to_string()),
     ] {
@@ -150,6 +150,11 @@ fn describe(status: &Status) -> String {
     );
     section(&mut text, "Set aside", store.set_aside.iter().map(|(kind, count)| format!("{kind}: {count}")));
     TabWriter::for_descriptions().align(&text)
+}
+
+/// What it is and how it is; the latter alone before it has said what it is.
+fn with_state(what: &str, state: &str) -> String {
+    if what.is_empty() { state.to_owned() } else { format!("{what} ({state})") }
 }
 
 /// A title and its lines; nothing if there are none.

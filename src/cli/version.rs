@@ -30,21 +30,18 @@ pub(super) async fn run(
         Some(Ok(version)) => (Some(version), None),
         Some(Err(error)) => (None, Some(error)),
     };
-    match args.output {
-        Some(format) => {
-            let mut document = json!({"clientVersion": {"gitVersion": own}});
-            if let Some(agent) = agent {
-                document["serverVersion"] = agent;
-            }
-            output.out.write_all(format.render(&document)?.as_bytes())?;
+    if let Some(format) = args.output {
+        let mut document = json!({"clientVersion": {"gitVersion": own}});
+        if let Some(agent) = agent {
+            document["serverVersion"] = agent;
         }
-        None => {
-            writeln!(output.out, "Client Version: {own}")?;
-            if let Some(agent) = agent {
-                let text = |field: &str| agent[field].as_str().unwrap_or("?").to_owned();
-                writeln!(output.out, "Agent Version: {}", text("daemonletVersion"))?;
-                writeln!(output.out, "Kubernetes API: v{}.{}", text("major"), text("minor"))?;
-            }
+        output.out.write_all(format.render(&document)?.as_bytes())?;
+    } else {
+        writeln!(output.out, "Client Version: {own}")?;
+        if let Some(agent) = agent {
+            let text = |field: &str| agent[field].as_str().unwrap_or("?").to_owned();
+            writeln!(output.out, "Agent Version: {}", text("daemonletVersion"))?;
+            writeln!(output.out, "Kubernetes API: v{}.{}", text("major"), text("minor"))?;
         }
     }
     failed.map_or(Ok(()), Err)

@@ -172,6 +172,8 @@ async fn status_names_what_is_wrong_with_the_agent() {
     ] {
         assert!(text.contains(part), "{part:?} is missing in\n{text}");
     }
+    agent.board.set_store_status(StoreStatus::default());
+    assert!(printed(&agent, "status").await.contains("Store:       not read yet\n"));
     assert!(printed(&agent, "status -o json").await.contains("\"kind\": \"AgentStatus\""));
     agent.stop().await;
 }
