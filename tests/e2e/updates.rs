@@ -80,8 +80,9 @@ volumes:
     };
     assert!(is_so_in_time(is_clean), "what is left of the pod: {places:#?}");
     assert_eq!(container_ids(&node.agent.wait_ready("stays")), container_ids(&stays));
-    let listed = node.agent.says(&["get", "ds", "-n", "test", "-o", "name"]);
-    assert_eq!(listed.trim(), "daemonset.apps/stays");
+    wait_until("it is no longer shown", || {
+        node.agent.says(&["get", "ds", "-n", "test", "-o", "name"]).trim() == "daemonset.apps/stays"
+    });
 }
 
 #[test]
