@@ -139,7 +139,7 @@ fn a_store_that_is_gone_removes_nothing_also_over_a_restart() {
     node.agent.launch();
     let pod = node.agent.wait_ready("app");
     assert_eq!(identity(&node, &pod), before);
-    assert_eq!(freshness(&node), "LastGood");
+    wait_until("the agent says so again", || freshness(&node) == "LastGood");
     // It is still looked after.
     node.kill(&pod, "main");
     node.agent.wait_pod("app", "restarted", |pod| restarts(pod, "main") == 1 && is_ready(pod));

@@ -236,7 +236,7 @@ terminationGracePeriodSeconds: 1
 containers:
 - name: main
   image: busybox:1
-  command: [sh, -c, 'touch /tmp/alive; sleep 1; nc -lk -p 7000 -e true']
+  command: [sh, -c, 'touch /tmp/alive; sleep 1; httpd -f -p 7000']
   startupProbe:
     tcpSocket: {port: 7000}
     periodSeconds: 1

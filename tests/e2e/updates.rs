@@ -1,6 +1,6 @@
 //! Changes to a running node: edits, deletions, labels and taints.
 
-use crate::kit::{Node, container_ids, daemon_set, is_ready, wait_until};
+use crate::kit::{Node, container_ids, daemon_set, is_ready, is_so_in_time, wait_until};
 
 fn sleeper(name: &str, greeting: &str) -> String {
     let spec = format!(
@@ -73,10 +73,16 @@ volumes:
     node.delete("app.yaml");
     node.agent.wait_gone("app");
     wait_until("its sandbox is gone from the runtime", || node.sandboxes().len() == 1);
-    wait_until("nothing has its UID any more", || places_of(&node, &uid).is_empty());
+    let mut places = Vec::new();
+    let is_clean = || {
+        places = places_of(&node, &uid);
+        places.is_empty()
+    };
+    assert!(is_so_in_time(is_clean), "what is left of the pod: {places:#?}");
     assert_eq!(container_ids(&node.agent.wait_ready("stays")), container_ids(&stays));
-    let listed = node.agent.says(&["get", "ds", "-n", "test", "-o", "name"]);
-    assert_eq!(listed.trim(), "daemonset.apps/stays");
+    wait_until("it is no longer shown", || {
+        node.agent.says(&["get", "ds", "-n", "test", "-o", "name"]).trim() == "daemonset.apps/stays"
+    });
 }
 
 #[test]

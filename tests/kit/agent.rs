@@ -90,7 +90,7 @@ logging:
     #[track_caller]
     pub(crate) fn wait_until_ready(&mut self) {
         if let Err(error) = self.api.wait_ready() {
-            panic!("{error}\n{}", self.last_words());
+            panic!("{error}");
         }
     }
 
@@ -236,7 +236,7 @@ logging:
 
     #[track_caller]
     fn expect<T>(&self, waited: Result<T, String>, what: &str) -> T {
-        waited.unwrap_or_else(|error| panic!("{what}: {error}\n{}", self.last_words()))
+        waited.unwrap_or_else(|error| panic!("{what}: {error}"))
     }
 
     fn last_words(&self) -> String {
@@ -248,6 +248,9 @@ logging:
 
 impl Drop for Agent {
     fn drop(&mut self) {
+        if std::thread::panicking() {
+            eprintln!("{}", self.last_words());
+        }
         if let Some(mut process) = self.process.take() {
             let _ = process.kill();
             let _ = process.wait();
