@@ -290,7 +290,7 @@ note "$(grep -c '^node_' "$dir/metrics") values in all"
 
 pod_of() { daemonlet get pods -n "$1" -l "$2" --no-headers 2>/dev/null | awk '{print $1}'; }
 step "Logs, at the kubelet's paths"
-run daemonlet logs -n kube-system "$(pod_of kube-system app=log-collector)" --tail=1
+run daemonlet logs ds/log-collector -n kube-system --tail=1
 run ls pod-logs
 
 step "An edit takes effect: fluentd-elasticsearch gets more memory"

@@ -4,6 +4,8 @@
 mod kit;
 
 mod adoption;
+mod api;
+mod bad_input;
 mod becomes_ready;
 mod runtime;
 mod updates;

@@ -162,10 +162,8 @@ impl Agent {
     pub(crate) fn run_named(&self, name: &str, spec: &Value) -> PodName {
         let record = record_of(name, spec, self.context.clock.wall_seconds());
         self.context.records.write(&record).expect("a record");
-        let pod = PodName {
-            uid: record.uid.clone(),
-            name: record.pod.metadata.name.clone().unwrap_or_default(),
-        };
+        let pod =
+            PodName { uid: record.uid.clone(), name: record.pod.metadata.name.clone().unwrap_or_default() };
         self.adopt(record, Listed::default());
         pod
     }
