@@ -85,16 +85,17 @@ fn logs_are_shown_from_files_at_the_kubelets_paths() {
         node.agent.says(&all)
     };
     wait_until("all is logged", || logs(&[]).lines().count() == 3);
-    let mut lines: Vec<String> = logs(&[]).lines().map(str::to_owned).collect();
-    lines.sort();
-    assert_eq!(lines, ["one", "three", "two"]);
+    let mut said: Vec<String> = logs(&[]).lines().map(str::to_owned).collect();
+    said.sort();
+    assert_eq!(said, ["one", "three", "two"]);
     assert_eq!(logs(&["--tail=1"]).lines().count(), 1);
 
     let file = node.path(&format!("pod-logs/test_{name}_{uid}/main/0.log"));
     assert!(std::fs::read_to_string(&file).unwrap().contains("stderr F two"));
-    let links = std::fs::read_dir(node.path("container-logs")).unwrap().flatten();
-    let links: Vec<String> = links.map(|link| link.file_name().to_string_lossy().into_owned()).collect();
-    assert!(links.iter().any(|link| link.starts_with(&format!("{name}_test_main-"))), "{links:?}");
+    let entries = std::fs::read_dir(node.path("container-logs")).unwrap().flatten();
+    let names: Vec<String> = entries.map(|link| link.file_name().to_string_lossy().into_owned()).collect();
+    let prefix = format!("{name}_test_main-");
+    assert!(names.iter().any(|link| link.starts_with(&prefix)), "{names:?}");
 
     node.kill(&pod, "main");
     node.agent.wait_pod("app", "restarted", |pod| {
