@@ -11,13 +11,13 @@ terminationGracePeriodSeconds: 1
 initContainers:
 - name: init
   image: busybox:1
-  command: [sh, -c, 'echo once >> /work/inits']
-  volumeMounts: [{name: work, mountPath: /work}]
+  command: [sh, -c, 'echo once >> /data/inits']
+  volumeMounts: [{name: work, mountPath: /data}]
 containers:
 - name: main
   image: busybox:1
   command: [sleep, infinity]
-  volumeMounts: [{name: work, mountPath: /work}]
+  volumeMounts: [{name: work, mountPath: /data}]
 - name: side
   image: busybox:1
   command: [sleep, infinity]
@@ -49,13 +49,13 @@ fn an_agent_that_is_killed_finds_its_pods_again_and_goes_on_watching() {
         let pod = node.agent.wait_ready("app");
         assert_eq!(identity(&node, &pod), before);
     }
-    assert_eq!(node.exec(&pod, "main", &["cat", "/work/inits"]), "once");
+    assert_eq!(node.exec(&pod, "main", &["cat", "/data/inits"]), "once");
     node.kill(&pod, "main");
     let pod = node.agent.wait_pod("app", "restarted", |pod| restarts(pod, "main") == 1 && is_ready(pod));
     let after = identity(&node, &pod);
     assert_eq!(after.0, before.0);
     assert_eq!(after.1[1], before.1[1], "the other container was left alone");
-    assert_eq!(node.exec(&pod, "main", &["cat", "/work/inits"]), "once");
+    assert_eq!(node.exec(&pod, "main", &["cat", "/data/inits"]), "once");
 }
 
 #[test]

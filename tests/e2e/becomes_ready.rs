@@ -96,17 +96,17 @@ fn init_containers_run_one_after_the_other_and_before_all_others() {
 initContainers:
 - name: first
   image: busybox:1
-  command: [sh, -c, 'sleep 1; echo first >> /work/log']
-  volumeMounts: [{name: work, mountPath: /work}]
+  command: [sh, -c, 'sleep 1; echo first >> /data/log']
+  volumeMounts: [{name: work, mountPath: /data}]
 - name: second
   image: busybox:1
-  command: [sh, -c, 'echo second >> /work/log']
-  volumeMounts: [{name: work, mountPath: /work}]
+  command: [sh, -c, 'echo second >> /data/log']
+  volumeMounts: [{name: work, mountPath: /data}]
 containers:
 - name: main
   image: busybox:1
-  command: [sh, -c, 'echo main >> /work/log; sleep infinity']
-  volumeMounts: [{name: work, mountPath: /work}]
+  command: [sh, -c, 'echo main >> /data/log; sleep infinity']
+  volumeMounts: [{name: work, mountPath: /data}]
 volumes:
 - name: work
   emptyDir: {}
@@ -114,7 +114,7 @@ volumes:
     node.apply("init.yaml", daemon_set("init", spec));
     let pod = node.agent.wait_ready("init");
     wait_until("the main container has written", || {
-        node.exec(&pod, "main", &["cat", "/work/log"]) == "first\nsecond\nmain"
+        node.exec(&pod, "main", &["cat", "/data/log"]) == "first\nsecond\nmain"
     });
     let statuses = pod.status.unwrap().init_container_statuses.unwrap();
     for status in statuses {
@@ -130,8 +130,8 @@ fn a_failing_init_container_is_tried_again_and_nothing_else_starts() {
 initContainers:
 - name: twice
   image: busybox:1
-  command: [sh, -c, 'echo x >> /work/tries; test $(wc -l < /work/tries) -ge 2']
-  volumeMounts: [{name: work, mountPath: /work}]
+  command: [sh, -c, 'echo x >> /data/tries; test $(wc -l < /data/tries) -ge 2']
+  volumeMounts: [{name: work, mountPath: /data}]
 containers:
 - name: main
   image: busybox:1

@@ -60,7 +60,7 @@ containers:
 - name: main
   image: busybox:1
   command: [sleep, infinity]
-  volumeMounts: [{name: work, mountPath: /work}]
+  volumeMounts: [{name: work, mountPath: /data}]
 volumes:
 - name: work
   emptyDir: {medium: Memory}
