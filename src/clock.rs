@@ -15,13 +15,29 @@ const ORIGIN: Duration = Duration::from_secs(86_400);
 #[derive(Debug, Clone, Copy)]
 pub struct Clock {
     start: Instant,
+    wall: Wall,
+}
+
+#[derive(Debug, Clone, Copy)]
+enum Wall {
+    System,
+    /// As if it had been this late at this instant, and then gone on with tokio's time.
+    #[cfg(feature = "testing")]
+    Simulated(Timestamp, Instant),
 }
 
 impl Clock {
     /// Starts the monotonic clock.
     #[must_use]
     pub fn start() -> Self {
-        Self { start: Instant::now() }
+        Self { start: Instant::now(), wall: Wall::System }
+    }
+
+    /// Starts clocks that both follow tokio's time, which a test may have paused: it was `wall` o'clock at `at`.
+    #[cfg(feature = "testing")]
+    #[must_use]
+    pub fn simulated(wall: Timestamp, at: Instant) -> Self {
+        Self { start: Instant::now(), wall: Wall::Simulated(wall, at) }
     }
 
     /// Time since a fixed origin before the start; stands still for nobody and never jumps.
@@ -31,7 +47,11 @@ impl Clock {
 
     /// The wall clock.
     pub fn wall(&self) -> Timestamp {
-        Timestamp::now()
+        match self.wall {
+            Wall::System => Timestamp::now(),
+            #[cfg(feature = "testing")]
+            Wall::Simulated(wall, at) => wall + at.elapsed(),
+        }
     }
 
     /// The wall clock in whole seconds, as the API writes times.

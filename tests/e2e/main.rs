@@ -3,4 +3,7 @@
 #[path = "../kit/mod.rs"]
 mod kit;
 
+mod adoption;
+mod becomes_ready;
 mod runtime;
+mod updates;

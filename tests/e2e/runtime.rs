@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use daemonlet::cri::proto::{
-    ContainerConfig, ContainerMetadata, ImageSpec, LinuxPodSandboxConfig, PodSandboxConfig, PodSandboxMetadata,
+    ContainerConfig, ContainerMetadata, ImageSpec, LinuxPodSandboxConfig, PodSandboxConfig,
+    PodSandboxMetadata,
 };
 
 use crate::kit::{Containerd, wait_until};
@@ -12,8 +13,10 @@ use crate::kit::{Containerd, wait_until};
 fn a_containerd_of_ones_own_runs_a_pod_and_outlives_a_crash() {
     let Some(mut containerd) = Containerd::start() else { return };
     let slot = containerd.slot().clone();
-    let metadata = PodSandboxMetadata { name: "pod".into(), uid: "uid".into(), namespace: "test".into(), attempt: 0 };
-    let linux = LinuxPodSandboxConfig { cgroup_parent: format!("{}/pod", slot.cgroup()), ..Default::default() };
+    let metadata =
+        PodSandboxMetadata { name: "pod".into(), uid: "uid".into(), namespace: "test".into(), attempt: 0 };
+    let linux =
+        LinuxPodSandboxConfig { cgroup_parent: format!("{}/pod", slot.cgroup()), ..Default::default() };
     let config = PodSandboxConfig {
         metadata: Some(metadata),
         log_directory: slot.path("pod-logs").display().to_string(),
@@ -23,7 +26,9 @@ fn a_containerd_of_ones_own_runs_a_pod_and_outlives_a_crash() {
     let container = ContainerConfig {
         metadata: Some(ContainerMetadata { name: "main".into(), attempt: 0 }),
         image: Some(ImageSpec { image: "busybox:1".into(), ..Default::default() }),
-        command: ["sh", "-c", "echo begun; trap 'exit 3' TERM; sleep 1000 & wait"].map(str::to_owned).to_vec(),
+        command: ["sh", "-c", "echo begun; trap 'exit 3' TERM; sleep 1000 & wait"]
+            .map(str::to_owned)
+            .to_vec(),
         log_path: "main.log".into(),
         ..Default::default()
     };
@@ -33,7 +38,8 @@ fn a_containerd_of_ones_own_runs_a_pod_and_outlives_a_crash() {
         cri.start_container(&id).await.unwrap();
         (sandbox, id)
     });
-    let address = containerd.ask(async |cri| cri.pod_sandbox_status(&sandbox).await.unwrap().network.unwrap().ip);
+    let address =
+        containerd.ask(async |cri| cri.pod_sandbox_status(&sandbox).await.unwrap().network.unwrap().ip);
     assert!(address.starts_with(&slot.subnet()), "{address}");
     let log = slot.path("pod-logs/main.log");
     wait_until("the container logs", || {

@@ -90,7 +90,7 @@ logging:
     #[track_caller]
     pub(crate) fn wait_until_ready(&mut self) {
         if let Err(error) = self.api.wait_ready() {
-            panic!("{error}\n{}", self.last_words());
+            panic!("{error}");
         }
     }
 
@@ -139,8 +139,12 @@ logging:
     /// Runs the command line against this agent.
     pub(crate) fn cli(&self, words: &[&str]) -> Answer {
         let mut command = self.slot.command(BINARY);
-        let output =
-            command.args(words).env("DAEMONLET_SOCKET", self.api.socket()).stdin(Stdio::null()).output().unwrap();
+        let output = command
+            .args(words)
+            .env("DAEMONLET_SOCKET", self.api.socket())
+            .stdin(Stdio::null())
+            .output()
+            .unwrap();
         Answer {
             code: output.status.code(),
             out: String::from_utf8_lossy(&output.stdout).into_owned(),
@@ -163,7 +167,12 @@ logging:
 
     /// The pods of a DaemonSet (`namespace/name`, or a name in `test`) once they are as wanted.
     #[track_caller]
-    pub(crate) fn wait_pods(&self, daemon_set: &str, what: &str, mut judge: impl FnMut(&[Pod]) -> bool) -> Vec<Pod> {
+    pub(crate) fn wait_pods(
+        &self,
+        daemon_set: &str,
+        what: &str,
+        mut judge: impl FnMut(&[Pod]) -> bool,
+    ) -> Vec<Pod> {
         let waited = self.api.wait("/api/v1/pods", |objects| {
             let pods = objects.values().map(|pod| serde_json::from_value::<Pod>(pod.clone()).unwrap());
             let pods: Vec<Pod> = pods.filter(|pod| pod_of(pod, daemon_set)).collect();
@@ -193,7 +202,12 @@ logging:
 
     /// The status of a DaemonSet (`namespace/name`, or a name in `test`) once it is as wanted.
     #[track_caller]
-    pub(crate) fn wait_daemon_set(&self, daemon_set: &str, what: &str, mut judge: impl FnMut(&Value) -> bool) -> Value {
+    pub(crate) fn wait_daemon_set(
+        &self,
+        daemon_set: &str,
+        what: &str,
+        mut judge: impl FnMut(&Value) -> bool,
+    ) -> Value {
         let key = if daemon_set.contains('/') { daemon_set.to_owned() } else { format!("test/{daemon_set}") };
         let waited = self.api.wait("/apis/apps/v1/daemonsets", |objects| {
             objects.get(&key).filter(|object| judge(object)).cloned()
@@ -203,7 +217,12 @@ logging:
 
     /// The first Event about an object of this name with this reason, once there is one. Names may be beginnings.
     #[track_caller]
-    pub(crate) fn wait_event(&self, object: &str, reason: &str, mut judge: impl FnMut(&str) -> bool) -> Value {
+    pub(crate) fn wait_event(
+        &self,
+        object: &str,
+        reason: &str,
+        mut judge: impl FnMut(&str) -> bool,
+    ) -> Value {
         let waited = self.api.wait("/api/v1/events", |events| {
             let found = events.values().find(|event| {
                 event["reason"] == reason
@@ -217,7 +236,7 @@ logging:
 
     #[track_caller]
     fn expect<T>(&self, waited: Result<T, String>, what: &str) -> T {
-        waited.unwrap_or_else(|error| panic!("{what}: {error}\n{}", self.last_words()))
+        waited.unwrap_or_else(|error| panic!("{what}: {error}"))
     }
 
     fn last_words(&self) -> String {
@@ -229,6 +248,9 @@ logging:
 
 impl Drop for Agent {
     fn drop(&mut self) {
+        if std::thread::panicking() {
+            eprintln!("{}", self.last_words());
+        }
         if let Some(mut process) = self.process.take() {
             let _ = process.kill();
             let _ = process.wait();

@@ -71,7 +71,11 @@ impl Api {
     ///
     /// # Errors
     /// After the deadline, with the objects as they were last seen. An agent that goes away is waited for.
-    pub(crate) fn wait<T>(&self, path: &str, mut judge: impl FnMut(&Objects) -> Option<T>) -> Result<T, String> {
+    pub(crate) fn wait<T>(
+        &self,
+        path: &str,
+        mut judge: impl FnMut(&Objects) -> Option<T>,
+    ) -> Result<T, String> {
         let deadline = tokio::time::Instant::now() + DEADLINE;
         let mut seen = Err("the agent was never reached".to_owned());
         let watched = self.runtime.block_on(async {
@@ -140,9 +144,11 @@ async fn watch<T>(
 }
 
 async fn open(socket: &Path, path: &str) -> Result<Response<Incoming>, String> {
-    let stream = UnixStream::connect(socket).await.map_err(|error| format!("{}: {error}", socket.display()))?;
-    let (mut sender, connection) =
-        hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.map_err(|error| error.to_string())?;
+    let stream =
+        UnixStream::connect(socket).await.map_err(|error| format!("{}: {error}", socket.display()))?;
+    let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream))
+        .await
+        .map_err(|error| error.to_string())?;
     tokio::spawn(connection);
     let request = Request::get(path).header("host", "daemonlet").body(Empty::<Bytes>::new()).unwrap();
     sender.send_request(request).await.map_err(|error| format!("{path}: {error}"))

@@ -30,10 +30,18 @@ pub(crate) const DEADLINE: Duration = Duration::from_secs(60);
 
 /// Waits for what tells nobody when it happens.
 #[track_caller]
-pub(crate) fn wait_until(what: &str, mut is_so: impl FnMut() -> bool) {
+pub(crate) fn wait_until(what: &str, is_so: impl FnMut() -> bool) {
+    assert!(is_so_in_time(is_so), "waited {DEADLINE:?} in vain: {what}");
+}
+
+/// Whether something that tells nobody when it happens does so before the deadline.
+pub(crate) fn is_so_in_time(mut is_so: impl FnMut() -> bool) -> bool {
     let begun = Instant::now();
     while !is_so() {
-        assert!(begun.elapsed() < DEADLINE, "waited {DEADLINE:?} in vain: {what}");
+        if begun.elapsed() > DEADLINE {
+            return false;
+        }
         std::thread::sleep(Duration::from_millis(20));
     }
+    true
 }

@@ -155,10 +155,10 @@ pub struct UserNamespaceRange {
     pub length: u32,
 }
 
-#[cfg(test)]
+#[cfg(feature = "testing")]
 impl Host {
     /// A plain node for tests: two CPUs, 8 GiB, cgroup v2 with the cgroupfs driver, a cluster DNS.
-    pub(crate) fn for_tests() -> Self {
+    pub fn for_tests() -> Self {
         Self {
             node_name: "node-1".to_owned(),
             node_ips: vec![IpAddr::from([192, 0, 2, 1])],

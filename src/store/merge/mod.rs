@@ -3,7 +3,7 @@
 //! Pure. The rules are design invariants 4 and 5: a broken document keeps its object as it was, the same object in two places
 //! changes nothing, and only a trusted listing that lacks an object removes it.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -21,8 +21,8 @@ pub(super) enum FileState {
     Pending,
 }
 
-/// Every file of the store that may hold manifests, by its path as the user would name it.
-pub(super) type Files = BTreeMap<Arc<Path>, FileState>;
+/// Every file of the store that may hold manifests, by its path as the user would name it. (Paths compare slowly: no tree.)
+pub(super) type Files = HashMap<Arc<Path>, FileState>;
 
 /// Whether what the files lack is gone.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -52,9 +52,14 @@ enum Claim<'a> {
 
 impl Claim<'_> {
     fn file(&self) -> &Path {
+        self.place().0
+    }
+
+    /// The file and the line; no line is known of a refused document.
+    fn place(&self) -> (&Path, u32) {
         match self {
-            Claim::Good(stored) => &stored.origin.file,
-            Claim::Refused(file) => file,
+            Claim::Good(stored) => (&stored.origin.file, stored.origin.line),
+            Claim::Refused(file) => (file, 0),
         }
     }
 }
@@ -96,7 +101,8 @@ pub(super) fn merge(previous: &Objects, files: &Files, removals: Removals) -> Me
             merged.objects.0.insert(key.clone(), Arc::clone(stored));
         }
     }
-    for (key, claims) in claims {
+    for (key, mut claims) in claims {
+        claims.sort_by(|a, b| a.place().cmp(&b.place()));
         let before = previous.0.get(&key);
         let chosen = match claims.as_slice() {
             [Claim::Good(stored)] => Some(*stored),

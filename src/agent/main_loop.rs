@@ -1,0 +1,272 @@
+//! The main loop: turns what happens into calls of the [`Reconciler`]. Nothing in it decides, and nothing in it waits for the runtime
+//! but the slow listing.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use k8s_openapi::api::core::v1::Node;
+use tokio::sync::{mpsc, watch};
+use tokio::time::{Instant, sleep};
+use tokio_util::sync::CancellationToken;
+use tracing::{debug, info, warn};
+
+use super::reconcile::Reconciler;
+use super::runtime::{self, Health, Relist};
+use super::{AgentError, RUNTIME_RETRY};
+use crate::board::{Board, Metrics, StoreStatus};
+use crate::config::Settings;
+use crate::containerd::{self, RuntimeEvent};
+use crate::cri::CriClient;
+use crate::error_chain::error_chain;
+use crate::manifest::{Kind, Object, Objects, Problem};
+use crate::node::NodeName;
+use crate::pod::context::Report;
+use crate::pod::rebuild;
+use crate::pod::worker::Wake;
+use crate::store::{Freshness, Snapshot, StoreHandle};
+use crate::systemd::{ServiceManager, Watchdog};
+
+/// How many events of the runtime may wait for the main loop. More than that is a burst, and a burst ends in a listing.
+const EVENTS_IN_FLIGHT: usize = 1024;
+/// How often a runtime without events is listed instead.
+const WITHOUT_EVENTS: Duration = Duration::from_secs(5);
+
+/// What the main loop has to do with.
+pub(super) struct Agent {
+    pub(super) name: NodeName,
+    pub(super) settings: Settings,
+    pub(super) cri: CriClient,
+    pub(super) health: Health,
+    pub(super) metrics: Arc<Metrics>,
+    pub(super) board: Arc<Board>,
+    pub(super) store: StoreHandle,
+    pub(super) store_node: watch::Sender<Option<Arc<Node>>>,
+    pub(super) node_problems: watch::Receiver<Vec<Problem>>,
+    pub(super) objects: watch::Sender<Arc<Objects>>,
+    pub(super) reconciler: Reconciler,
+    pub(super) relist: Relist,
+    /// Whether the runtime tells what happens, or must be asked.
+    pub(super) has_events: bool,
+}
+
+/// One thing that happened.
+enum Happening {
+    Store,
+    Node,
+    Report(Report),
+    Runtime(RuntimeEvent),
+    RelistDue,
+    Due,
+    Alive,
+}
+
+impl Agent {
+    pub(super) async fn run(mut self, shutdown: CancellationToken) -> Result<(), AgentError> {
+        self.take_up_pods().await?;
+        let (events, mut events_seen) = mpsc::channel(EVENTS_IN_FLIGHT);
+        let watched = self.cri.clone();
+        let watcher = tokio::spawn(async move { containerd::watch(&watched, events).await });
+
+        let mut watchdog = Watchdog::from_environment();
+        let mut due: Option<Instant> = None;
+        let mut relist_at = Instant::now() + self.relist_interval();
+        ServiceManager.ready(&format!(
+            "node {}: looking after {} pods",
+            self.name,
+            self.reconciler.pods.len()
+        ));
+        self.take_snapshot();
+        loop {
+            // Every arm is cancel safe: watch and mpsc receivers lose nothing, and the timers are absolute.
+            let happening = tokio::select! {
+                () = shutdown.cancelled() => break,
+                Ok(()) = self.store.snapshots.changed() => Happening::Store,
+                Ok(()) = self.reconciler.node.changed() => Happening::Node,
+                Ok(()) = self.node_problems.changed() => Happening::Store,
+                Some(report) = self.reconciler.reports.recv() => Happening::Report(report),
+                Some(event) = events_seen.recv() => Happening::Runtime(event),
+                () = tokio::time::sleep_until(relist_at) => Happening::RelistDue,
+                () = until(due) => Happening::Due,
+                () = watchdog.due() => Happening::Alive,
+            };
+            match happening {
+                Happening::Store => self.take_snapshot(),
+                Happening::Node => self.board.put_node(Node::clone(&self.reconciler.node.borrow())),
+                Happening::Report(report) => {
+                    self.reconciler.take(&report);
+                    while let Ok(report) = self.reconciler.reports.try_recv() {
+                        self.reconciler.take(&report);
+                    }
+                }
+                Happening::Runtime(event) => {
+                    self.take_event(&event);
+                    continue;
+                }
+                Happening::RelistDue => {
+                    self.look_at_runtime().await;
+                    relist_at = Instant::now() + self.relist_interval();
+                    continue;
+                }
+                Happening::Alive => {
+                    watchdog.alive(&ServiceManager);
+                    continue;
+                }
+                Happening::Due => {}
+            }
+            self.metrics.count_reconcile();
+            due = self.reconciler.reconcile().map(|delay| Instant::now() + delay);
+        }
+        ServiceManager.stopping("pods go on running");
+        info!("the agent ends; its pods go on running");
+        watcher.abort();
+        Ok(())
+    }
+
+    /// Takes into care what is on record and what the runtime has. Waits for the runtime: without its answer a pod that runs
+    /// could be taken for one that doesn't.
+    async fn take_up_pods(&mut self) -> Result<(), AgentError> {
+        let (records, refused) = self.reconciler.context.records.load()?;
+        for record in refused {
+            warn!(file = %record.path.display(), reason = record.reason, "pod record refused; its pod is stopped and made anew");
+        }
+        let mut listing = loop {
+            match runtime::list(&self.cri, self.name.as_str()).await {
+                Ok(listing) => break listing,
+                Err(problem) => {
+                    self.health.lost(&self.cri, &error_chain(&problem));
+                    sleep(RUNTIME_RETRY.1).await;
+                }
+            }
+        };
+        self.relist.changed(&listing);
+        info!(records = records.len(), running = listing.len(), "taking up the pods of this node");
+        for record in records {
+            let listed = listing.remove(&record.uid).unwrap_or_default();
+            self.reconciler.adopt(record, listed);
+        }
+        self.end_strays(listing);
+        Ok(())
+    }
+
+    /// Ends pods that carry our mark and are on no record.
+    fn end_strays(&mut self, listing: runtime::Listing) {
+        let now = self.reconciler.context.clock.wall_seconds();
+        for (uid, listed) in listing {
+            if self.reconciler.pods.contains_key(&uid) {
+                continue;
+            }
+            let Some(record) = rebuild::record_of(&uid, &listed, now) else { continue };
+            warn!(%uid, "the runtime has a pod of ours that is on no record; it is stopped");
+            self.reconciler.adopt(record, listed);
+        }
+    }
+
+    /// Passes on what the store says now.
+    fn take_snapshot(&mut self) {
+        let snapshot = Arc::clone(&self.store.snapshots.borrow_and_update());
+        if snapshot.freshness != Freshness::Unknown {
+            self.board.set_met("store");
+        }
+        let node = match snapshot.objects.get(Kind::Node, "", self.name.as_str()) {
+            Some(Object::Node(found)) => Some(Arc::new(Node::clone(found))),
+            _ => None,
+        };
+        self.store_node.send_if_modified(|shown| {
+            let changed = *shown != node;
+            *shown = node;
+            changed
+        });
+        let status = self.store_status(&snapshot);
+        self.board.set_store_status(status);
+        let objects = pod_objects(&snapshot.objects);
+        self.objects.send_if_modified(|shown| {
+            let changed = **shown != objects;
+            if changed {
+                *shown = Arc::new(objects);
+            }
+            changed
+        });
+    }
+
+    fn store_status(&mut self, snapshot: &Snapshot) -> StoreStatus {
+        let mut problems = self.node_problems.borrow_and_update().clone();
+        problems.extend(snapshot.problems.iter().cloned());
+        StoreStatus {
+            source: self.settings.store.path.display().to_string(),
+            freshness: snapshot.freshness.clone(),
+            problems,
+            ignored: snapshot.ignored.clone(),
+            set_aside: BTreeMap::new(),
+            objects: snapshot.objects.0.len(),
+        }
+    }
+
+    fn take_event(&mut self, event: &RuntimeEvent) {
+        match event {
+            RuntimeEvent::Exited { id, .. } => {
+                self.reconciler.wake(id.as_str(), Wake::Exited(id.to_string()))
+            }
+            RuntimeEvent::Oom { .. } | RuntimeEvent::Changed { .. } => {}
+            RuntimeEvent::Deleted { id } => self.reconciler.wake(id.as_str(), Wake::Changed(id.to_string())),
+            RuntimeEvent::StreamReady { source } => {
+                debug!(?source, "the runtime tells what happens");
+                self.has_events = true;
+                self.metrics.set_event_stream_up(true);
+                self.reconciler.wake_all();
+            }
+            RuntimeEvent::StreamLost { cause } => {
+                self.metrics.set_event_stream_up(false);
+                self.health.lost(&self.cri, cause);
+            }
+            RuntimeEvent::NoEventSource => {
+                warn!("the runtime has no event stream; it is listed every {WITHOUT_EVENTS:?} instead");
+                self.has_events = false;
+            }
+        }
+    }
+
+    /// The slow look that makes sure: events may be lost.
+    async fn look_at_runtime(&mut self) {
+        let checked = self.health.check(&self.cri).await;
+        let listed = match checked {
+            Ok(()) => runtime::list(&self.cri, self.name.as_str()).await,
+            Err(problem) => Err(problem),
+        };
+        match listed {
+            Ok(listing) => {
+                for uid in self.relist.changed(&listing) {
+                    self.reconciler.wake_pod(&uid);
+                }
+                self.end_strays(listing);
+            }
+            Err(problem) => debug!(%problem, "cannot list what the runtime has"),
+        }
+        self.board.expire_events(self.reconciler.context.clock.wall());
+    }
+
+    fn relist_interval(&self) -> Duration {
+        if self.has_events { self.settings.runtime_relist_interval } else { WITHOUT_EVENTS }
+    }
+}
+
+/// The objects that pods take their contents from. Others don't concern a pod that runs.
+fn pod_objects(objects: &Objects) -> Objects {
+    let concerns =
+        |kind| matches!(kind, Kind::ConfigMap | Kind::Secret | Kind::RuntimeClass | Kind::PriorityClass);
+    Objects(
+        objects
+            .0
+            .iter()
+            .filter(|(key, _)| concerns(key.kind))
+            .map(|(key, it)| (key.clone(), it.clone()))
+            .collect(),
+    )
+}
+
+async fn until(due: Option<Instant>) {
+    match due {
+        Some(due) => tokio::time::sleep_until(due).await,
+        None => std::future::pending().await,
+    }
+}
