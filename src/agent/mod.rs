@@ -37,7 +37,7 @@ use self::reconcile::Reconciler;
 use self::runtime::{Health, Relist};
 use crate::api::{self, ApiState, Socket};
 use crate::backoff::BackoffPolicy;
-use crate::board::{Board, Metrics};
+use crate::board::{Board, MethodCount, Metrics, StoreStatus};
 use crate::cgroup::{CgroupError, CgroupManager};
 use crate::clock::Clock;
 use crate::config::{Poll, Settings};
@@ -104,6 +104,10 @@ pub async fn run(settings: Settings, shutdown: CancellationToken) -> Result<(), 
 
     let board = Arc::new(Board::new(name.as_str(), clock.wall()));
     let metrics = Arc::new(Metrics::new(env!("CARGO_PKG_VERSION")));
+    board.set_store_status(StoreStatus {
+        source: settings.store.path.display().to_string(),
+        ..StoreStatus::default()
+    });
     board.set_pending("runtime", "the container runtime has not answered yet");
     board.set_pending("store", "the store has not been read yet");
     let api = serve_api(&settings, &board, &metrics, &shutdown)?;
@@ -111,6 +115,13 @@ pub async fn run(settings: Settings, shutdown: CancellationToken) -> Result<(), 
     let endpoint = Endpoint::new(&settings.container_runtime_endpoint)?;
     let options = ClientOptions { request_timeout: settings.runtime_request_timeout };
     let cri = CriClient::connect(&endpoint, options);
+    let counted = cri.clone();
+    metrics.count_calls_by(move || {
+        let counts = counted.calls();
+        counts
+            .map(|it| MethodCount { method: it.method.name(), calls: it.calls, failures: it.failures })
+            .collect()
+    });
     let (runtime, runtime_seen) = watch::channel(Health::unknown(clock.wall()));
     let health = Health::new(Arc::clone(&board), runtime);
 

@@ -165,20 +165,20 @@ impl Reconciler {
         let spec = daemon_set.spec.as_ref()?;
         let revision = rollout::revision_of(&spec.template);
         let now = self.context.clock.wall_seconds();
-        let entry = match self.ledger.seen(&key, daemon_set, &revision, now) {
-            Ok(entry) => entry.clone(),
-            Err(problem) => {
-                error!(daemonset = %key, error = error_chain(&problem), "the DaemonSet is left as it is");
-                return Some(RETRY);
-            }
-        };
+        let mut due = None;
+        if let Err(problem) = self.ledger.seen(&key, daemon_set, &revision, now) {
+            let problem = error_chain(&problem);
+            error!(daemonset = %key, error = problem, "the state directory can't be written; no pod is made until it can");
+            self.event(daemon_set, EventKind::Warning, "FailedCreate", &format!("Error creating: {problem}"));
+            due = Some(RETRY);
+        }
+        let entry = self.ledger.get(&key)?.clone();
         let min_ready =
             u64::try_from(spec.min_ready_seconds.unwrap_or(0)).map_or(Duration::ZERO, Duration::from_secs);
         let verdict = placement::decide(node, daemon_set);
         let round = Round { key, daemon_set, entry, revision, verdict, min_ready };
 
         let facts = self.facts(&round.key, &round.revision);
-        let mut due = None;
         let unseen = self.pods.values().any(|pod| pod.daemon_set == round.key && pod.sight == Sight::Unseen);
         let steps = if unseen {
             // A pod of which nothing is known yet must not be taken for one that is not ready. Its worker's first word starts another round.
@@ -269,10 +269,11 @@ impl Reconciler {
 
     /// Stops the pods of DaemonSets that have left the store, and forgets those DaemonSets once the pods are gone.
     fn reconcile_deleted(&mut self, named: &BTreeSet<DaemonSetKey>) -> Option<Duration> {
-        let left: BTreeSet<DaemonSetKey> = (self.ledger.present())
-            .chain(self.pods.values().map(|pod| &pod.daemon_set))
-            .cloned()
-            .chain(self.context.board.daemon_sets().iter().map(|shown| key_of(shown)))
+        // The ledger forgets a DaemonSet at once, so that it is a new one if it comes back; it is shown until its pods are gone.
+        let shown = self.context.board.daemon_sets();
+        let left: BTreeSet<DaemonSetKey> = (self.ledger.present().cloned())
+            .chain(self.pods.values().map(|pod| pod.daemon_set.clone()))
+            .chain(shown.iter().map(|daemon_set| key_of(daemon_set)))
             .filter(|key| !named.contains(key))
             .collect();
         let mut due = None;

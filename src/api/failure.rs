@@ -15,7 +15,7 @@ pub(super) struct Failure {
     code: StatusCode,
     reason: &'static str,
     message: String,
-    details: Option<StatusDetails>,
+    details: Option<Box<StatusDetails>>,
 }
 
 impl Failure {
@@ -31,12 +31,12 @@ impl Failure {
     /// There is no object of this name, of a resource that is not Kubernetes'.
     pub(super) fn not_found_as(qualified: &str, group: &str, plural: &str, name: &str) -> Self {
         Self {
-            details: Some(StatusDetails {
+            details: Some(Box::new(StatusDetails {
                 name: Some(name.to_owned()),
                 group: Some(group.to_owned()).filter(|group| !group.is_empty()),
                 kind: Some(plural.to_owned()),
                 ..StatusDetails::default()
-            }),
+            })),
             ..Self::new(StatusCode::NOT_FOUND, "NotFound", format!("{qualified} {name:?} not found"))
         }
     }
@@ -79,7 +79,7 @@ impl Failure {
             status: Some("Failure".to_owned()),
             message: Some(self.message.clone()),
             reason: Some(self.reason.to_owned()),
-            details: self.details.clone(),
+            details: self.details.as_deref().cloned(),
             code: Some(self.code.as_u16().into()),
             ..Status::default()
         }

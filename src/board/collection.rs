@@ -51,7 +51,8 @@ where
         let name = NamespacedName::of(object.metadata());
         let added_at = match self.rows.get(&name) {
             Some(row) => {
-                object.metadata_mut().resource_version = row.object.metadata().resource_version.clone();
+                let version = &row.object.metadata().resource_version;
+                object.metadata_mut().resource_version.clone_from(version);
                 if object == *row.object {
                     return None;
                 }

@@ -133,19 +133,20 @@ impl EventLog {
         known: impl Fn(&NamespacedName) -> Option<&'a Event>,
     ) -> Recorded {
         let signature = hash_of(&Signature::of(&draft));
-        let repeated = self.names.get(&signature).and_then(|name| known(name));
+        let at = draft.at;
+        let repeated = self.names.get(&signature).and_then(&known);
         let event = match repeated {
             Some(event) => Event {
                 count: Some(event.count.unwrap_or(1).saturating_add(1)),
-                last_timestamp: Some(Time(draft.at)),
+                last_timestamp: Some(Time(at)),
                 ..event.clone()
             },
-            None => new_event(draft.clone(), host, |name| known(name).is_some()),
+            None => new_event(draft, host, |name| known(name).is_some()),
         };
         self.names.insert(signature, NamespacedName::of(&event.metadata));
         self.seen.retain(|(other, _)| *other != signature);
-        self.seen.push_back((signature, draft.at));
-        let mut expired = self.expire(draft.at);
+        self.seen.push_back((signature, at));
+        let mut expired = self.expire(at);
         if self.seen.len() > MAX_EVENTS {
             expired.extend(self.pop_oldest());
         }

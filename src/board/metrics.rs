@@ -1,8 +1,10 @@
-//! What `/metrics` tells, in OpenMetrics text.
+//! What `/metrics` tells, in `OpenMetrics` text.
 //!
 //! Two sources: counters that their owners raise, and gauges read off the board at the time of the scrape, so that no number
 //! is kept twice. Every name begins with `daemonlet_`; the kubelet's names stay the kubelet's.
 
+use std::fmt;
+use std::sync::OnceLock;
 use std::sync::atomic::AtomicI64;
 
 use prometheus_client::encoding::text;
@@ -21,24 +23,27 @@ pub const METRICS_CONTENT_TYPE: &str = "application/openmetrics-text; version=1.
 
 const POD_PHASES: [&str; 5] = ["Pending", "Running", "Succeeded", "Failed", "Unknown"];
 
-/// How a call ended.
+/// How often one method of the runtime was called, and how often of these in vain.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Outcome {
-    /// With an answer.
-    Ok,
-    /// With an error.
-    Error,
+pub struct MethodCount {
+    /// The method's name in the CRI.
+    pub method: &'static str,
+    /// How often it was called.
+    pub calls: u64,
+    /// How often it failed.
+    pub failures: u64,
 }
+
+/// Who counts the calls of the runtime.
+type CallCounts = Box<dyn Fn() -> Vec<MethodCount> + Send + Sync>;
 
 type Labels<const N: usize> = [(&'static str, String); N];
 type StaticLabels = [(&'static str, &'static str); 1];
 
 /// The agent's metrics. Shared as `Arc<Metrics>`; raising a counter costs no lock after its first time.
-#[derive(Debug)]
 pub struct Metrics {
     registry: Registry,
-    cri_calls: Family<StaticLabels, Counter>,
-    cri_errors: Family<StaticLabels, Counter>,
+    call_counts: OnceLock<CallCounts>,
     reconciles: Counter,
     worker_syncs: Counter,
     worker_panics: Counter,
@@ -46,8 +51,16 @@ pub struct Metrics {
     at_scrape: AtScrape,
 }
 
+impl fmt::Debug for Metrics {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Metrics").field("registry", &self.registry).finish_non_exhaustive()
+    }
+}
+
 #[derive(Debug, Default)]
 struct AtScrape {
+    cri_calls: Family<StaticLabels, Counter>,
+    cri_errors: Family<StaticLabels, Counter>,
     pods: Family<StaticLabels, Gauge>,
     desired: Family<Labels<2>, Gauge>,
     ready: Family<Labels<2>, Gauge>,
@@ -89,8 +102,7 @@ impl Metrics {
         );
 
         let metrics = Self {
-            cri_calls: Family::default(),
-            cri_errors: Family::default(),
+            call_counts: OnceLock::new(),
             reconciles: Counter::default(),
             worker_syncs: Counter::default(),
             worker_panics: Counter::default(),
@@ -98,8 +110,12 @@ impl Metrics {
             at_scrape,
             registry: Registry::default(),
         };
-        registry.register("cri_calls", "CRI calls by method", metrics.cri_calls.clone());
-        registry.register("cri_errors", "CRI calls that failed, by method", metrics.cri_errors.clone());
+        registry.register("cri_calls", "CRI calls by method", metrics.at_scrape.cri_calls.clone());
+        registry.register(
+            "cri_errors",
+            "CRI calls that failed, by method",
+            metrics.at_scrape.cri_errors.clone(),
+        );
         registry.register("reconciles", "Times the whole node was reconciled", metrics.reconciles.clone());
         registry.register("worker_syncs", "Times a pod worker synced its pod", metrics.worker_syncs.clone());
         registry.register("worker_panics", "Panics caught in pod workers", metrics.worker_panics.clone());
@@ -111,12 +127,9 @@ impl Metrics {
         Self { registry, ..metrics }
     }
 
-    /// Counts a call of a CRI method (`RunPodSandbox`).
-    pub fn count_cri_call(&self, method: &'static str, outcome: Outcome) {
-        self.cri_calls.get_or_create(&[("method", method)]).inc();
-        if outcome == Outcome::Error {
-            self.cri_errors.get_or_create(&[("method", method)]).inc();
-        }
+    /// Says who counts the calls of the runtime. The first to be named stays.
+    pub fn count_calls_by(&self, counts: impl Fn() -> Vec<MethodCount> + Send + Sync + 'static) {
+        let _ = self.call_counts.set(Box::new(counts));
     }
 
     /// Counts a reconciliation of the node.
@@ -139,9 +152,12 @@ impl Metrics {
         self.event_stream_up.set(i64::from(is_up));
     }
 
-    /// All metrics as OpenMetrics text, the gauges as the board has them now.
+    /// All metrics as `OpenMetrics` text, the gauges as the board has them now.
     pub fn encode(&self, board: &Board) -> String {
         self.at_scrape.read(board);
+        if let Some(counts) = self.call_counts.get() {
+            self.at_scrape.read_calls(&counts());
+        }
         let mut out = String::new();
         // Writing to a String can't fail; a metric that can't be encoded leaves the text without its end mark, and the scrape fails.
         let _ = text::encode(&mut out, &self.registry);
@@ -174,6 +190,16 @@ impl AtScrape {
         }
         self.store_objects.set(gauge(store.objects));
         self.store_fresh.set(i64::from(store.freshness == Freshness::Current));
+    }
+
+    fn read_calls(&self, counts: &[MethodCount]) {
+        self.cri_calls.clear();
+        self.cri_errors.clear();
+        for count in counts.iter().filter(|count| count.calls > 0) {
+            let labels = [("method", count.method)];
+            self.cri_calls.get_or_create(&labels).inc_by(count.calls);
+            self.cri_errors.get_or_create(&labels).inc_by(count.failures);
+        }
     }
 
     fn read_pods(&self, board: &Board) {

@@ -250,8 +250,7 @@ fn metrics_are_read_off_the_board_and_the_counters() {
         ..DaemonSet::default()
     });
     let metrics = Metrics::new("1.2.3");
-    metrics.count_cri_call("RunPodSandbox", Outcome::Ok);
-    metrics.count_cri_call("RunPodSandbox", Outcome::Error);
+    metrics.count_calls_by(|| vec![MethodCount { method: "RunPodSandbox", calls: 2, failures: 1 }]);
     metrics.set_event_stream_up(true);
     let text = metrics.encode(&board);
     for line in [

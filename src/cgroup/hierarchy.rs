@@ -24,8 +24,9 @@ impl Version {
     }
 }
 
-/// The trees of version 1 in which a pod has a cgroup, those of the runtime's own library.
-const V1_TREES: [&str; 14] = [
+/// The trees of version 1 in which a pod has a cgroup, those of the runtime's own library. `unified` is version 2 beside them, on a
+/// hybrid system: runc makes the pod's cgroup there too, and nobody else would remove it.
+const V1_TREES: [&str; 15] = [
     "cpu",
     "cpuacct",
     "cpuset",
@@ -40,6 +41,7 @@ const V1_TREES: [&str; 14] = [
     "perf_event",
     "rdma",
     "systemd",
+    "unified",
 ];
 
 /// The tops of all trees that are mounted, each once though several controllers may share it.

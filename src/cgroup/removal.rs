@@ -25,8 +25,9 @@ pub(super) fn kill(dirs: &[PathBuf]) -> Result<(), CgroupError> {
         if pids.is_empty() {
             return Ok(());
         }
-        // cgroup v2 since Linux 5.14 kills the whole tree at once: no fork gets away, no number is used again meanwhile.
-        let at_once = dirs.iter().any(|dir| kill_at_once(dir).is_ok());
+        // cgroup v2 since Linux 5.14 kills the whole tree at once: no fork gets away, no number is used again meanwhile. Beside the
+        // trees of version 1 it may hold fewer processes than they do.
+        let at_once = matches!(dirs, [dir] if kill_at_once(dir).is_ok());
         if !at_once {
             // 0 stands for a process of another PID namespace, which has no number here.
             let known = pids.into_iter().filter(|pid| *pid > 1 && *pid != Pid::this().as_raw());

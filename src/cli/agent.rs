@@ -31,15 +31,21 @@ fn key_and_value(text: &str) -> Result<(String, String), String> {
     Ok((key.to_owned(), value.to_owned()))
 }
 
+impl AgentArgs {
+    /// Where the agent would read its configuration from.
+    pub(super) fn sources(&self) -> Sources {
+        Sources {
+            file: self.config.clone().unwrap_or_else(|| CONFIG.into()),
+            file_required: self.config.is_some(),
+            environment: std::env::vars().collect(),
+            flags: self.set.clone(),
+        }
+    }
+}
+
 /// Loads the configuration and runs the agent until it is told to end.
-pub(super) fn run(args: AgentArgs) -> ExitCode {
-    let sources = Sources {
-        file: args.config.clone().unwrap_or_else(|| CONFIG.into()),
-        file_required: args.config.is_some(),
-        environment: std::env::vars().collect(),
-        flags: args.set,
-    };
-    let loaded = match config::load(&sources) {
+pub(super) fn run(args: &AgentArgs) -> ExitCode {
+    let loaded = match config::load(&args.sources()) {
         Ok(loaded) => loaded,
         Err(refused) => {
             eprintln!("{refused}");

@@ -7,7 +7,7 @@ use http_body_util::{BodyExt, Empty};
 use hyper::body::{Bytes, Incoming};
 use hyper::client::conn::http1;
 use hyper::header::{ACCEPT, HOST};
-use hyper::{Request, Response, StatusCode};
+use hyper::{Request, Response};
 use hyper_util::rt::TokioIo;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Status;
 use serde::de::DeserializeOwned;
@@ -85,11 +85,6 @@ async fn refusal(response: Response<Incoming>) -> Result<CliError, CliError> {
     Ok(CliError::Refused(Box::new(status)))
 }
 
-/// Whether the agent refused because there is no such object.
-pub(super) fn is_not_found(error: &CliError) -> bool {
-    matches!(error, CliError::Refused(status) if status.code == Some(StatusCode::NOT_FOUND.as_u16().into()))
-}
-
 /// An answer that comes piece by piece.
 #[derive(Debug)]
 pub(super) struct Chunks {
@@ -121,6 +116,11 @@ impl Chunks {
                 None => return Ok(None),
             }
         }
+    }
+
+    /// What came after the last line's end.
+    pub(super) fn rest(self) -> Vec<u8> {
+        self.rest
     }
 }
 

@@ -30,6 +30,9 @@ pub(super) enum CliError {
     /// What was asked makes no sense, or this program can't do it.
     #[error("error: {0}")]
     Usage(String),
+    /// This program failed at something of its own.
+    #[error("error: {0}")]
+    Failed(String),
     /// Several things failed.
     #[error("{}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))]
     Several(Vec<CliError>),

@@ -3,6 +3,8 @@
 //! Offline (`-f FILE --node NODE.yaml`) the node is exactly what its file says: nothing of this host is added, so that the answer
 //! holds for any node anywhere.
 
+mod command;
+
 use std::fs;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
@@ -10,6 +12,7 @@ use std::path::{Path, PathBuf};
 use k8s_openapi::api::apps::v1::DaemonSet;
 use k8s_openapi::api::core::v1::Node;
 
+pub(super) use self::command::{ExplainArgs, run};
 use crate::manifest::{self, MAX_FILE_BYTES, Object, Problem, Severity};
 use crate::placement::{Explanation, Outcome};
 

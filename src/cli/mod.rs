@@ -7,25 +7,31 @@
 mod agent;
 pub mod check_config;
 mod client;
+mod completion;
 mod describe;
 mod error;
 pub mod explain;
 mod get;
+mod logs;
+mod status;
 mod target;
 #[cfg(test)]
 mod tests;
 mod text;
 pub mod validate;
+mod version;
 
 use std::io::Write;
 use std::path::PathBuf;
-use std::process::ExitCode;
+use std::process;
 
-use clap::{Parser, Subcommand};
+use clap::{Args, Parser, Subcommand};
 
 use self::client::Client;
 use self::error::CliError;
 use crate::api::DEFAULT_SOCKET;
+use crate::error_chain::error_chain;
+use crate::exit_code::ExitCode;
 
 /// Runs Kubernetes DaemonSets on this node with containerd and nothing else.
 #[derive(Debug, Parser)]
@@ -42,10 +48,46 @@ struct Cli {
 enum Verb {
     /// Show DaemonSets, pods, this node or events
     Get(get::GetArgs),
-    /// Run the agent in the foreground
-    Agent(agent::AgentArgs),
     /// Show all about DaemonSets, pods or this node, with their events
     Describe(describe::DescribeArgs),
+    /// Say why a DaemonSet runs here or does not
+    Explain(explain::ExplainArgs),
+    /// Show what a pod's containers write
+    Logs(logs::LogsArgs),
+    /// Show how the agent, its store and its runtime are doing
+    Status(status::StatusArgs),
+    /// Check manifests without an agent
+    Validate(ValidateArgs),
+    /// Check the agent's configuration
+    CheckConfig(CheckConfigArgs),
+    /// Run the agent in the foreground
+    Agent(agent::AgentArgs),
+    /// Show the versions of this program and of the agent
+    Version(version::VersionArgs),
+    /// Print the completions for a shell
+    Completion(completion::CompletionArgs),
+}
+
+#[derive(Debug, Args)]
+struct ValidateArgs {
+    /// Files and directories (- is standard input)
+    #[arg(short = 'f', long = "filename", value_name = "FILE|DIR|-")]
+    files: Vec<PathBuf>,
+    /// Files and directories, without -f
+    #[arg(value_name = "FILE|DIR|-")]
+    more: Vec<PathBuf>,
+    /// Take warnings for errors
+    #[arg(long)]
+    strict: bool,
+}
+
+#[derive(Debug, Args)]
+struct CheckConfigArgs {
+    #[command(flatten)]
+    agent: agent::AgentArgs,
+    /// Print every key with its default and its meaning
+    #[arg(long)]
+    print_default: bool,
 }
 
 /// Where a verb writes.
@@ -55,43 +97,76 @@ struct Output<'a> {
 }
 
 /// Runs the command line of this process.
-pub fn main() -> ExitCode {
+pub fn main() -> process::ExitCode {
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(error) => {
             // Help and version come this way too. Nobody is left to tell if the terminal is gone.
             let _ = error.print();
-            return ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(1));
+            return if error.use_stderr() { ExitCode::Usage } else { ExitCode::Ok }.into();
         }
     };
-    if let Verb::Agent(args) = cli.verb {
+    if let Verb::Agent(args) = &cli.verb {
         return agent::run(args).into();
     }
     let mut out = std::io::stdout().lock();
     let mut err = std::io::stderr().lock();
     let result = block_on(run(cli, &mut Output { out: &mut out, err: &mut err }));
-    let result = result.and_then(|()| out.flush().map_err(CliError::from));
-    match result {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) if error.is_broken_pipe() => ExitCode::SUCCESS,
+    let result = result.and_then(|code| out.flush().map(|()| code).map_err(CliError::from));
+    let code = match result {
+        Ok(code) => code,
+        Err(error) if error.is_broken_pipe() => ExitCode::Ok,
         Err(error) => {
             let _ = writeln!(err, "{error}");
-            ExitCode::FAILURE
+            ExitCode::Failed
         }
-    }
+    };
+    code.into()
 }
 
-fn block_on(verb: impl Future<Output = Result<(), CliError>>) -> Result<(), CliError> {
+fn block_on(verb: impl Future<Output = Result<ExitCode, CliError>>) -> Result<ExitCode, CliError> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     runtime.map_err(CliError::from)?.block_on(verb)
 }
 
-async fn run(cli: Cli, output: &mut Output<'_>) -> Result<(), CliError> {
+async fn run(cli: Cli, output: &mut Output<'_>) -> Result<ExitCode, CliError> {
     let client = Client::new(cli.socket);
     match cli.verb {
+        Verb::Get(args) => get::run(&args, &client, output).await?,
+        Verb::Describe(args) => describe::run(&args, &client, output).await?,
+        Verb::Explain(args) => return explain::run(&args, &client, output).await,
+        Verb::Logs(args) => logs::run(&args, &client, output).await?,
+        Verb::Status(args) => status::run(&args, &client, output).await?,
+        Verb::Validate(args) => return validate(&args, output),
+        Verb::CheckConfig(args) => return check(&args, output),
         // Taken care of before there is a runtime: the agent makes its own.
-        Verb::Agent(_) => Ok(()),
-        Verb::Get(args) => get::run(&args, &client, output).await,
-        Verb::Describe(args) => describe::run(&args, &client, output).await,
+        Verb::Agent(_) => {}
+        Verb::Version(args) => version::run(&args, &client, output).await?,
+        Verb::Completion(args) => completion::run(&args, output)?,
     }
+    Ok(ExitCode::Ok)
+}
+
+fn validate(args: &ValidateArgs, output: &mut Output<'_>) -> Result<ExitCode, CliError> {
+    let targets: Vec<PathBuf> = args.files.iter().chain(&args.more).cloned().collect();
+    match validate::run(&targets, args.strict, &mut std::io::stdin().lock(), output.out) {
+        Ok(validate::Validity::Good) => Ok(ExitCode::Ok),
+        Ok(validate::Validity::Problems) => Ok(ExitCode::Failed),
+        Err(validate::ValidateError::Write(error)) => Err(error.into()),
+        Err(error) => {
+            writeln!(output.err, "error: {}", error_chain(&error))?;
+            Ok(ExitCode::Usage)
+        }
+    }
+}
+
+fn check(args: &CheckConfigArgs, output: &mut Output<'_>) -> Result<ExitCode, CliError> {
+    let answer = if args.print_default {
+        check_config::print_default()
+    } else {
+        check_config::check_config(&args.agent.sources())
+    };
+    output.out.write_all(answer.text.as_bytes())?;
+    output.err.write_all(answer.problems.as_bytes())?;
+    Ok(answer.code)
 }

@@ -18,6 +18,11 @@ pub(super) struct Scope {
 }
 
 impl Scope {
+    /// The namespace in which an object of a given name is sought.
+    pub(super) fn namespace(&self) -> &str {
+        &self.namespace
+    }
+
     /// Where the objects of a resource are, in this scope.
     pub(super) fn path(&self, resource: &ResourceType) -> String {
         resource.path(Some(self.namespace.as_str()).filter(|_| !self.all_namespaces))

@@ -14,7 +14,7 @@ use tonic::{Request, Response, Status};
 use tower::service_fn;
 
 use super::error::{Call, CriError};
-use super::method::Counts;
+use super::method::{CallCount, Counts};
 use super::proto::image_service_client::ImageServiceClient;
 use super::proto::runtime_service_client::RuntimeServiceClient;
 use super::{Endpoint, Method};
@@ -81,7 +81,7 @@ impl CriClient {
     }
 
     /// Every method with how often it was called over this connection, for the metrics.
-    pub fn calls(&self) -> impl Iterator<Item = (Method, u64)> + '_ {
+    pub fn calls(&self) -> impl Iterator<Item = CallCount> + '_ {
         self.counts.iter()
     }
 
@@ -108,15 +108,16 @@ impl CriClient {
         async move {
             let call = || Call { method, object: object.into() };
             let answer = match deadline {
-                None => answer.await,
-                Some(limit) => match timeout(limit, answer).await {
-                    Ok(answer) => answer,
-                    Err(_) => return Err(CriError::deadline(call(), Some(limit))),
-                },
+                None => Ok(answer.await),
+                Some(limit) => timeout(limit, answer).await,
             };
-            answer
-                .map(Response::into_inner)
-                .map_err(|status| CriError::from_status(call(), &self.endpoint, &status))
+            let answer = match answer {
+                Ok(Ok(answer)) => return Ok(answer.into_inner()),
+                Ok(Err(status)) => CriError::from_status(call(), &self.endpoint, &status),
+                Err(_) => CriError::deadline(call(), deadline),
+            };
+            self.counts.add_failure(method);
+            Err(answer)
         }
     }
 

@@ -36,23 +36,49 @@ impl fmt::Display for Method {
     }
 }
 
-/// How often each method was called since the agent started.
+/// How often a method was called since the agent started.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct CallCount {
+    /// Which.
+    pub method: Method,
+    /// How often.
+    pub calls: u64,
+    /// How often of these in vain.
+    pub failures: u64,
+}
+
+/// How often each method was called, and failed, since the agent started.
 #[derive(Debug)]
-pub(super) struct Counts([AtomicU64; Method::ALL.len()]);
+pub(super) struct Counts {
+    calls: [AtomicU64; Method::ALL.len()],
+    failures: [AtomicU64; Method::ALL.len()],
+}
 
 impl Counts {
     pub(super) fn new() -> Self {
-        Self([const { AtomicU64::new(0) }; Method::ALL.len()])
+        const NONE: AtomicU64 = AtomicU64::new(0);
+        Self { calls: [NONE; Method::ALL.len()], failures: [NONE; Method::ALL.len()] }
     }
 
     pub(super) fn add(&self, method: Method) {
-        if let Some(count) = self.0.get(method as usize) {
+        if let Some(count) = self.calls.get(method as usize) {
             count.fetch_add(1, Ordering::Relaxed);
         }
     }
 
-    /// Every method with its count, those never called too.
-    pub(super) fn iter(&self) -> impl Iterator<Item = (Method, u64)> + '_ {
-        Method::ALL.iter().copied().zip(self.0.iter().map(|count| count.load(Ordering::Relaxed)))
+    pub(super) fn add_failure(&self, method: Method) {
+        if let Some(count) = self.failures.get(method as usize) {
+            count.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    /// Every method with its counts, those never called too.
+    pub(super) fn iter(&self) -> impl Iterator<Item = CallCount> + '_ {
+        let counts = self.calls.iter().zip(&self.failures);
+        Method::ALL.iter().zip(counts).map(|(method, (calls, failures))| CallCount {
+            method: *method,
+            calls: calls.load(Ordering::Relaxed),
+            failures: failures.load(Ordering::Relaxed),
+        })
     }
 }

@@ -23,5 +23,5 @@ pub use client::{ClientOptions, CriClient, connect};
 pub use endpoint::{Endpoint, EndpointError};
 pub use error::{Call, CriError, Outage};
 pub use id::{ContainerId, ImageRef, SandboxId};
-pub use method::Method;
+pub use method::{CallCount, Method};
 pub use runtime::{Detail, ExecOutput};

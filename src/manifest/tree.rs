@@ -74,6 +74,15 @@ impl Node {
         }
     }
 
+    /// How many values it is made of, itself included.
+    pub(crate) fn count(&self) -> usize {
+        1 + match &self.value {
+            Value::List(items) => items.iter().map(Node::count).sum(),
+            Value::Map(entries) => entries.iter().map(|entry| entry.node.count()).sum(),
+            _ => 0,
+        }
+    }
+
     /// Whether a field is written and not null.
     pub(crate) fn holds(&self, path: &FieldPath) -> bool {
         let mut node = self;

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use k8s_openapi::api::core::v1::{
     Node, NodeAddress, NodeSpec, NodeStatus, NodeSwapStatus, NodeSystemInfo, Taint,
 };
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, Time};
 
 use super::conditions::conditions;
 use super::resources::{allocatable, capacity};
@@ -60,6 +60,7 @@ pub fn effective(inputs: Inputs<'_>) -> Node {
     spec.taints = (!taints.is_empty()).then_some(taints);
     Node {
         metadata: ObjectMeta {
+            creation_timestamp: Some(Time(runtime.started)),
             name: Some(name.to_string()),
             labels: Some(labels),
             annotations: (!annotations.is_empty()).then_some(annotations),
@@ -172,7 +173,7 @@ mod tests {
         let node = merged(None, None);
         assert_eq!(
             node["metadata"],
-            json!({"name": "edge-1", "labels": {
+            json!({"name": "edge-1", "creationTimestamp": "1970-01-01T00:00:00Z", "labels": {
                 "kubernetes.io/hostname": "edge-1",
                 "kubernetes.io/os": "linux",
                 "kubernetes.io/arch": "arm64",

@@ -4,7 +4,7 @@
 //! A counter that was raised for a pod that never came to be leaves a gap and does no harm; a counter used twice would give two pods one
 //! UID, so it is never lowered. A file that can't be read is refused with its reason and rebuilt from the pods that are known.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::{fs, io};
 
@@ -97,6 +97,8 @@ impl Entry {
 pub struct Ledger {
     dir: PathBuf,
     entries: BTreeMap<DaemonSetKey, Entry>,
+    /// Those whose last change is not on disk.
+    unsaved: BTreeSet<DaemonSetKey>,
 }
 
 impl Ledger {
@@ -122,7 +124,7 @@ impl Ledger {
                 Err(reason) => refused.push(Refused { path, reason }),
             }
         }
-        Ok((Self { dir: dir.to_owned(), entries }, refused))
+        Ok((Self { dir: dir.to_owned(), entries, unsaved: BTreeSet::new() }, refused))
     }
 
     /// What is remembered of a DaemonSet.
@@ -135,17 +137,17 @@ impl Ledger {
         self.entries.iter().filter(|(_, entry)| entry.present).map(|(key, _)| key)
     }
 
-    /// Takes note of a DaemonSet that is in the store, and returns what is remembered of it.
+    /// Takes note of a DaemonSet that is in the store; [`Ledger::get`] has it from then on.
     ///
     /// # Errors
-    /// When the entry has changed and can't be written.
+    /// When the entry has changed and can't be written. It is remembered all the same until the agent ends.
     pub fn seen(
         &mut self,
         key: &DaemonSetKey,
         daemon_set: &DaemonSet,
         revision: &RevisionHash,
         now: Timestamp,
-    ) -> Result<&Entry, LedgerError> {
+    ) -> Result<(), LedgerError> {
         let digest = spec_digest(daemon_set);
         let next = match self.entries.get(key) {
             Some(entry) if entry.present => {
@@ -200,18 +202,28 @@ impl Ledger {
         let Some(entry) = self.entries.get(key) else { return Ok(None) };
         let last = entry.incarnation.max(highest_known.unwrap_or(Incarnation(0)));
         let next = Entry { incarnation: Incarnation(last.0 + 1), ..entry.clone() };
-        self.put(key, next).map(|entry| Some(entry.incarnation))
+        let raised = next.incarnation;
+        self.put(key, next).map(|()| Some(raised))
     }
 
-    fn put(&mut self, key: &DaemonSetKey, next: Entry) -> Result<&Entry, LedgerError> {
-        if self.entries.get(key) != Some(&next) {
-            let failed = |source| LedgerError::Write { key: key.clone(), source };
-            let bytes = serde_json::to_vec(&next).unwrap_or_default();
-            atomic_file::write(&self.dir.join(file_name(key)), &bytes, 0o600).map_err(failed)?;
+    /// Remembers in any case; what could not be written is written with the next try, changed or not.
+    fn put(&mut self, key: &DaemonSetKey, next: Entry) -> Result<(), LedgerError> {
+        let is_saved = self.entries.get(key) == Some(&next) && !self.unsaved.contains(key);
+        let bytes = if is_saved { Vec::new() } else { serde_json::to_vec(&next).unwrap_or_default() };
+        self.entries.insert(key.clone(), next);
+        if is_saved {
+            return Ok(());
         }
-        let slot = self.entries.entry(key.clone()).or_insert_with(|| next.clone());
-        *slot = next;
-        Ok(slot)
+        match atomic_file::write(&self.dir.join(file_name(key)), &bytes, 0o600) {
+            Ok(()) => {
+                self.unsaved.remove(key);
+                Ok(())
+            }
+            Err(source) => {
+                self.unsaved.insert(key.clone());
+                Err(LedgerError::Write { key: key.clone(), source })
+            }
+        }
     }
 }
 
@@ -278,8 +290,8 @@ mod tests {
         let dir = tempfile::tempdir().expect("a folder");
         let mut ledger = open(dir.path());
         let mut seen = |min_ready, revision| {
-            let entry =
-                ledger.seen(&key(), &daemon_set(min_ready), &hash(revision), now()).expect("an entry");
+            ledger.seen(&key(), &daemon_set(min_ready), &hash(revision), now()).expect("written");
+            let entry = ledger.get(&key()).expect("an entry");
             (entry.generation, entry.template_generation)
         };
         assert_eq!(seen(0, "a"), (1, 1));
@@ -292,12 +304,13 @@ mod tests {
     fn a_daemon_set_that_returns_is_another_instance_and_its_pods_are_new() {
         let dir = tempfile::tempdir().expect("a folder");
         let mut ledger = open(dir.path());
-        let uid = ledger.seen(&key(), &daemon_set(0), &hash("a"), now()).expect("an entry").uid();
+        ledger.seen(&key(), &daemon_set(0), &hash("a"), now()).expect("written");
+        let uid = ledger.get(&key()).map(Entry::uid);
         assert_eq!(ledger.next_incarnation(&key(), None).expect("a counter"), Some(Incarnation(1)));
         ledger.left(&key()).expect("written");
         assert_eq!(ledger.present().count(), 0);
-        let again = ledger.seen(&key(), &daemon_set(0), &hash("a"), now()).expect("an entry").uid();
-        assert_ne!(uid, again);
+        ledger.seen(&key(), &daemon_set(0), &hash("a"), now()).expect("written");
+        assert_ne!(uid, ledger.get(&key()).map(Entry::uid));
         assert_eq!(ledger.next_incarnation(&key(), None).expect("a counter"), Some(Incarnation(2)));
     }
 
@@ -321,6 +334,23 @@ mod tests {
         let (ledger, refused) = Ledger::open(dir.path()).expect("a ledger");
         assert!(ledger.get(&key()).is_some());
         assert_eq!(refused.len(), 2);
+    }
+
+    #[test]
+    fn what_can_not_be_written_is_remembered_and_written_later() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let place = dir.path().join("daemonsets");
+        let mut ledger = open(&place);
+        fs::remove_dir(&place).expect("removed");
+        assert!(ledger.seen(&key(), &daemon_set(0), &hash("a"), now()).is_err());
+        assert!(
+            ledger.next_incarnation(&key(), None).is_err(),
+            "no pod may be made of a counter that is not on disk"
+        );
+        assert!(ledger.get(&key()).is_some());
+        fs::create_dir(&place).expect("made");
+        ledger.seen(&key(), &daemon_set(0), &hash("a"), now()).expect("written now");
+        assert_eq!(open(&place).get(&key()), ledger.get(&key()));
     }
 
     #[test]

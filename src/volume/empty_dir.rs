@@ -9,14 +9,13 @@ use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use k8s_openapi::api::core::v1::{EmptyDirVolumeSource, PodSpec};
-use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 use nix::errno::Errno;
 
 use super::error::{At, PathError, Reason};
 use super::layout::{make_private_dirs, set_mode};
 use super::mounts;
 use super::ownership::{self, Access};
-use super::quantity::Amount;
+use crate::manifest::Quantity;
 
 /// Every user may write to an emptyDir.
 const MODE: u32 = 0o777;
@@ -43,8 +42,8 @@ pub(super) fn memory_size(allocatable: Option<u64>, pod: Option<u64>, volume: Op
 
 /// A `sizeLimit` in bytes.
 pub(super) fn size_limit(source: &EmptyDirVolumeSource) -> Option<u64> {
-    let amount = Amount::parse(source.size_limit.as_ref()?)?;
-    u64::try_from(amount.units()).ok()
+    let amount = Quantity::try_from(source.size_limit.as_ref()?).ok()?;
+    u64::try_from(amount.value()).ok()
 }
 
 /// What the volume's `medium` asks for.
@@ -69,7 +68,7 @@ pub(super) fn medium(
 
 /// The size of huge pages that containers request: the `wanted` one, or the only one.
 fn page_size(medium: &str, wanted: Option<&str>, spec: &PodSpec) -> Result<String, Reason> {
-    let bytes = |size: &str| Amount::parse(&Quantity(size.to_owned())).map(Amount::units);
+    let bytes = |size: &str| size.parse::<Quantity>().ok().map(Quantity::value);
     let containers = spec.containers.iter().chain(spec.init_containers.iter().flatten());
     let requests =
         containers.filter_map(|container| container.resources.as_ref()?.requests.as_ref()).flatten();
@@ -171,6 +170,8 @@ fn expect_mount(dir: &Path, mounted: Option<&mounts::Mount>, medium: &Medium) ->
 
 #[cfg(test)]
 mod tests {
+    use k8s_openapi::apimachinery::pkg::api::resource::Quantity as ApiQuantity;
+
     use super::*;
     use serde_json::json;
 
@@ -213,7 +214,7 @@ mod tests {
         ] {
             let source = EmptyDirVolumeSource {
                 medium: Some(medium_name.to_owned()),
-                size_limit: Some(Quantity("1Mi".to_owned())),
+                size_limit: Some(ApiQuantity("1Mi".to_owned())),
             };
             match (medium(&source, &spec(requests), Some(1 << 30), None), expected) {
                 (Ok(found), Ok(expected)) => assert_eq!(found, expected, "{medium_name}"),

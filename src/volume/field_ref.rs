@@ -6,7 +6,7 @@ use std::fmt::Write as _;
 use k8s_openapi::api::core::v1::{Container, Pod, PodSpec, ResourceFieldSelector};
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 
-use super::quantity::{Amount, div_ceil};
+use crate::manifest::Quantity as Amount;
 
 /// A reference that has no value.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -64,7 +64,7 @@ pub(super) fn resource(
         "requests" => resources.and_then(|r| r.requests.as_ref()?.get(name)),
         "limits" => {
             let own = resources.and_then(|r| r.limits.as_ref()?.get(name));
-            let own = own.filter(|q| !(node_has && Amount::parse(q).is_some_and(Amount::is_zero)));
+            let own = own.filter(|q| !(node_has && Amount::try_from(*q).is_ok_and(Amount::is_zero)));
             let whole_pod = || spec.resources.as_ref()?.limits.as_ref()?.get(name);
             own.or_else(|| if node_has { whole_pod().or_else(|| allocatable.get(name)) } else { None })
         }
@@ -74,11 +74,13 @@ pub(super) fn resource(
     let divisor = selector.divisor.as_ref().map_or(Ok(None), |q| parse(q).map(Some))?;
     let divisor = divisor.filter(|divisor| !divisor.is_zero());
     let (amount, divisor) = if name == "cpu" {
-        (amount.map_or(0, Amount::millis), divisor.map_or(1000, Amount::millis))
+        (amount.map_or(0, Amount::milli_value), divisor.map_or(1000, Amount::milli_value))
     } else {
-        (amount.map_or(0, Amount::units), divisor.map_or(1, Amount::units))
+        (amount.map_or(0, Amount::value), divisor.map_or(1, Amount::value))
     };
-    Ok(div_ceil(amount, divisor.max(1)).to_string())
+    let divisor = divisor.max(1);
+    let rounded_up = amount / divisor + i64::from(amount % divisor > 0);
+    Ok(rounded_up.to_string())
 }
 
 fn find_container<'a>(pod: &'a Pod, name: &str) -> Result<(&'a PodSpec, &'a Container), FieldRefError> {
@@ -90,7 +92,7 @@ fn find_container<'a>(pod: &'a Pod, name: &str) -> Result<(&'a PodSpec, &'a Cont
 }
 
 fn parse(quantity: &Quantity) -> Result<Amount, FieldRefError> {
-    Amount::parse(quantity).ok_or_else(|| FieldRefError::Quantity(quantity.0.clone()))
+    Amount::try_from(quantity).map_err(|_| FieldRefError::Quantity(quantity.0.clone()))
 }
 
 /// `key="value"` lines, sorted by key.

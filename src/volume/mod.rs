@@ -26,7 +26,6 @@ mod ownership;
 mod payload;
 mod pod_files;
 mod projected;
-mod quantity;
 mod remove;
 mod secret;
 mod set_up;

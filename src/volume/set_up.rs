@@ -11,9 +11,8 @@ use super::contents::{self, Contents};
 use super::empty_dir::{self, Medium};
 use super::error::{Reason, VolumeError};
 use super::layout::{Plugin, VolumeRoot};
-use super::quantity::Amount;
 use super::{host_path, unsupported};
-use crate::manifest::Objects;
+use crate::manifest::{self, Objects};
 
 /// A pod whose volumes are wanted, and what they are made from.
 #[derive(Debug, Clone, Copy)]
@@ -170,7 +169,7 @@ impl<'a> PodVolumes<'a> {
     }
 
     pub(super) fn allocatable_memory(&self) -> Option<u64> {
-        let amount = Amount::parse(self.allocatable.get("memory")?)?;
-        u64::try_from(amount.units()).ok()
+        let amount = manifest::Quantity::try_from(self.allocatable.get("memory")?).ok()?;
+        u64::try_from(amount.value()).ok()
     }
 }

@@ -90,7 +90,7 @@ logging:
     #[track_caller]
     pub(crate) fn wait_until_ready(&mut self) {
         if let Err(error) = self.api.wait_ready() {
-            panic!("{error}\n{}", self.last_words());
+            panic!("{error}");
         }
     }
 
@@ -178,7 +178,7 @@ logging:
             let pods: Vec<Pod> = pods.filter(|pod| pod_of(pod, daemon_set)).collect();
             judge(&pods).then_some(pods)
         });
-        self.expect(waited, &format!("{daemon_set}: {what}"))
+        expect(waited, &format!("{daemon_set}: {what}"))
     }
 
     /// The one pod of a DaemonSet once it is ready.
@@ -212,7 +212,7 @@ logging:
         let waited = self.api.wait("/apis/apps/v1/daemonsets", |objects| {
             objects.get(&key).filter(|object| judge(object)).cloned()
         });
-        self.expect(waited, &format!("DaemonSet {key}: {what}"))
+        expect(waited, &format!("DaemonSet {key}: {what}"))
     }
 
     /// The first Event about an object of this name with this reason, once there is one. Names may be beginnings.
@@ -231,12 +231,7 @@ logging:
             });
             found.cloned()
         });
-        self.expect(waited, &format!("an Event {reason} about {object}"))
-    }
-
-    #[track_caller]
-    fn expect<T>(&self, waited: Result<T, String>, what: &str) -> T {
-        waited.unwrap_or_else(|error| panic!("{what}: {error}\n{}", self.last_words()))
+        expect(waited, &format!("an Event {reason} about {object}"))
     }
 
     fn last_words(&self) -> String {
@@ -248,11 +243,19 @@ logging:
 
 impl Drop for Agent {
     fn drop(&mut self) {
+        if std::thread::panicking() {
+            eprintln!("{}", self.last_words());
+        }
         if let Some(mut process) = self.process.take() {
             let _ = process.kill();
             let _ = process.wait();
         }
     }
+}
+
+#[track_caller]
+fn expect<T>(waited: Result<T, String>, what: &str) -> T {
+    waited.unwrap_or_else(|error| panic!("{what}: {error}"))
 }
 
 fn read(path: &Path) -> String {

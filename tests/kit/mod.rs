@@ -5,6 +5,8 @@
 //! test's [`Slot`]. Whatever a killed test left behind is removed by the next one that gets its slot.
 //!
 //! A test that can't run here is skipped loudly, and fails where `CI` is set.
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
+#![allow(dead_code, reason = "each crate that includes the kit uses the part that it needs")]
 
 mod agent;
 mod api;
@@ -18,7 +20,7 @@ mod slot;
 
 use std::time::{Duration, Instant};
 
-pub(crate) use self::agent::{Agent, Answer};
+pub(crate) use self::agent::Agent;
 pub(crate) use self::api::Api;
 pub(crate) use self::containerd::Containerd;
 pub(crate) use self::node::Node;
@@ -30,10 +32,18 @@ pub(crate) const DEADLINE: Duration = Duration::from_secs(60);
 
 /// Waits for what tells nobody when it happens.
 #[track_caller]
-pub(crate) fn wait_until(what: &str, mut is_so: impl FnMut() -> bool) {
+pub(crate) fn wait_until(what: &str, is_so: impl FnMut() -> bool) {
+    assert!(is_so_in_time(is_so), "waited {DEADLINE:?} in vain: {what}");
+}
+
+/// Whether something that tells nobody when it happens does so before the deadline.
+pub(crate) fn is_so_in_time(mut is_so: impl FnMut() -> bool) -> bool {
     let begun = Instant::now();
     while !is_so() {
-        assert!(begun.elapsed() < DEADLINE, "waited {DEADLINE:?} in vain: {what}");
+        if begun.elapsed() > DEADLINE {
+            return false;
+        }
         std::thread::sleep(Duration::from_millis(20));
     }
+    true
 }

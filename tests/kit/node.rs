@@ -1,9 +1,16 @@
 //! A whole node: a containerd, an agent on it, and the folder of manifests that it follows.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::PathBuf;
 
-use super::{Agent, Containerd, Slot};
+use daemonlet::cri::ContainerId;
+use daemonlet::cri::proto::{Container, PodSandbox};
+use k8s_openapi::api::core::v1::Pod;
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+
+use super::{Agent, Containerd, Slot, container_ids, leaks};
 
 /// A node of a test's own. The agent ends before the containerd.
 #[derive(Debug)]
@@ -55,6 +62,46 @@ impl Node {
     /// Deletes a manifest.
     pub(crate) fn delete(&self, file: &str) {
         fs::remove_file(self.manifest(file)).unwrap();
+    }
+
+    /// Runs a command in a pod's container, past the agent, and gives what it prints.
+    #[track_caller]
+    pub(crate) fn exec(&self, pod: &Pod, container: &str, command: &[&str]) -> String {
+        let ids = container_ids(pod);
+        let id = ContainerId::from(ids[container].as_str());
+        let words: Vec<String> = command.iter().map(|word| (*word).to_owned()).collect();
+        let output = self.containerd.ask(async |cri| cri.exec_sync(&id, &words, None).await.unwrap());
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).trim_end().to_owned();
+        assert_eq!(output.exit_code, 0, "{command:?}: {}{}", text(&output.stdout), text(&output.stderr));
+        text(&output.stdout)
+    }
+
+    /// The first process of a pod's container, as the host counts.
+    pub(crate) fn pid(&self, pod: &Pod, container: &str) -> i32 {
+        let id = &container_ids(pod)[container];
+        let tasks = self.containerd.ctr(&["tasks", "list"]);
+        let line = tasks.lines().find(|line| line.starts_with(id.as_str()));
+        line.and_then(|line| line.split_whitespace().nth(1)).unwrap().parse().unwrap()
+    }
+
+    /// Kills a pod's container as the kernel would.
+    pub(crate) fn kill(&self, pod: &Pod, container: &str) {
+        kill(Pid::from_raw(self.pid(pod, container)), Signal::SIGKILL).unwrap();
+    }
+
+    /// The sandboxes that the runtime has, dead ones included.
+    pub(crate) fn sandboxes(&self) -> Vec<PodSandbox> {
+        self.containerd.ask(async |cri| cri.list_pod_sandboxes(&BTreeMap::new()).await.unwrap())
+    }
+
+    /// The containers that the runtime has, dead ones included.
+    pub(crate) fn containers(&self) -> Vec<Container> {
+        self.containerd.ask(async |cri| cri.list_containers(&BTreeMap::new()).await.unwrap())
+    }
+
+    /// The paths of all cgroups that the test has now.
+    pub(crate) fn cgroups(&self) -> Vec<String> {
+        leaks::cgroups(&self.slot().network()).iter().map(|path| path.display().to_string()).collect()
     }
 
     /// Writes `node.yaml` with these labels and taints (in YAML's flow style).

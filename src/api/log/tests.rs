@@ -1,3 +1,5 @@
+#![expect(clippy::needless_pass_by_value, reason = "the values are written where they are used")]
+
 use std::fs;
 use std::io::Write;
 use std::sync::mpsc as channel;

@@ -38,7 +38,7 @@ pub(super) fn watch(
     };
     let mut watch = state.board.watch(kind, since)?;
     let known = if since.is_some() { state.board.list(kind).items } else { Vec::new() };
-    let mut view = View::new(kind, namespace, options.selector, known);
+    let mut view = View::new(kind, namespace, options.selector, &known);
     let (lines, body) = mpsc::channel::<Result<Bytes, Infallible>>(LINES_IN_FLIGHT);
     let mut encoder = Encoder { kind, form: options.form, has_named_columns: false };
     let shutdown = state.shutdown.clone();

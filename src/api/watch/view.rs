@@ -18,7 +18,7 @@ pub(super) struct View {
 
 impl View {
     /// A view for a client that knows those of these items which it selected.
-    pub(super) fn new(kind: ItemKind, namespace: Option<&str>, selector: Selector, known: Vec<Item>) -> Self {
+    pub(super) fn new(kind: ItemKind, namespace: Option<&str>, selector: Selector, known: &[Item]) -> Self {
         let mut view =
             Self { kind, namespace: namespace.map(str::to_owned), selector, shown: HashSet::new() };
         if !view.selector.is_empty() {
@@ -83,7 +83,7 @@ mod tests {
 
     #[test]
     fn without_a_selector_changes_are_what_they_are_within_kind_and_namespace() {
-        let mut view = View::new(ItemKind::Pod, Some("a"), Selector::default(), vec![]);
+        let mut view = View::new(ItemKind::Pod, Some("a"), Selector::default(), &[]);
         for watch_type in [WatchType::Added, WatchType::Modified, WatchType::Deleted] {
             assert_eq!(view.translate(&change(watch_type, pod("a", "p", "x"))), Some(watch_type));
             assert_eq!(view.translate(&change(watch_type, pod("b", "p", "x"))), None);
@@ -96,7 +96,7 @@ mod tests {
     fn an_object_comes_into_the_view_and_leaves_it_with_its_labels() {
         let selector = Selector { labels: LabelSelector::parse("app=x").unwrap(), ..Selector::default() };
         let mut view =
-            View::new(ItemKind::Pod, None, selector, vec![pod("a", "known", "x"), pod("a", "other", "y")]);
+            View::new(ItemKind::Pod, None, selector, &[pod("a", "known", "x"), pod("a", "other", "y")]);
         for (watch_type, item, seen) in [
             (WatchType::Modified, pod("a", "known", "x"), Some(WatchType::Modified)),
             (WatchType::Modified, pod("a", "known", "y"), Some(WatchType::Deleted)),

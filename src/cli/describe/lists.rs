@@ -60,20 +60,14 @@ pub(super) fn tolerations(
 fn toleration(toleration: &Toleration) -> String {
     let text = |text: &Option<String>| text.clone().unwrap_or_default();
     let (value, effect) = (text(&toleration.value), text(&toleration.effect));
-    let mut out = text(&toleration.key);
-    if !value.is_empty() {
-        out += &format!("={value}");
-    }
-    if !effect.is_empty() {
-        out += &format!(":{effect}");
-    }
+    let led_by =
+        |mark: &str, text: &str| if text.is_empty() { String::new() } else { format!("{mark}{text}") };
+    let mut out = text(&toleration.key) + &led_by("=", &value) + &led_by(":", &effect);
     if toleration.operator.as_deref() == Some("Exists") && value.is_empty() {
         out += if out.is_empty() { "op=Exists" } else { " op=Exists" };
     }
-    if let Some(seconds) = toleration.toleration_seconds {
-        out += &format!(" for {seconds}s");
-    }
-    out
+    let seconds = toleration.toleration_seconds.map(|seconds| format!(" for {seconds}s"));
+    out + seconds.as_deref().unwrap_or_default()
 }
 
 pub(super) fn taints(description: &mut Description, taints: Option<&Vec<Taint>>) {

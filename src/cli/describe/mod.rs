@@ -136,7 +136,7 @@ async fn events_of(
 }
 
 /// The pods that a DaemonSet controls.
-async fn pods_of(daemon_set: &DaemonSet, client: &Client) -> Result<Vec<Pod>, CliError> {
+pub(super) async fn pods_of(daemon_set: &DaemonSet, client: &Client) -> Result<Vec<Pod>, CliError> {
     let selector =
         daemon_set.spec.as_ref().map(|spec| format_label_selector(&spec.selector)).unwrap_or_default();
     // `<none>` selects nothing, and is no selector.

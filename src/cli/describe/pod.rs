@@ -14,14 +14,13 @@ pub(super) fn describe(pod: &Pod, pod_events: &[Event], now: Timestamp) -> Strin
     let mut description = Description::default();
     identity(&mut description, pod, spec, status);
     state(&mut description, pod, spec, status, now);
-    let statuses = |list: &'_ Option<Vec<_>>| list.clone().unwrap_or_default();
     let init_containers = spec.init_containers.as_deref().unwrap_or_default();
     if !init_containers.is_empty() {
-        let states = statuses(&status.init_container_statuses);
-        container::describe(&mut description, 0, "Init Containers", init_containers, &states, Some(pod));
+        let known = status.init_container_statuses.as_deref().unwrap_or_default();
+        container::describe(&mut description, 0, "Init Containers", init_containers, known, Some(pod));
     }
-    let states = statuses(&status.container_statuses);
-    container::describe(&mut description, 0, "Containers", &spec.containers, &states, Some(pod));
+    let known = status.container_statuses.as_deref().unwrap_or_default();
+    container::describe(&mut description, 0, "Containers", &spec.containers, known, Some(pod));
     conditions(&mut description, spec, status);
     volume::describe(&mut description, 0, spec.volumes.as_ref());
     description.field(0, "QoS Class", status.qos_class.as_deref().unwrap_or("<unset>"));

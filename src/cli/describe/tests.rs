@@ -24,6 +24,7 @@ fn events() -> Vec<Event> {
 }
 
 #[test]
+#[expect(clippy::too_many_lines, reason = "one description, whole")]
 fn a_pod_is_described_as_kubectl_does() {
     let pod: Pod = from(json!({
         "metadata": {
@@ -35,7 +36,7 @@ fn a_pod_is_described_as_kubectl_does() {
             ],
         },
         "spec": {
-            "priority": 2000001000, "priorityClassName": "system-node-critical", "serviceAccountName": "default",
+            "priority": 2_000_001_000, "priorityClassName": "system-node-critical", "serviceAccountName": "default",
             "nodeName": "n",
             "initContainers": [{"name": "setup", "image": "setup:1"}],
             "containers": [{

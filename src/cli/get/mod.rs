@@ -123,19 +123,21 @@ async fn print_tables(
     client: &Client,
     output: &mut Output<'_>,
 ) -> Result<(), CliError> {
-    let mut errors = Vec::new();
-    let mut has_written = false;
+    let (mut found, mut errors) = (Vec::new(), Vec::new());
     for target in targets {
         let (tables, failed) = fetch::<Table>(args, target, TABLE, client).await;
         errors.extend(failed);
-        let Some(table) = Table::joined(tables).filter(|table| !table.rows.is_empty()) else { continue };
-        if has_written && !args.no_headers {
+        found.extend(
+            Table::joined(tables).filter(|table| !table.rows.is_empty()).map(|table| (target, table)),
+        );
+    }
+    for (index, (target, table)) in found.iter().enumerate() {
+        if index > 0 && !args.no_headers {
             writeln!(output.out)?;
         }
-        output.out.write_all(args.printer(target, targets.len() > 1).print(&table).as_bytes())?;
-        has_written = true;
+        output.out.write_all(args.printer(target, found.len() > 1).print(table).as_bytes())?;
     }
-    if !has_written && errors.is_empty() {
+    if found.is_empty() && errors.is_empty() {
         args.scope.print_nothing_found(targets.iter().map(|target| target.resource), output)?;
     }
     CliError::all(errors)
@@ -156,7 +158,7 @@ async fn print_objects(
         for mut answer in answers {
             match answer.get_mut("items").map(Value::take) {
                 Some(Value::Array(items)) => {
-                    objects.extend(items.into_iter().map(|item| (target.resource, item)))
+                    objects.extend(items.into_iter().map(|item| (target.resource, item)));
                 }
                 _ => objects.push((target.resource, answer)),
             }

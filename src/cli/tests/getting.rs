@@ -45,6 +45,11 @@ async fn rows_are_those_of_kubectl() {
              NAME         READY   STATUS    RESTARTS   AGE\n\
              pod/web-x1   1/1     Running   0          30m\n",
         ),
+        (
+            "get ds,nodes -l kubernetes.io/hostname",
+            "NAME     STATUS   ROLES    AGE   VERSION\n\
+             node-1   Ready    <none>   30m   v1.34.0\n",
+        ),
     ] {
         assert_eq!(printed(&agent, line).await, expected, "{line}");
     }

@@ -1,12 +1,13 @@
 //! The verbs against an agent that serves a board filled by hand.
 
+mod asking;
 mod getting;
 
 use std::io::Write;
 
 use clap::Parser;
 
-use super::{Cli, CliError, Output, run};
+use super::{Cli, CliError, ExitCode, Output, run};
 use crate::api::tests::fixture::Agent;
 
 /// What a command line prints to its output and its errors; a failure's message counts as the latter.
@@ -21,7 +22,7 @@ async fn daemonlet(agent: &Agent, line: &str) -> (String, String) {
 }
 
 /// Runs a command line that prints into `out`.
-async fn daemonlet_into(agent: &Agent, line: &str, out: &mut dyn Write) -> Result<(), CliError> {
+async fn daemonlet_into(agent: &Agent, line: &str, out: &mut dyn Write) -> Result<ExitCode, CliError> {
     run(parse(agent, line), &mut Output { out, err: &mut Vec::new() }).await
 }
 

@@ -104,13 +104,10 @@ fn manifests_as_vendors_publish_them_are_read() {
 
 #[test]
 fn what_a_kubelet_ran_is_accepted() {
-    let (Some(cri), Some(lifecycle)) = (shared("cases/cri"), shared("cases/lifecycle")) else { return };
-    let cri = fs::read_dir(cri).unwrap().map(|entry| entry.unwrap().path().join("daemonset.yaml"));
-    let lifecycle = fs::read_dir(lifecycle).unwrap().map(|entry| entry.unwrap().path());
+    let Some(folder) = shared("cases/cri") else { return };
     let mut seen = 0;
-    for path in
-        cri.chain(lifecycle).filter(|path| path.is_file() && path.extension().is_some_and(|e| e == "yaml"))
-    {
+    let cases = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path().join("daemonset.yaml"));
+    for path in cases.filter(|path| path.is_file()) {
         seen += 1;
         let reading = read(&path, &fs::read(&path).unwrap());
         let told: Vec<_> = errors(&reading).iter().map(|problem| problem.message.as_str()).collect();
@@ -119,5 +116,5 @@ fn what_a_kubelet_ran_is_accepted() {
         assert_eq!(told.len(), faults, "{}: {told:?}", path.display());
         assert!(told.iter().all(|message| message.ends_with("spec.selector is missing")), "{told:?}");
     }
-    assert!(seen >= 60, "only {seen} files");
+    assert!(seen >= 50, "only {seen} files");
 }

@@ -14,31 +14,59 @@ use crate::manifest::tree::{Node, Value};
 use crate::manifest::yaml::{Document, SyntaxError};
 use crate::manifest::{Kind, Object, ObjectKey, Origin, Problem, Severity, Stored, defaults, validate};
 
+/// So many problems of one file are told; whoever has more has another kind of file.
+const MAX_PROBLEMS: usize = 1000;
+/// So many kinds of one file are told as set aside.
+const MAX_KINDS: usize = 200;
+/// So many values one object may hold. A large ConfigMap has thousands; beyond it the rules would take too long to check.
+const MAX_VALUES: usize = 50_000;
+/// With more values of the wrong type, what the rest of the object breaks is not looked at.
+const MAX_FAULTS: usize = 100;
+
 /// Gathers what the documents of one file say.
 pub(super) struct Collector {
     file: Arc<Path>,
     reading: Reading,
+    /// Problems beyond those that are told.
+    untold: usize,
+    /// Objects set aside beyond the kinds that are told.
+    further: usize,
 }
 
 impl Collector {
     pub(super) fn new(file: Arc<Path>) -> Self {
-        Collector { file, reading: Reading::default() }
+        Collector { file, reading: Reading::default(), untold: 0, further: 0 }
     }
 
     pub(super) fn into_reading(mut self) -> Reading {
-        for aside in &self.reading.set_aside {
-            let SetAside { kind, api_version, count, line } = aside;
+        for SetAside { kind, api_version, count, line } in &self.reading.set_aside {
             let many = if *count == 1 { String::new() } else { format!(" ({count} of them)") };
-            self.reading.problems.push(Problem {
-                severity: Severity::Notice,
-                file: self.file.clone(),
-                line: *line,
-                field: String::new(),
-                message: format!("{kind} {api_version} set aside{many}: daemonlet has no use for this kind"),
-                object: None,
-            });
+            let message = format!("{kind} {api_version} set aside{many}: daemonlet has no use for this kind");
+            self.reading.problems.push(self.of_file(Severity::Notice, *line, message));
+        }
+        if self.further > 0 {
+            let message = format!("{} objects of further kinds set aside", self.further);
+            self.reading.problems.push(self.of_file(Severity::Notice, 0, message));
+        }
+        if self.untold > 0 {
+            let message = format!("{} more problems in this file are not listed", self.untold);
+            self.reading.problems.push(self.of_file(Severity::Error, 0, message));
         }
         self.reading
+    }
+
+    fn of_file(&self, severity: Severity, line: u32, message: String) -> Problem {
+        Problem { severity, file: self.file.clone(), line, field: String::new(), message, object: None }
+    }
+
+    fn tell(&mut self, problems: impl IntoIterator<Item = Problem>) {
+        for problem in problems {
+            if self.reading.problems.len() < MAX_PROBLEMS {
+                self.reading.problems.push(problem);
+            } else {
+                self.untold += 1;
+            }
+        }
     }
 
     /// The file as a whole can't be read.
@@ -53,23 +81,17 @@ impl Collector {
 
     fn unreadable(&mut self, line: u32, message: String) {
         self.reading.refused.unidentified = true;
-        self.reading.problems.push(Problem {
-            severity: Severity::Error,
-            file: self.file.clone(),
-            line,
-            field: String::new(),
-            message,
-            object: None,
-        });
+        self.tell([self.of_file(Severity::Error, line, message)]);
     }
 
     pub(super) fn document(&mut self, document: &Document) {
         let reporter = Reporter { file: &self.file, root: &document.root, object: key_of(&document.root) };
-        for (path, line) in &document.duplicates {
+        let duplicates = document.duplicates.iter().map(|(path, line)| {
             let message = "duplicate key: the last one counts".to_owned();
-            let finding = Finding { path: path.clone(), line: *line, message };
-            self.reading.problems.push(reporter.finding(Severity::Warning, finding));
-        }
+            reporter.finding(Severity::Warning, Finding { path: path.clone(), line: *line, message })
+        });
+        let duplicates: Vec<_> = duplicates.collect();
+        self.tell(duplicates);
         self.object(&document.root, None);
     }
 
@@ -120,19 +142,19 @@ impl Collector {
 
     fn set_aside(&mut self, kind: &str, api_version: &str, line: u32) {
         let known = &mut self.reading.set_aside;
-        match known.iter_mut().find(|aside| aside.kind == kind && aside.api_version == api_version) {
-            Some(aside) => aside.count += 1,
-            None => known.push(SetAside {
-                kind: kind.to_owned(),
-                api_version: api_version.to_owned(),
-                count: 1,
-                line,
-            }),
+        let again = known.iter_mut().find(|aside| aside.kind == kind && aside.api_version == api_version);
+        if let Some(aside) = again {
+            aside.count += 1;
+        } else if known.len() == MAX_KINDS {
+            self.further += 1;
+        } else {
+            let (kind, api_version) = (kind.to_owned(), api_version.to_owned());
+            known.push(SetAside { kind, api_version, count: 1, line });
         }
     }
 
     fn refuse(&mut self, key: Option<ObjectKey>, problems: Vec<Problem>) {
-        self.reading.problems.extend(problems);
+        self.tell(problems);
         match key {
             Some(key) => self.reading.refused.identified.push(key),
             None => self.reading.refused.unidentified = true,
@@ -155,6 +177,11 @@ impl Collector {
     fn typed<'de, T: Deserialize<'de>>(&mut self, kind: Kind, root: &'de Node, wrap: impl Fn(T) -> Object) {
         let key = metadata_key(kind, root);
         let reporter = Reporter { file: &self.file, root, object: key.clone() };
+        if root.count() > MAX_VALUES {
+            let message = format!("more than {MAX_VALUES} values in one object: split it");
+            let problem = reporter.at(Severity::Error, &FieldPath::root(), message);
+            return self.refuse(key, vec![problem]);
+        }
         let (decoded, findings) = decode::<T>(root);
         let warnings = findings.unknown.into_iter().map(|f| reporter.finding(Severity::Warning, f));
         let mut problems: Vec<Problem> = warnings.collect();
@@ -164,20 +191,22 @@ impl Collector {
         let object = decoded.map(|decoded| {
             let mut object = wrap(decoded);
             defaults::apply(&mut object);
+            if faults.len() > MAX_FAULTS {
+                return object;
+            }
             let mut broken = validate::object(&object, &|path| root.holds(path));
             if let Object::DaemonSet(daemon_set) = &object {
                 broken.extend(validate::unsupported(daemon_set));
             }
             // A value that could not be read stands as zero in the object: what that breaks is no news.
             let news = broken.iter().filter(|error| !faults.iter().any(|fault| error.path.concerns(fault)));
-            let before = problems.len();
             problems.extend(news.map(|error| reporter.broken_rule(error)));
-            refused |= problems.len() > before || !broken.is_empty();
+            refused |= !broken.is_empty();
             object
         });
         match object {
             Some(object) if !refused => {
-                self.reading.problems.extend(problems);
+                self.tell(problems);
                 let origin = Origin { file: self.file.clone(), line: root.line };
                 self.reading.objects.push(Stored { origin, object });
             }

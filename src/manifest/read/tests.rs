@@ -164,6 +164,31 @@ fn json_and_windows_line_ends_are_read_too() {
     assert_eq!(reading(&windows).objects.len(), 1);
 }
 
+#[test]
+fn a_file_of_nonsense_is_told_in_bounds() {
+    let many = reading(&"--- \na: b\n".repeat(3000));
+    assert_eq!(many.problems.len(), 1001);
+    assert!(told(&many).contains(&"m.yaml: 2000 more problems in this file are not listed".to_owned()));
+    let kinds: Vec<_> = (0..300).map(|n| format!("---\nkind: K{n}\napiVersion: x/v1\n")).collect();
+    let kinds = reading(&kinds.concat());
+    assert!(told(&kinds).contains(&"m.yaml: notice: 100 objects of further kinds set aside".to_owned()));
+    let item = "      - {name: c, image: i}\n";
+    let huge = GOOD.replace("      - {name: c, image: 'registry.example/agent:1'}\n", &item.repeat(20_000));
+    let huge = reading(&huge);
+    assert_eq!(told(&huge), ["m.yaml:1: more than 50000 values in one object: split it"]);
+    assert_eq!(huge.refused.identified.len(), 1);
+}
+
+#[test]
+fn the_deepest_nesting_that_is_read_needs_no_large_stack() {
+    let depth = 125;
+    let data = format!("{}1{}", "{a: ".repeat(depth), "}".repeat(depth));
+    let text =
+        format!("kind: ControllerRevision\napiVersion: apps/v1\nmetadata: {{name: a}}\ndata: {data}\n");
+    let read = std::thread::Builder::new().stack_size(1 << 20).spawn(move || reading(&text).objects.len());
+    assert_eq!(read.unwrap().join().unwrap(), 1);
+}
+
 proptest! {
     #[test]
     fn no_bytes_make_it_panic(bytes in prop::collection::vec(any::<u8>(), 0..300)) {

@@ -19,6 +19,8 @@ const MAX_DEPTH: usize = 128;
 const MAX_NODES: usize = 1_000_000;
 /// What aliases and anchors may add to a document, in bytes.
 const MAX_COPIED: usize = 8 << 20;
+/// So many keys that are written twice are told.
+const MAX_DUPLICATES: usize = 1000;
 /// What a value costs beside its text.
 const NODE_COST: usize = 64;
 
@@ -222,7 +224,9 @@ impl<'a> Builder<'a> {
             } else {
                 let line = self.line(key_at);
                 let entry = Entry { key, line, node: value.node };
-                if let Some(key) = entries.put(entry, Written::Here) {
+                if let Some(key) = entries.put(entry, Written::Here)
+                    && self.duplicates.len() < MAX_DUPLICATES
+                {
                     let path = self.path.iter().cloned().collect::<FieldPath>();
                     self.duplicates.push((path.with(Segment::Field(key.into())), line));
                 }

@@ -168,7 +168,8 @@ impl Summary {
             }
         }
         if self.reason == "Completed" && has_running {
-            self.reason = if is_true(status, "Ready") { "Running" } else { "NotReady" }.to_owned();
+            let reason = if is_true(status, "Ready") { "Running" } else { "NotReady" };
+            reason.clone_into(&mut self.reason);
         }
     }
 }

@@ -1,3 +1,5 @@
+#![expect(clippy::needless_pass_by_value, reason = "the values are written where they are used")]
+
 use serde_json::{Value, json};
 
 use super::*;

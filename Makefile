@@ -1,0 +1,98 @@
+# daemonlet: build, test, show, measure, install. `make help` lists what there is.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := build
+MAKEFLAGS += --no-builtin-rules
+.PHONY: help build check lint deny test demo bench soak install uninstall clean
+
+CARGO ?= cargo
+TARGET := $(or $(CARGO_TARGET_DIR),target)
+BINARY := $(TARGET)/release/daemonlet
+PREFIX ?= /usr/local
+SYSCONFDIR ?= /etc
+UNITDIR ?= $(PREFIX)/lib/systemd/system
+DESTDIR ?=
+SOAK_ROUNDS ?= 20
+
+# Shell assignments that find, and if need be fetch, what a group of targets needs of the machine.
+needs = assignments=$$(examples/requirements.sh $(1)); eval "$$assignments"
+
+help: ## this list
+	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /\1\t/' | sort | column -t -s $$'\t'
+
+build: ## the release binary
+	@$(call needs,build); $(CARGO) build --release --locked --bin daemonlet
+	@ls -l $(BINARY)
+
+check: ## what is quick: format, lints, unit tests
+	@$(call needs,build); $(MAKE) --no-print-directory lint
+	@$(call needs,build); $(CARGO) test --locked --lib --quiet
+
+lint:
+	@$(call needs,build); $(CARGO) fmt --check
+	@$(call needs,build); $(CARGO) clippy --locked --all-targets --quiet -- -D warnings
+
+# The list of known vulnerabilities comes from the network. A machine without it still checks licences, bans and sources.
+deny:
+	@$(call needs,build); \
+	if ! $(CARGO) deny --version >/dev/null 2>&1; then \
+	  echo "NOTICE: cargo-deny is not installed (cargo install --locked cargo-deny): dependencies are not checked"; \
+	else \
+	  $(CARGO) deny --log-level error check --hide-inclusion-graph bans licenses sources; \
+	  if $(CARGO) deny --log-level error fetch db 2>/dev/null; then \
+	    $(CARGO) deny --log-level error check --disable-fetch advisories; \
+	  else \
+	    echo "NOTICE: the advisory database is out of reach: dependencies are not checked for vulnerabilities"; \
+	  fi; \
+	fi
+
+test: ## everything: format, lints, dependencies, all tests, those with a real containerd included
+	@$(call needs,build test); $(MAKE) --no-print-directory lint deny
+	@$(call needs,build test); \
+	if [ -z "$${DAEMONLET_SHARED:-}" ]; then \
+	  echo "NOTICE: DAEMONLET_SHARED is not set: the shared cases are not compared with"; \
+	fi; \
+	$(CARGO) test --locked --doc --quiet; \
+	if $(CARGO) nextest --version >/dev/null 2>&1; then \
+	  $(CARGO) nextest run --locked --no-fail-fast; \
+	else \
+	  $(CARGO) test --locked --no-fail-fast --lib --bins --tests; \
+	fi
+
+demo: ## daemonlet at work on this machine, which is left as it was
+	@examples/demo.sh
+
+bench: ## the numbers of benches/README.md
+	@$(call needs,build run); $(CARGO) bench --locked
+
+soak: ## the tests with a real containerd, SOAK_ROUNDS times over
+	@$(call needs,build test); \
+	for round in $$(seq $(SOAK_ROUNDS)); do \
+	  echo "round $$round of $(SOAK_ROUNDS)"; \
+	  $(CARGO) test --locked --quiet --test e2e; \
+	done
+
+install: ## below DESTDIR and PREFIX, with the systemd unit and a sample configuration
+	@[ -x $(BINARY) ] || { echo "there is no $(BINARY) yet: run make build first" >&2; exit 1; }
+	install -D -m 0755 $(BINARY) $(DESTDIR)$(PREFIX)/bin/daemonlet
+	install -d -m 0755 $(DESTDIR)$(UNITDIR)
+	sed 's|/usr/local/bin/|$(PREFIX)/bin/|g' systemd/daemonlet.service >$(DESTDIR)$(UNITDIR)/daemonlet.service
+	chmod 0644 $(DESTDIR)$(UNITDIR)/daemonlet.service
+	install -d -m 0750 $(DESTDIR)$(SYSCONFDIR)/daemonlet $(DESTDIR)$(SYSCONFDIR)/daemonlet/manifests
+	@# What an administrator has written stays.
+	[ -e $(DESTDIR)$(SYSCONFDIR)/daemonlet/config.yaml ] || \
+	  install -m 0640 systemd/config.yaml $(DESTDIR)$(SYSCONFDIR)/daemonlet/config.yaml
+	install -D -m 0644 systemd/node.yaml $(DESTDIR)$(PREFIX)/share/doc/daemonlet/node.yaml
+	@if [ -z "$(DESTDIR)" ] && [ -d /run/systemd/system ]; then systemctl daemon-reload; fi
+	@echo "Installed. Start it with: systemctl enable --now daemonlet"
+
+uninstall: ## what install has put there; configuration, state and pods stay
+	@if [ -z "$(DESTDIR)" ] && [ -d /run/systemd/system ]; then systemctl disable --now daemonlet 2>/dev/null || true; fi
+	rm -f $(DESTDIR)$(PREFIX)/bin/daemonlet $(DESTDIR)$(UNITDIR)/daemonlet.service
+	rm -rf $(DESTDIR)$(PREFIX)/share/doc/daemonlet
+	@if [ -z "$(DESTDIR)" ] && [ -d /run/systemd/system ]; then systemctl daemon-reload; fi
+	@echo "$(SYSCONFDIR)/daemonlet and /var/lib/daemonlet stay, and so do pods that run: remove manifests first to end them."
+
+clean: ## everything that was built
+	$(CARGO) clean

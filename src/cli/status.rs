@@ -1,0 +1,184 @@
+//! `daemonlet status`: how the agent itself is doing.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+
+use clap::{Args, ValueEnum};
+use serde::Deserialize;
+use serde_json::Value;
+
+use super::Output;
+use super::client::Client;
+use super::error::CliError;
+use super::text::{TabWriter, to_json, to_yaml};
+
+#[derive(Debug, Args)]
+pub(super) struct StatusArgs {
+    /// How to show it
+    #[arg(short, long, value_enum)]
+    output: Option<Format>,
+}
+
+/// Documents for other programs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(super) enum Format {
+    /// JSON
+    Json,
+    /// YAML
+    Yaml,
+}
+
+impl Format {
+    /// A document in this format.
+    pub(super) fn render(self, document: &Value) -> Result<String, CliError> {
+        match self {
+            Format::Json => to_json(document),
+            Format::Yaml => to_yaml(document),
+        }
+    }
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Status {
+    version: String,
+    node: String,
+    ready: bool,
+    conditions: Vec<Condition>,
+    store: Store,
+    runtime: Runtime,
+    daemon_sets: usize,
+    pods: usize,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Condition {
+    name: String,
+    waits_for: Option<String>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Store {
+    source: String,
+    freshness: String,
+    reason: Option<String>,
+    objects: usize,
+    problems: Vec<Problem>,
+    ignored: Vec<Ignored>,
+    set_aside: BTreeMap<String, usize>,
+}
+
+#[derive(Debug, Deserialize)]
+struct Problem {
+    severity: String,
+    file: String,
+    line: u32,
+    field: String,
+    message: String,
+}
+
+#[derive(Debug, Deserialize)]
+struct Ignored {
+    path: String,
+    reason: String,
+}
+
+#[derive(Debug, Deserialize)]
+struct Runtime {
+    endpoint: String,
+    version: String,
+    problem: Option<String>,
+}
+
+pub(super) async fn run(args: &StatusArgs, client: &Client, output: &mut Output<'_>) -> Result<(), CliError> {
+    let document: Value = client.get("/apis/daemonlet.dev/v1/status").await?;
+    let text = match args.output {
+        Some(format) => format.render(&document)?,
+        None => describe(&serde_json::from_value(document)?),
+    };
+    Ok(output.out.write_all(text.as_bytes())?)
+}
+
+fn describe(status: &Status) -> String {
+    let store = &status.store;
+    let freshness = match (store.freshness.as_str(), &store.reason) {
+        ("Current", _) => "up to date".to_owned(),
+        ("LastGood", Some(reason)) => format!("last good content is used: {reason}"),
+        ("LastGood", None) => "last good content is used".to_owned(),
+        _ => "not read yet".to_owned(),
+    };
+    let runtime = match (status.runtime.version.as_str(), &status.runtime.problem) {
+        ("", None) => "not reached yet".to_owned(),
+        ("", Some(problem)) => problem.clone(),
+        (version, None) => version.to_owned(),
+        (version, Some(problem)) => format!("{version}, {problem}"),
+    };
+    let mut text = String::new();
+    for (name, value) in [
+        ("Node", status.node.clone()),
+        ("Version", status.version.clone()),
+        ("Ready", if status.ready { "True" } else { "False" }.to_owned()),
+        ("Store", with_state(&store.source, &freshness)),
+        ("Objects", store.objects.to_string()),
+        ("Runtime", with_state(&status.runtime.endpoint, &runtime)),
+        ("DaemonSets", status.daemon_sets.to_string()),
+        ("Pods", status.pods.to_string()),
+    ] {
+        // Writing to a String can't fail.
+        let _ = writeln!(text, "{name}:\t{value}");
+    }
+    let pending = status.conditions.iter().filter_map(|condition| {
+        condition.waits_for.as_ref().map(|waits_for| format!("{}: {waits_for}", condition.name))
+    });
+    section(&mut text, "Not ready", pending);
+    section(
+        &mut text,
+        "Problems",
+        store.problems.iter().filter(|problem| problem.severity != "Notice").map(line),
+    );
+    section(
+        &mut text,
+        "Notices",
+        store.problems.iter().filter(|problem| problem.severity == "Notice").map(line),
+    );
+    section(
+        &mut text,
+        "Ignored files",
+        store.ignored.iter().map(|file| format!("{}: {}", file.path, file.reason)),
+    );
+    section(&mut text, "Set aside", store.set_aside.iter().map(|(kind, count)| format!("{kind}: {count}")));
+    TabWriter::for_descriptions().align(&text)
+}
+
+/// What it is and how it is; the latter alone before it has said what it is.
+fn with_state(what: &str, state: &str) -> String {
+    if what.is_empty() { state.to_owned() } else { format!("{what} ({state})") }
+}
+
+/// A title and its lines; nothing if there are none.
+fn section(text: &mut String, title: &str, lines: impl Iterator<Item = String>) {
+    let mut lines = lines.peekable();
+    if lines.peek().is_some() {
+        let _ = writeln!(text, "{title}:");
+    }
+    for line in lines {
+        let _ = writeln!(text, "  {}", line.replace('\t', " "));
+    }
+}
+
+/// `file:line: field: message`, as `validate` writes it.
+fn line(problem: &Problem) -> String {
+    let mut text = format!("{}:", problem.file);
+    if problem.line > 0 {
+        let _ = write!(text, "{}:", problem.line);
+    }
+    if problem.severity == "Warning" {
+        text.push_str(" warning:");
+    }
+    if !problem.field.is_empty() {
+        let _ = write!(text, " {}:", problem.field);
+    }
+    text + " " + &problem.message
+}
