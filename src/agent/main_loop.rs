@@ -1,5 +1,5 @@
-//! The main loop: turns what happens into calls of the [`Reconciler`]. Nothing in it decides, and nothing in it waits for the runtime
-//! but the slow listing.
+//! The main loop: turns what happens into calls of the [`Reconciler`]. Nothing in it decides, and once the pods are taken up nothing in it
+//! waits for the runtime.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -12,7 +12,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
 
 use super::reconcile::Reconciler;
-use super::runtime::{self, Health, Relist};
+use super::runtime::{self, Health, Look, Looked, Relist};
 use super::{AgentError, RUNTIME_RETRY};
 use crate::board::{Board, Metrics, StoreStatus};
 use crate::config::Settings;
@@ -21,7 +21,7 @@ use crate::cri::CriClient;
 use crate::error_chain::error_chain;
 use crate::manifest::{Kind, Object, Objects, Problem};
 use crate::node::NodeName;
-use crate::pod::context::Report;
+use crate::pod::context::{News, Report};
 use crate::pod::rebuild;
 use crate::pod::worker::Wake;
 use crate::store::{Freshness, Snapshot, StoreHandle};
@@ -31,6 +31,10 @@ use crate::systemd::{ServiceManager, Watchdog};
 const EVENTS_IN_FLIGHT: usize = 1024;
 /// How often a runtime without events is listed instead.
 const WITHOUT_EVENTS: Duration = Duration::from_secs(5);
+
+/// What happened before the events were ready is in none of them. It is listed then; and again, as a listing may lag behind an event that
+/// was published just before.
+const CATCH_UP: [Duration; 3] = [Duration::from_millis(500), Duration::from_secs(2), Duration::from_secs(10)];
 
 /// What the main loop has to do with.
 pub(super) struct Agent {
@@ -48,6 +52,8 @@ pub(super) struct Agent {
     pub(super) relist: Relist,
     /// Whether the runtime tells what happens, or must be asked.
     pub(super) has_events: bool,
+    /// The slow look that is under way. A runtime that hangs must not hang the loop.
+    pub(super) look: Look,
 }
 
 /// One thing that happened.
@@ -57,13 +63,17 @@ enum Happening {
     Report(Report),
     Runtime(RuntimeEvent),
     RelistDue,
+    Looked(Option<Looked>),
     Due,
     Alive,
 }
 
 impl Agent {
     pub(super) async fn run(mut self, shutdown: CancellationToken) -> Result<(), AgentError> {
-        self.take_up_pods().await?;
+        tokio::select! {
+            taken_up = self.take_up_pods() => taken_up?,
+            () = shutdown.cancelled() => return Ok(()),
+        }
         let (events, mut events_seen) = mpsc::channel(EVENTS_IN_FLIGHT);
         let watched = self.cri.clone();
         let watcher = tokio::spawn(async move { containerd::watch(&watched, events).await });
@@ -71,6 +81,7 @@ impl Agent {
         let mut watchdog = Watchdog::from_environment();
         let mut due: Option<Instant> = None;
         let mut relist_at = Instant::now() + self.relist_interval();
+        let mut catching_up = [].iter();
         ServiceManager.ready(&format!(
             "node {}: looking after {} pods",
             self.name,
@@ -86,7 +97,8 @@ impl Agent {
                 Ok(()) = self.node_problems.changed() => Happening::Store,
                 Some(report) = self.reconciler.reports.recv() => Happening::Report(report),
                 Some(event) = events_seen.recv() => Happening::Runtime(event),
-                () = tokio::time::sleep_until(relist_at) => Happening::RelistDue,
+                () = tokio::time::sleep_until(relist_at), if self.look.is_idle() => Happening::RelistDue,
+                looked = self.look.ended() => Happening::Looked(looked),
                 () = until(due) => Happening::Due,
                 () = watchdog.due() => Happening::Alive,
             };
@@ -94,18 +106,27 @@ impl Agent {
                 Happening::Store => self.take_snapshot(),
                 Happening::Node => self.board.put_node(Node::clone(&self.reconciler.node.borrow())),
                 Happening::Report(report) => {
-                    self.reconciler.take(&report);
+                    self.take_report(report);
                     while let Ok(report) = self.reconciler.reports.try_recv() {
-                        self.reconciler.take(&report);
+                        self.take_report(report);
                     }
                 }
                 Happening::Runtime(event) => {
                     self.take_event(&event);
+                    if matches!(event, RuntimeEvent::StreamReady { .. }) {
+                        relist_at = Instant::now();
+                        catching_up = CATCH_UP.iter();
+                    }
                     continue;
                 }
                 Happening::RelistDue => {
-                    self.look_at_runtime().await;
-                    relist_at = Instant::now() + self.relist_interval();
+                    self.look.begin(&self.cri, self.name.as_str());
+                    let pause = catching_up.next().copied();
+                    relist_at = Instant::now() + pause.unwrap_or_else(|| self.relist_interval());
+                    continue;
+                }
+                Happening::Looked(looked) => {
+                    self.take_look(looked);
                     continue;
                 }
                 Happening::Alive => {
@@ -205,7 +226,7 @@ impl Agent {
     fn take_event(&mut self, event: &RuntimeEvent) {
         match event {
             RuntimeEvent::Exited { id, .. } => {
-                self.reconciler.wake(id.as_str(), Wake::Exited(id.to_string()))
+                self.reconciler.wake(id.as_str(), Wake::Exited(id.to_string()));
             }
             RuntimeEvent::Oom { .. } | RuntimeEvent::Changed { .. } => {}
             RuntimeEvent::Deleted { id } => self.reconciler.wake(id.as_str(), Wake::Changed(id.to_string())),
@@ -226,23 +247,29 @@ impl Agent {
         }
     }
 
-    /// The slow look that makes sure: events may be lost.
-    async fn look_at_runtime(&mut self) {
-        let checked = self.health.check(&self.cri).await;
-        let listed = match checked {
-            Ok(()) => runtime::list(&self.cri, self.name.as_str()).await,
-            Err(problem) => Err(problem),
-        };
-        match listed {
-            Ok(listing) => {
+    fn take_report(&mut self, report: Report) {
+        self.reconciler.take(&report);
+        if report.news == News::Gone {
+            self.look.note_gone(report.uid);
+        }
+    }
+
+    /// Takes the slow look that makes sure: events may be lost.
+    fn take_look(&mut self, looked: Option<Looked>) {
+        self.board.expire_events(self.reconciler.context.clock.wall());
+        let Some(Looked { health, listing }) = looked else { return };
+        self.health.take(&self.cri, health);
+        match listing {
+            Some(Ok(mut listing)) => {
                 for uid in self.relist.changed(&listing) {
                     self.reconciler.wake_pod(&uid);
                 }
+                self.look.leave_out_gone(&mut listing);
                 self.end_strays(listing);
             }
-            Err(problem) => debug!(%problem, "cannot list what the runtime has"),
+            Some(Err(problem)) => debug!(%problem, "cannot list what the runtime has"),
+            None => {}
         }
-        self.board.expire_events(self.reconciler.context.clock.wall());
     }
 
     fn relist_interval(&self) -> Duration {

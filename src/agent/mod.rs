@@ -34,7 +34,7 @@ use self::host::RuntimeFacts;
 pub use self::lock::LockError;
 use self::main_loop::Agent;
 use self::reconcile::Reconciler;
-use self::runtime::{Health, Relist};
+use self::runtime::{Health, Look, Relist};
 use crate::api::{self, ApiState, Socket};
 use crate::backoff::BackoffPolicy;
 use crate::board::{Board, MethodCount, Metrics, StoreStatus};
@@ -200,6 +200,7 @@ pub async fn run(settings: Settings, shutdown: CancellationToken) -> Result<(), 
         reconciler,
         relist: Relist::default(),
         has_events: false,
+        look: Look::default(),
     };
     agent.run(shutdown.clone()).await?;
     // Requests under way are answered, then the socket is gone.

@@ -107,9 +107,9 @@ impl Reconciler {
         }
     }
 
-    /// Wakes every pod to look again: events may have been lost.
+    /// Wakes every pod: what had to wait for the runtime may be tried again.
     pub(super) fn wake_all(&self) {
-        self.pods.values().for_each(|tracked| tracked.handle.wake(Wake::LookAgain));
+        self.pods.values().for_each(|tracked| tracked.handle.wake(Wake::RuntimeAnswers));
     }
 
     /// Takes a worker's news.
