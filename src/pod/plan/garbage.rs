@@ -29,7 +29,9 @@ pub(super) fn collect(inputs: &Inputs<'_>, plan: &mut Plan) {
         }
     }
     for sandbox in inputs.observed.sandboxes.iter().skip(1) {
-        if sandbox.state == SandboxState::NotReady {
+        // With a sandbox the runtime removes what is in it, and with that the counts and last states.
+        let is_empty = inputs.observed.containers.iter().all(|record| record.sandbox != sandbox.id);
+        if sandbox.state == SandboxState::NotReady && is_empty {
             plan.actions.push(Action::RemoveSandbox(sandbox.id.clone()));
         }
     }

@@ -263,8 +263,20 @@ fn a_new_sandbox_runs_the_init_containers_again() {
     world.settle();
     world.kill_sandbox();
     let done = world.settle();
-    assert_eq!(done[..4], ["kill pod", "forget 2", "sandbox 1", "start i"]);
-    assert!(done.contains(&"remove sandbox-0".to_owned()), "{done:?}");
+    assert_eq!(done, ["kill pod", "forget 2", "sandbox 1", "start i"]);
+}
+
+#[test]
+fn an_old_sandbox_goes_when_the_last_record_in_it_does() {
+    let mut world = two();
+    world.settle();
+    world.kill_sandbox();
+    assert_eq!(world.settle(), ["kill pod", "sandbox 1", "start a", "start b"]);
+    world.exit("a", 1);
+    world.settle();
+    assert_eq!(world.observed.sandboxes.len(), 2, "it still has the last state of `b`");
+    world.exit("b", 1);
+    assert!(world.settle().contains(&"remove sandbox-0".to_owned()));
 }
 
 #[test]
