@@ -124,14 +124,15 @@ async fn a_container_that_does_not_start_is_tried_again_as_one_that_crashes() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_container_that_can_not_be_made_is_tried_every_ten_seconds() {
+async fn a_container_that_can_not_be_made_is_tried_ever_less_often() {
     let machine = Machine::boot();
     let agent = machine.start_agent().await;
-    machine.runtime.fail(Method::CreateContainer, 3, "no space left on device");
+    machine.runtime.fail(Method::CreateContainer, 10, "no space left on device");
     let pod = agent.run(&one_container(&json!({})));
     let shown = agent.until_waiting(&pod, "main", "CreateContainerError").await;
     assert_eq!(waiting(&shown, "main").expect("waiting").1, "no space left on device");
     agent.until_ready(&pod).await;
-    assert_eq!(machine.times(Method::CreateContainer), [0.0, 10.0, 20.0, 30.0]);
-    assert_eq!(agent.told("Failed", "Error: no space left on device"), 3);
+    let times = machine.times(Method::CreateContainer);
+    assert_eq!(times, [0.0, 0.5, 1.5, 2.5, 3.5, 4.5, 6.5, 10.5, 18.5, 28.5, 38.5]);
+    assert_eq!(agent.told("Failed", "Error: no space left on device"), 10);
 }

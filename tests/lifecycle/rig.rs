@@ -97,7 +97,7 @@ impl Machine {
         let calls = self.runtime.calls();
         let times: Vec<Instant> =
             calls.iter().filter(|call| call.method() == method).map(|call| call.at).collect();
-        times.iter().map(|at| (*at - times[0]).as_secs_f64().round()).collect()
+        times.iter().map(|at| ((*at - times[0]).as_secs_f64() * 10.0).round() / 10.0).collect()
     }
 
     /// Nothing is left of any pod, in the runtime or on disk.

@@ -6,7 +6,8 @@ use std::time::Duration;
 use tokio::time::sleep;
 use tracing::debug;
 
-use super::{Happened, Worker};
+use super::Worker;
+use super::handle::Happened;
 use crate::cri::{ContainerId, CriError, SandboxId};
 use crate::pod::observe;
 use crate::pod::observed::{Container, ContainerState, Observed, Sandbox, SandboxState};
@@ -73,6 +74,20 @@ impl Unsure {
 }
 
 impl Worker {
+    /// Turns what was heard into what must be looked at.
+    pub(super) fn take_inbox(&mut self) {
+        let heard = self.inbox.take();
+        if heard.look_again {
+            self.unsure.everything = true;
+        }
+        for (id, happened) in heard.ids {
+            self.unsure.of(&self.observed, id, happened);
+        }
+        while let Ok(event) = self.probe_events.try_recv() {
+            self.record_probe_event(event);
+        }
+    }
+
     /// Brings [`Worker::observed`] up to date. While the runtime can't be asked nothing may be decided; says when to try again.
     pub(super) async fn look(&mut self) -> Result<(), Duration> {
         let before: BTreeSet<String> = self.ids().map(str::to_owned).collect();

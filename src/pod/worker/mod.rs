@@ -40,7 +40,7 @@ use tokio::sync::{Notify, mpsc, watch};
 use tokio::time::sleep;
 use tracing::warn;
 
-use self::handle::{Happened, Inbox};
+use self::handle::Inbox;
 pub use self::handle::{Listed, Orders, Wake, WorkerHandle, spawn};
 use self::look::Unsure;
 use self::memory::Memory;
@@ -87,6 +87,8 @@ struct Worker {
     /// The sandboxes that were stopped and need not be again.
     stopped: BTreeSet<SandboxId>,
     backing_off: Vec<String>,
+    /// The attempts of the init containers that were removed for a new sandbox: whichever of them is started right now goes on counting.
+    removed_attempts: BTreeMap<String, u32>,
     /// What was complained of and still holds, and when it was told.
     complaints: BTreeMap<String, Duration>,
     /// How the pod is, once that is another than what its record says, and when to write it.
@@ -133,6 +135,7 @@ impl Worker {
             mounts: None,
             stopped: BTreeSet::new(),
             backing_off: Vec::new(),
+            removed_attempts: BTreeMap::new(),
             complaints: BTreeMap::new(),
             unwritten: None,
             ready: None,
@@ -173,6 +176,7 @@ impl Worker {
     async fn sync_and_wait(&mut self) {
         self.context.metrics.count_worker_sync();
         let wake_after = self.sync().await;
+        self.removed_attempts.clear();
         self.report();
         let wake_after = earliest(wake_after, self.note_standing());
         self.wait(wake_after).await;
@@ -223,7 +227,10 @@ impl Worker {
     async fn act(&mut self, action: Action) -> Result<(), Abandoned> {
         match action {
             Action::KillPod => self.kill_for_new_sandbox().await,
-            Action::RemoveInitRecords(ids) => self.remove_containers(&ids).await,
+            Action::RemoveInitRecords(ids) => {
+                self.removed_attempts = start::attempts(&self.observed, &ids);
+                self.remove_containers(&ids).await
+            }
             Action::CreateSandbox { attempt } => self.create_sandbox(attempt).await,
             Action::KillContainer { id, name, why } => self.kill_container(&id, &name, why).await,
             Action::StartContainer { name, .. } => self.start_container(&name).await,
@@ -247,20 +254,6 @@ impl Worker {
             () = back_off => {}
         }
         self.take_inbox();
-    }
-
-    /// Turns what was heard into what must be looked at.
-    fn take_inbox(&mut self) {
-        let heard = self.inbox.take();
-        if heard.look_again {
-            self.unsure.everything = true;
-        }
-        for (id, happened) in heard.ids {
-            self.unsure.of(&self.observed, id, happened);
-        }
-        while let Ok(event) = self.probe_events.try_recv() {
-            self.record_probe_event(event);
-        }
     }
 
     fn uid(&self) -> &PodUid {

@@ -21,8 +21,14 @@ use crate::pod::observed::{Container, ContainerState, Observed};
 use crate::pod::plan;
 use crate::pod::status::Waiting;
 
-/// How long a start that failed waits for another try, unless the store changes before (`backOffPeriod`).
-const RETRY_AFTER: Duration = Duration::from_secs(10);
+/// How long a start that failed waits for another try, unless the store changes before. A kubelet tries again when it next looks, as the
+/// sandbox's own start makes it do within a second, and then every ten seconds or more (`backOffPeriod`): never later than that.
+const RETRY_AFTER: [Duration; 9] = {
+    const fn ms(milliseconds: u64) -> Duration {
+        Duration::from_millis(milliseconds)
+    }
+    [ms(500), ms(1000), ms(1000), ms(1000), ms(1000), ms(2000), ms(4000), ms(8000), ms(10_000)]
+};
 /// After this long a problem that goes on is told once more: Events are kept for an hour.
 const TELL_AGAIN: Duration = Duration::from_secs(600);
 
@@ -43,6 +49,8 @@ struct Remembered {
     /// The newest instance that was seen to have ended, and when by our clock.
     ended: Option<(ContainerId, Duration)>,
     failure: Option<Failure>,
+    /// How many starts in a row have failed.
+    failures: usize,
 }
 
 /// A start that failed.
@@ -58,11 +66,12 @@ struct Failure {
 /// When a start that failed may be tried again.
 #[derive(Debug, Clone)]
 pub(super) enum Retry {
-    /// After the kubelet's usual wait, or as soon as the store changes: what it lacks may be there then.
+    /// After a while, or as soon as the store changes: what it lacks may be there then.
     WhenItMayWork,
     /// After this long.
     After(Duration),
-    /// There is an instance: when it has ended, as soon as the crash-loop back-off lets it be followed by another.
+    /// There is an instance: when it has ended, as soon as the crash-loop back-off lets it be followed by another. One that never
+    /// came to run and does not end is followed after a while.
     AfterEndOf(ContainerId),
 }
 
@@ -152,10 +161,12 @@ impl Memory {
     pub(super) fn note_failure(&mut self, name: &str, waiting: Waiting, retry: Retry) {
         let now = self.clock.monotonic();
         let known = self.containers.entry(name.to_owned()).or_default();
+        let usual = RETRY_AFTER[known.failures.min(RETRY_AFTER.len() - 1)];
+        known.failures += 1;
         let (after, made) = match retry {
-            Retry::WhenItMayWork => (RETRY_AFTER, None),
+            Retry::WhenItMayWork => (usual, None),
             Retry::After(after) => (after, None),
-            Retry::AfterEndOf(id) => (RETRY_AFTER, Some(id)),
+            Retry::AfterEndOf(id) => (usual, Some(id)),
         };
         let told_at = match &known.failure {
             Some(before) if before.is_still(&waiting, now) => before.told_at,
@@ -174,7 +185,7 @@ impl Memory {
     /// Forgets a failure: the container has started.
     pub(super) fn note_success(&mut self, name: &str) {
         if let Some(known) = self.containers.get_mut(name) {
-            known.failure = None;
+            (known.failure, known.failures) = (None, 0);
         }
     }
 

@@ -100,8 +100,15 @@ async fn an_instance_that_is_gone_without_a_trace_counts_as_ended() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_failed_start_waits_for_the_store_or_ten_seconds_or_the_end_of_its_instance() {
+async fn a_failed_start_waits_for_the_store_or_ever_longer_or_for_the_end_of_its_instance() {
     let mut memory = memory();
+    let waits: Vec<u128> = (0..10)
+        .map(|_| {
+            memory.note_failure("main", waiting("a"), Retry::WhenItMayWork);
+            memory.retry_delay("main").as_millis()
+        })
+        .collect();
+    assert_eq!(waits, [500, 1000, 1000, 1000, 1000, 2000, 4000, 8000, 10_000, 10_000]);
     memory.note_failure("main", waiting("a"), Retry::WhenItMayWork);
     assert_eq!(memory.retry_delay("main"), s(10));
     memory.retry_failures();
