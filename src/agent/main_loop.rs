@@ -75,8 +75,8 @@ impl Agent {
             () = shutdown.cancelled() => return Ok(()),
         }
         let (events, mut events_seen) = mpsc::channel(EVENTS_IN_FLIGHT);
-        let watched = self.cri.clone();
-        let watcher = tokio::spawn(async move { containerd::watch(&watched, events).await });
+        let cri = self.cri.clone();
+        let watcher = tokio::spawn(async move { containerd::watch(&cri, events).await });
 
         let mut watchdog = Watchdog::from_environment();
         let mut due: Option<Instant> = None;

@@ -209,8 +209,8 @@ impl Reconciler {
             warn!(daemonset = %round.key, problem, "cannot make the DaemonSet's pod");
             Some(RETRY)
         };
-        let Some(spec) = round.daemon_set.spec.as_ref() else { return None };
-        let pod_spec = spec.template.spec.as_ref().cloned().unwrap_or_default();
+        let spec = round.daemon_set.spec.as_ref()?;
+        let pod_spec = spec.template.spec.clone().unwrap_or_default();
         let priority = match priority::resolve(&pod_spec, objects) {
             Ok(priority) => priority,
             Err(problem) => return failed(self, &problem.to_string()),
@@ -355,7 +355,7 @@ fn key_of(daemon_set: &DaemonSet) -> DaemonSetKey {
 /// When a pod that is Ready will have been so for long enough.
 fn until_available(facts: &[PodFacts], min_ready: Duration) -> Option<Duration> {
     let waits = facts.iter().filter_map(|pod| pod.ready_for).filter(|ready_for| *ready_for <= min_ready);
-    let next = waits.map(|ready_for| min_ready - ready_for + Duration::from_millis(1)).min();
+    let next = waits.map(|ready_for| min_ready.saturating_sub(ready_for) + Duration::from_millis(1)).min();
     next.filter(|_| !min_ready.is_zero())
 }
 

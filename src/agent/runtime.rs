@@ -196,7 +196,7 @@ impl Health {
             if runtime.readiness != readiness {
                 runtime.since = Timestamp::now();
             }
-            runtime.version = version.clone();
+            runtime.version.clone_from(&version);
             runtime.readiness = readiness;
             changed
         });

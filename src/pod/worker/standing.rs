@@ -134,6 +134,8 @@ impl Worker {
 
     /// How the pod is now, if that is known.
     fn standing(&self) -> Option<Standing> {
+        // What the board shows may be from a worker that panicked.
+        self.ready?;
         let shown = self.shown()?;
         let results = self.probes.results();
         let verdicts = self.verdicts(&results);
