@@ -10,17 +10,10 @@ use crate::options::Options;
 use crate::process;
 use crate::scale::SETTLED;
 use crate::subject::Subject;
-
-/// An idle agent over 30 pods.
-pub(crate) struct Idle {
-    /// PSS and RSS in megabytes.
-    pub(crate) memory: [Vec<f64>; 2],
-    /// In percent of one core.
-    pub(crate) cpu: f64,
-}
+use crate::table::{Goal, Row, Unit};
 
 /// Watches an agent over 30 pods that run.
-pub(crate) async fn thirty_pods(subject: &Subject, options: &Options) -> Result<Idle> {
+pub(crate) async fn thirty_pods(subject: &Subject, options: &Options) -> Result<Vec<Row>> {
     let pods = names(30);
     let mut node = Node::new(subject, &pods)?;
     node.start()?;
@@ -36,11 +29,17 @@ pub(crate) async fn thirty_pods(subject: &Subject, options: &Options) -> Result<
         memory[1].push(now.rss as f64 / 1e6);
     }
     let used = process::cpu(pid)?.saturating_sub(before);
-    Ok(Idle { memory, cpu: 100.0 * used.as_secs_f64() / begun.elapsed().as_secs_f64() })
+    let cpu = 100.0 * used.as_secs_f64() / begun.elapsed().as_secs_f64();
+    let [pss, rss] = memory;
+    Ok(vec![
+        Row::new("memory (PSS), 30 pods", Goal::at_most(6.0, Unit::Megabytes)).measured(pss),
+        Row::new("memory (RSS), 30 pods", Goal::none(Unit::Megabytes)).measured(rss),
+        Row::new("idle CPU, 30 pods", Goal::at_most(0.05, Unit::PercentOfCore)).measured([cpu]),
+    ])
 }
 
 /// The CRI calls a minute of an agent over 6 pods that run. Those at its start do not count.
-pub(crate) async fn six_pods(subject: &Subject, options: &Options) -> Result<f64> {
+pub(crate) async fn six_pods(subject: &Subject, options: &Options) -> Result<Row> {
     let pods = names(6);
     let mut node = Node::new(subject, &pods)?;
     node.start()?;
@@ -50,5 +49,7 @@ pub(crate) async fn six_pods(subject: &Subject, options: &Options) -> Result<f64
     let (begun, before) = (Instant::now(), calls());
     // Whole periods of the slow listing, so that none is counted for half a period.
     sleep(options.idle * 2).await;
-    Ok((calls() - before) as f64 / begun.elapsed().as_secs_f64() * 60.0)
+    let rate = (calls() - before) as f64 / begun.elapsed().as_secs_f64() * 60.0;
+    let goal = Goal::at_most(2.0, Unit::PerMinute);
+    Ok(Row::new("CRI calls when nothing happens, 6 pods", goal).measured([rate]))
 }

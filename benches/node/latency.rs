@@ -10,54 +10,51 @@ use crate::node::{Node, Saved, names};
 use crate::options::Options;
 use crate::scale::{SETTLED, is_successor};
 use crate::subject::Subject;
+use crate::table::{Goal, Row, Unit};
 
 /// Between two experiments: none is to profit from the other's wakefulness. No round number, so that they fall on all phases of a
 /// poll that an agent may have.
 const PAUSE: Duration = Duration::from_millis(370);
 
-/// All in milliseconds.
-pub(crate) struct Latencies {
-    /// From a container's end to the `CreateContainer` of its successor.
-    pub(crate) successor: Vec<f64>,
-    /// From the rename of a manifest to `RunPodSandbox`.
-    pub(crate) renamed: Vec<f64>,
-    /// From the close of a manifest to `RunPodSandbox`.
-    pub(crate) closed: Vec<f64>,
-}
-
-pub(crate) async fn measure(subject: &Subject, options: &Options) -> Result<Latencies> {
+pub(crate) async fn measure(subject: &Subject, options: &Options) -> Result<Vec<Row>> {
     let pods = names(6);
     let mut node = Node::new(subject, &pods)?;
     node.start()?;
     node.running(pods.len()).await?;
     sleep(SETTLED).await;
 
-    let mut latencies = Latencies { successor: Vec::new(), renamed: Vec::new(), closed: Vec::new() };
+    let (mut renamed, mut closed) = (Vec::new(), Vec::new());
+    let mut running = pods.len();
     for number in 0..options.samples {
-        for (how, prefix) in [(Saved::Renamed, "renamed"), (Saved::Closed, "closed")] {
+        for (how, prefix, latencies) in
+            [(Saved::Renamed, "renamed", &mut renamed), (Saved::Closed, "closed", &mut closed)]
+        {
             let pod = format!("{prefix}-{number:03}");
             let saved = node.save(&pod, how)?;
             let asked = node.call("RunPodSandbox", |call| is_sandbox_of(call, &pod)).await?;
-            let took = (asked - saved).as_secs_f64() * 1e3;
-            match how {
-                Saved::Renamed => latencies.renamed.push(took),
-                Saved::Closed => latencies.closed.push(took),
-            }
-            node.running(pods.len() + 2 * number + latencies.closed.len() - number + 1).await?;
+            latencies.push((asked - saved).as_secs_f64() * 1e3);
+            running += 1;
+            node.running(running).await?;
             sleep(PAUSE).await;
         }
     }
     // The kubelet waits before a first restart that comes soon after a start.
     sleep(SETTLED).await;
+    let mut successor = Vec::new();
     for number in 0..options.samples {
         let container = format!("renamed-{number:03}");
         let ended = Instant::now();
         node.runtime.exit(&container, 1);
         let created = node.call("successor", |call| is_successor(call, &container)).await?;
-        latencies.successor.push((created - ended).as_secs_f64() * 1e3);
+        successor.push((created - ended).as_secs_f64() * 1e3);
         sleep(PAUSE).await;
     }
-    Ok(latencies)
+    let milliseconds = |limit| Goal::at_most(limit, Unit::Milliseconds);
+    Ok(vec![
+        Row::new("container exits → successor is created", milliseconds(10.0)).measured(successor),
+        Row::new("manifest renamed into place → RunPodSandbox", milliseconds(5.0)).measured(renamed),
+        Row::new("manifest written and closed → RunPodSandbox", milliseconds(5.0)).measured(closed),
+    ])
 }
 
 /// Whether a call makes the sandbox of this pod; an agent may add to its name.

@@ -64,9 +64,10 @@ fn run(options: &Options) -> Result<()> {
     let mut table = Table::new(machine::describe(&daemonlet, kubelet.as_ref()));
 
     let tokio = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    if options.wants(Group::Fake) {
-        tokio.block_on(on_fake_runtime(&mut table, options, &daemonlet, kubelet.as_ref()))?;
-    }
+    let ours = tokio.block_on(on_fake_runtime(&daemonlet, options))?;
+    let theirs =
+        kubelet.as_ref().map(|kubelet| tokio.block_on(on_fake_runtime(kubelet, options))).transpose()?;
+    table.add_beside(ours, theirs);
     if options.wants(Group::Containerd) {
         containerd::measure(&mut table, options, &tokio, &daemonlet)?;
     }
@@ -83,47 +84,20 @@ fn run(options: &Options) -> Result<()> {
     Ok(())
 }
 
-async fn on_fake_runtime(
-    table: &mut Table,
-    options: &Options,
-    daemonlet: &Subject,
-    kubelet: Option<&Subject>,
-) -> Result<()> {
-    let ours = of_one(daemonlet, options).await?;
-    let theirs = match kubelet {
-        Some(kubelet) => Some(of_one(kubelet, options).await?),
-        None => None,
-    };
-    for (index, row) in ours.into_iter().enumerate() {
-        let theirs = theirs.as_ref().map(|rows| rows[index].values().to_vec());
-        table.add(row.kubelet(theirs));
+/// All rows of one agent on the fake runtime.
+async fn on_fake_runtime(subject: &Subject, options: &Options) -> Result<Vec<Row>> {
+    let mut rows = Vec::new();
+    if options.wants(Group::Idle) {
+        rows.extend(idle::thirty_pods(subject, options).await?);
     }
-    Ok(())
-}
-
-/// All rows of one agent on the fake runtime, in the order of the table.
-async fn of_one(subject: &Subject, options: &Options) -> Result<Vec<Row>> {
-    let thirty = idle::thirty_pods(subject, options).await?;
-    let full = scale::full_node(subject, options).await?;
-    let six = idle::six_pods(subject, options).await?;
-    let latency = latency::measure(subject, options).await?;
-
-    let ([pss, rss], [pss_of_110, rss_of_110]) = (thirty.memory, full.memory);
-    let milliseconds = |limit: f64| Goal::at_most(limit, Unit::Milliseconds);
-    let megabytes = |limit: f64| Goal::at_most(limit, Unit::Megabytes);
-    Ok(vec![
-        Row::new("memory (PSS), 30 pods", megabytes(6.0)).measured(pss),
-        Row::new("memory (RSS), 30 pods", Goal::none(Unit::Megabytes)).measured(rss),
-        Row::new("memory (PSS), 110 pods", megabytes(10.0)).measured(pss_of_110),
-        Row::new("memory (RSS), 110 pods", Goal::none(Unit::Megabytes)).measured(rss_of_110),
-        Row::new("idle CPU, 30 pods", Goal::at_most(0.05, Unit::PercentOfCore)).measured([thirty.cpu]),
-        Row::new("CRI calls when nothing happens, 6 pods", Goal::at_most(2.0, Unit::PerMinute))
-            .measured([six]),
-        Row::new("container exits → successor is created", milliseconds(10.0)).measured(latency.successor),
-        Row::new("manifest renamed into place → RunPodSandbox", milliseconds(5.0)).measured(latency.renamed),
-        Row::new("manifest written and closed → RunPodSandbox", milliseconds(5.0)).measured(latency.closed),
-        Row::new("110 pods from a cold start", milliseconds(1000.0)).measured(full.cold_start),
-        Row::new("agent killed, restarted over 110 pods → dead container re-created", milliseconds(250.0))
-            .measured(full.recovery),
-    ])
+    if options.wants(Group::Full) {
+        rows.extend(scale::full_node(subject, options).await?);
+    }
+    if options.wants(Group::Calls) {
+        rows.push(idle::six_pods(subject, options).await?);
+    }
+    if options.wants(Group::Latency) {
+        rows.extend(latency::measure(subject, options).await?);
+    }
+    Ok(rows)
 }

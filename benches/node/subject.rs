@@ -58,11 +58,7 @@ pub(crate) fn kubelet() -> Option<Subject> {
 impl Subject {
     /// What it calls itself, with its version.
     pub(crate) fn version(&self) -> String {
-        let flag = match self.kind {
-            Kind::Daemonlet => "version",
-            Kind::Kubelet => "--version",
-        };
-        let answer = Command::new(&self.binary).arg(flag).output().map(|output| output.stdout);
+        let answer = Command::new(&self.binary).arg("--version").output().map(|output| output.stdout);
         let text = String::from_utf8_lossy(&answer.unwrap_or_default()).into_owned();
         text.lines().next().unwrap_or("unknown").to_owned()
     }

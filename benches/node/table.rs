@@ -73,10 +73,6 @@ impl Row {
         self
     }
 
-    pub(crate) fn values(&self) -> &[f64] {
-        &self.measured
-    }
-
     fn cells(&self) -> [String; 5] {
         let unit = self.goal.unit;
         let goal = self.goal.limit.map_or("–".to_owned(), |limit| format!("≤ {limit}{}", unit.name()));
@@ -113,6 +109,12 @@ impl Table {
 
     pub(crate) fn add(&mut self, row: Row) {
         self.rows.push(row);
+    }
+
+    /// Adds the same rows of two agents, each beside the other.
+    pub(crate) fn add_beside(&mut self, ours: Vec<Row>, theirs: Option<Vec<Row>>) {
+        let mut theirs = theirs.unwrap_or_default().into_iter().map(|row| row.measured);
+        self.rows.extend(ours.into_iter().map(|row| row.kubelet(theirs.next())));
     }
 
     /// For a terminal.
