@@ -54,6 +54,8 @@ use crate::rollout::ledger::{Ledger, LedgerError};
 use crate::store::{DirSettings, DirStore, PollMode};
 use crate::volume::{PathError, VolumeRoot};
 
+/// Where the store keeps its last good content, below the state directory.
+const STORE_DIR: &str = "store";
 /// The waits for a runtime that doesn't answer when the agent starts.
 const RUNTIME_RETRY: (Duration, Duration) = (Duration::from_millis(200), Duration::from_secs(10));
 
@@ -97,7 +99,8 @@ pub async fn run(settings: Settings, shutdown: CancellationToken) -> Result<(), 
     };
     let facts = Arc::new(machine.facts(&settings.root_dir, &settings.node_ips)?);
     let volumes = VolumeRoot::prepare(&settings.root_dir)?;
-    for path in [&settings.pod_logs_dir, &settings.container_logs_dir] {
+    let store_dir = settings.root_dir.join(STORE_DIR);
+    for path in [&settings.pod_logs_dir, &settings.container_logs_dir, &store_dir] {
         std::fs::create_dir_all(path)
             .map_err(|source| AgentError::Directory { path: path.clone(), source })?;
     }
@@ -282,7 +285,7 @@ fn store_settings(settings: &Settings) -> DirSettings {
         poll_interval: store.poll_interval,
         relist_interval: store.relist_interval,
         empty_hold: store.empty_hold,
-        ..DirSettings::new(&store.path, settings.root_dir.join("store/last-good.json"))
+        ..DirSettings::new(&store.path, settings.root_dir.join(STORE_DIR).join("last-good.json"))
     }
 }
 
