@@ -10,6 +10,8 @@ here=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 target=${CARGO_TARGET_DIR:-$here/target}
 DEADLINE=60 # seconds that any one step may take
 
+# Kept for the end: Ctrl-C may come while a command's output goes elsewhere.
+exec 3>&1 4>&2
 if [ -t 1 ]; then
     bold=$'\e[1m' dim=$'\e[2m' green=$'\e[32m' red=$'\e[31m' cyan=$'\e[36m' plain=$'\e[0m'
 else
@@ -120,6 +122,8 @@ end_process() {
 
 teardown() {
     local status=$? pid mount
+    exec >&3 2>&4
+    cd /
     trap '' INT TERM HUP # a second Ctrl-C must not leave half of it behind
     trap - EXIT
     set +e
@@ -184,6 +188,7 @@ if [ ! -e "$images/fluentd.tar" ] || [ "$here/examples/images.sh" -nt "$images/f
     "$here/examples/images.sh" "$images"
 fi
 mkdir -p "$dir/cni" "$manifests"
+cd "$dir" # so that what is typed below is short
 
 # A network that this machine has no route of its own to, out of those set aside for benchmarks.
 subnet=
@@ -226,7 +231,7 @@ disabled_plugins = ["io.containerd.internal.v1.opt", "io.containerd.snapshotter.
       Root = "$dir/runc"
 TOML
 # In sessions of their own, so that Ctrl-C reaches this script only, which ends them in order.
-setsid containerd --config "$dir/containerd.toml" >"$dir/containerd.log" 2>&1 </dev/null &
+setsid containerd --config "$dir/containerd.toml" >"$dir/containerd.log" 2>&1 </dev/null 3>&- 4>&- &
 containerd_pid=$!
 until_true ctr version >/dev/null 2>&1 || { tail -n 20 "$dir/containerd.log" >&2; fail "containerd does not answer"; }
 for image in "$images"/*.tar; do ctr images import --snapshotter "$snapshotter" "$image" >/dev/null; done
@@ -257,7 +262,7 @@ containerLogsDir: $dir/container-logs
 cgroupDriver: cgroupfs
 cgroupRoot: /$name
 YAML
-DAEMONLET_CONFIG=$dir/config.yaml setsid "$DEMO_BINARY" agent >"$dir/agent.log" 2>&1 </dev/null &
+DAEMONLET_CONFIG=$dir/config.yaml setsid "$DEMO_BINARY" agent >"$dir/agent.log" 2>&1 </dev/null 3>&- 4>&- &
 agent_pid=$!
 ls "$manifests"
 
@@ -278,31 +283,34 @@ run daemonlet explain ds/gpu-monitor -n monitoring || true
 run daemonlet explain ds/ingress-proxy -n ingress || true
 
 step "The real node exporter reads this machine's /proc and /sys"
-run curl -sf "http://127.0.0.1:$port/metrics" >"$dir/metrics" || fail "node-exporter does not answer"
+printf '%s$ curl http://127.0.0.1:%s/metrics%s\n' "$dim" "$port" "$plain"
+curl -sf "http://127.0.0.1:$port/metrics" >"$dir/metrics" || fail "node-exporter does not answer"
 grep -E '^node_(memory_MemTotal_bytes|boot_time_seconds|load1|uname_info)' "$dir/metrics"
 note "$(grep -c '^node_' "$dir/metrics") values in all"
 
 pod_of() { daemonlet get pods -n "$1" -l "$2" --no-headers 2>/dev/null | awk '{print $1}'; }
 step "Logs, at the kubelet's paths"
-run daemonlet logs -n kube-system "$(pod_of kube-system app=log-collector)" --tail=1
-(cd "$dir" && ls -d pod-logs/*)
+run daemonlet logs ds/log-collector -n kube-system --tail=1
+run ls pod-logs
 
 step "An edit takes effect: fluentd-elasticsearch gets more memory"
 before=$(pod_of kube-system name=fluentd-elasticsearch)
-run sed -i 's/200Mi/300Mi/' "$manifests/fluentd-elasticsearch.yaml"
+run sed -i 's/200Mi/300Mi/' "manifests/fluentd-elasticsearch.yaml"
 has_successor() { local now; now=$(pod_of kube-system name=fluentd-elasticsearch) && [ -n "$now" ] && [ "$now" != "$before" ]; }
 until_true has_successor || fail "the edit has no effect"
 until_true all_ready 3 || fail "the edited pod does not become ready"
 run daemonlet get pods -n kube-system
-note "was: $before"
+note "It was $before. What the kernel enforces now, in bytes:"
+cat /sys/fs/cgroup{,/memory}/"$name"/kubepods/burstable/pod*/memory{.max,.limit_in_bytes} 2>/dev/null || true
 
 step "What is deleted goes"
-run rm "$manifests/log-collector.yaml"
+run rm "manifests/log-collector.yaml"
 is_gone() { [ -z "$(pod_of kube-system app=log-collector)" ]; }
 until_true is_gone || fail "the pod stays"
 run daemonlet get ds -A
-rm "$manifests"/*.yaml
+run rm manifests/*.yaml
 is_empty() { [ -z "$(daemonlet get pods -A --no-headers 2>/dev/null)" ]; }
 until_true is_empty || fail "pods stay without manifests"
-note "The others too. The agent used $(awk '/^Pss:/ {print $2}' "/proc/$agent_pid/smaps_rollup") KiB of memory (PSS)."
+run daemonlet get pods -A
+note "The agent has used $(awk '/^Pss:/ {print $2}' "/proc/$agent_pid/smaps_rollup") KiB of memory (PSS) at the end."
 printf '%sDone in %s s.%s\n' "$bold" "$((SECONDS - began))" "$plain"

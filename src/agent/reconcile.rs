@@ -53,6 +53,16 @@ pub(super) struct Tracked {
     /// When it became Ready, by the monotonic clock.
     ready_since: Option<Duration>,
     life: Life,
+    sight: Sight,
+}
+
+/// Whether it is known how a pod is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Sight {
+    /// It ran when this agent started, and its worker has not said yet how it is.
+    Unseen,
+    /// It is.
+    Seen,
 }
 
 /// What a round found out about one DaemonSet.
@@ -68,7 +78,9 @@ struct Round<'a> {
 impl Reconciler {
     /// Takes a pod into care: one that is on record from before, or one just made.
     pub(super) fn adopt(&mut self, record: PodRecord, listed: Listed) {
+        let is_new = listed.sandboxes.is_empty() && listed.containers.is_empty();
         let tracked = Tracked {
+            sight: if is_new { Sight::Seen } else { Sight::Unseen },
             daemon_set: record.daemon_set.clone(),
             name: record.pod.metadata.name.clone().unwrap_or_default(),
             revision: record.revision.clone(),
@@ -105,10 +117,16 @@ impl Reconciler {
         let now = self.context.clock.monotonic();
         match report.news {
             News::Gone => drop(self.pods.remove(&report.uid)),
-            News::Ready | News::NotReady => {
+            News::Ready { since } => {
                 if let Some(tracked) = self.pods.get_mut(&report.uid) {
-                    let ready = report.news == News::Ready;
-                    tracked.ready_since = ready.then(|| tracked.ready_since.unwrap_or(now));
+                    tracked.ready_since.get_or_insert(now.saturating_sub(since));
+                    tracked.sight = Sight::Seen;
+                }
+            }
+            News::NotReady => {
+                if let Some(tracked) = self.pods.get_mut(&report.uid) {
+                    tracked.ready_since = None;
+                    tracked.sight = Sight::Seen;
                 }
             }
         }
@@ -161,7 +179,14 @@ impl Reconciler {
         let round = Round { key, daemon_set, entry, revision, verdict, min_ready };
 
         let facts = self.facts(&round.key, &round.revision);
-        for step in decide::decide(UpdateStrategy::of(daemon_set), min_ready, &round.verdict, &facts) {
+        let unseen = self.pods.values().any(|pod| pod.daemon_set == round.key && pod.sight == Sight::Unseen);
+        let steps = if unseen {
+            // A pod of which nothing is known yet must not be taken for one that is not ready. Its worker's first word starts another round.
+            Vec::new()
+        } else {
+            decide::decide(UpdateStrategy::of(daemon_set), min_ready, &round.verdict, &facts)
+        };
+        for step in steps {
             match step {
                 Step::Start => due = earliest(due, self.start(&round, node, objects)),
                 Step::Stop { uid, why } => self.stop(&uid, why, Some(daemon_set)),

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 use tokio::sync::{Semaphore, mpsc, watch};
@@ -72,7 +72,10 @@ pub struct Report {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum News {
     /// It has become Ready.
-    Ready,
+    Ready {
+        /// How long it has been; more than nothing only for a pod that a new agent found Ready.
+        since: Duration,
+    },
     /// It is not Ready (any more).
     NotReady,
     /// Nothing is left of it.
@@ -92,6 +95,21 @@ impl Directory {
     /// Forgets an id.
     pub fn remove(&self, id: &str) {
         self.lock().remove(id);
+    }
+
+    /// Forgets everything of a pod.
+    pub fn forget(&self, uid: &PodUid) {
+        self.lock().retain(|_, owner| owner != uid);
+    }
+
+    /// How many ids are known.
+    pub fn len(&self) -> usize {
+        self.lock().len()
+    }
+
+    /// Whether no id is known.
+    pub fn is_empty(&self) -> bool {
+        self.lock().is_empty()
     }
 
     /// Whose id this is.

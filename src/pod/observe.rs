@@ -1,6 +1,7 @@
 //! From the runtime's answers to [`Observed`]: what a CRI status says, in the terms of the rules.
 
 use std::net::IpAddr;
+use std::time::Duration;
 
 use k8s_openapi::jiff::Timestamp;
 
@@ -9,6 +10,9 @@ use crate::cri::proto;
 
 /// The annotation under which a container remembers the definition it was made from.
 pub const HASH_ANNOTATION: &str = "io.kubernetes.container.hash";
+/// The annotation under which a container remembers the crash-loop delay that follows when it ends, in milliseconds; ours, so that a new
+/// agent goes on with the back-off of the one before.
+pub const RESTART_DELAY_ANNOTATION: &str = "daemonlet.dev/restart-delay-ms";
 /// The annotation under which a container remembers its restart count.
 pub const RESTART_COUNT_ANNOTATION: &str = "io.kubernetes.container.restartCount";
 
@@ -63,6 +67,11 @@ pub fn container(status: &proto::ContainerStatus, sandbox: &crate::cri::SandboxI
             proto::ContainerState::ContainerUnknown => ContainerState::Unknown,
         },
         hash: status.annotations.get(HASH_ANNOTATION).filter(|hash| is_hash(hash)).cloned(),
+        restart_delay: status
+            .annotations
+            .get(RESTART_DELAY_ANNOTATION)
+            .and_then(|delay| delay.parse().ok())
+            .map_or(Duration::ZERO, Duration::from_millis),
         image: status.image.as_ref().map(|image| image.image.clone()).unwrap_or_default(),
         image_ref: status.image_ref.clone(),
         created_at: status.created_at,

@@ -2,7 +2,9 @@
 //!
 //! Values only. The worker fills them from CRI answers (`pod::observe`); the plan and the status read them.
 
+use std::cmp::Reverse;
 use std::net::IpAddr;
+use std::time::Duration;
 
 use k8s_openapi::jiff::Timestamp;
 
@@ -66,6 +68,8 @@ pub struct Container {
     pub state: ContainerState,
     /// The definition it was made from (`io.kubernetes.container.hash`); `None` where the annotation is missing or garbled.
     pub hash: Option<String>,
+    /// The crash-loop delay that follows when it ends.
+    pub restart_delay: Duration,
     /// The image's name, as the runtime has it.
     pub image: String,
     /// The image's digest reference.
@@ -139,10 +143,10 @@ impl Observed {
         self.containers.iter().filter(|container| container.is_running())
     }
 
-    /// Puts the newest first, as every reader expects.
+    /// Puts the newest first, as every reader expects. Attempts only rise; the runtime's clock may have been set back between two.
     pub fn sort(&mut self) {
-        self.sandboxes.sort_by(|a, b| (b.created_at, b.attempt).cmp(&(a.created_at, a.attempt)));
-        self.containers.sort_by(|a, b| (b.created_at, b.attempt).cmp(&(a.created_at, a.attempt)));
+        self.sandboxes.sort_by_key(|sandbox| Reverse((sandbox.attempt, sandbox.created_at)));
+        self.containers.sort_by_key(|container| Reverse((container.attempt, container.created_at)));
     }
 }
 

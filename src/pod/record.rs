@@ -3,6 +3,7 @@
 //! One JSON file a pod below `<rootDir>/records`, written before the runtime hears of the pod and removed when nothing is left of it. It holds
 //! the whole pod, because the template it was made from may be gone from the store by then.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::{fs, io};
@@ -41,6 +42,39 @@ pub struct PodRecord {
     /// That it was told to stop, once it was: a stop is finished after a restart, never forgotten.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ending: Option<EndingNote>,
+    /// How it was, for as long as a new agent can't find out by itself.
+    #[serde(default, skip_serializing_if = "Standing::is_nothing")]
+    pub standing: Standing,
+}
+
+/// How a pod was when an agent last saw it. Its probes take a while to tell a new agent; until then it still stands.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Standing {
+    /// Since when it is Ready, if it is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ready_since: Option<Timestamp>,
+    /// What the probes said, by the container's name; containers that were neither started nor ready may be left out.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub containers: BTreeMap<String, ContainerStanding>,
+}
+
+/// What the probes said about one instance of a container.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ContainerStanding {
+    /// The runtime's id of the instance.
+    pub id: String,
+    /// Whether it had started up.
+    pub started: bool,
+    /// Whether it was ready.
+    pub ready: bool,
+}
+
+impl Standing {
+    fn is_nothing(&self) -> bool {
+        *self == Self::default()
+    }
 }
 
 /// That a pod was told to stop.
@@ -117,6 +151,7 @@ impl PodRecord {
             created,
             pod: Arc::new(pod),
             ending: None,
+            standing: Standing::default(),
         }
     }
 }
@@ -162,6 +197,11 @@ impl Records {
         let failed = |source| RecordError::Write { uid: record.uid.clone(), source };
         let bytes = serde_json::to_vec(record).unwrap_or_default();
         atomic_file::write(&self.path(&record.uid), &bytes, 0o600).map_err(failed)
+    }
+
+    /// The record of one pod, if there is one that can be understood.
+    pub fn get(&self, uid: &PodUid) -> Option<PodRecord> {
+        read(&self.path(uid)).ok()
     }
 
     /// Removes a record; one that isn't there counts as removed.

@@ -170,6 +170,8 @@ fn expect_mount(dir: &Path, mounted: Option<&mounts::Mount>, medium: &Medium) ->
 
 #[cfg(test)]
 mod tests {
+    use k8s_openapi::apimachinery::pkg::api::resource::Quantity as ApiQuantity;
+
     use super::*;
     use serde_json::json;
 
@@ -212,7 +214,7 @@ mod tests {
         ] {
             let source = EmptyDirVolumeSource {
                 medium: Some(medium_name.to_owned()),
-                size_limit: Some(Quantity("1Mi".to_owned())),
+                size_limit: Some(ApiQuantity("1Mi".to_owned())),
             };
             match (medium(&source, &spec(requests), Some(1 << 30), None), expected) {
                 (Ok(found), Ok(expected)) => assert_eq!(found, expected, "{medium_name}"),

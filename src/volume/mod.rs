@@ -2,8 +2,9 @@
 //!
 //! Everything lives under `<root>/pods/<uid>` ([`VolumeRoot`]). What the files of a configMap, secret, downwardAPI or
 //! projected volume hold is decided by pure functions (`payload` and one file a kind); the rest of the room makes
-//! directories, mounts and links. All functions block: callers on the runtime's thread go through `spawn_blocking`, and
-//! one pod is worked on by one caller at a time.
+//! directories, mounts and links. All functions block: callers on the runtime's thread go through `spawn_blocking` where a volume
+//! is not the agent's own (a hostPath may lie on a file system that hangs) or much is to be removed; one pod is worked on by
+//! one caller at a time.
 //!
 //! What this room must never do: follow a link out of a volume, or delete anything that is mounted. Paths from
 //! manifests are resolved beneath their volume by the kernel (`openat2`), and removal never leaves the file system and

@@ -1,9 +1,12 @@
 //! The whole of daemonlet on a real containerd: what an operator would see, one theme a file.
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 
 #[path = "../kit/mod.rs"]
 mod kit;
 
 mod adoption;
+mod api;
+mod bad_input;
 mod becomes_ready;
 mod runtime;
 mod updates;

@@ -178,7 +178,7 @@ logging:
             let pods: Vec<Pod> = pods.filter(|pod| pod_of(pod, daemon_set)).collect();
             judge(&pods).then_some(pods)
         });
-        self.expect(waited, &format!("{daemon_set}: {what}"))
+        expect(waited, &format!("{daemon_set}: {what}"))
     }
 
     /// The one pod of a DaemonSet once it is ready.
@@ -212,7 +212,7 @@ logging:
         let waited = self.api.wait("/apis/apps/v1/daemonsets", |objects| {
             objects.get(&key).filter(|object| judge(object)).cloned()
         });
-        self.expect(waited, &format!("DaemonSet {key}: {what}"))
+        expect(waited, &format!("DaemonSet {key}: {what}"))
     }
 
     /// The first Event about an object of this name with this reason, once there is one. Names may be beginnings.
@@ -231,12 +231,7 @@ logging:
             });
             found.cloned()
         });
-        self.expect(waited, &format!("an Event {reason} about {object}"))
-    }
-
-    #[track_caller]
-    fn expect<T>(&self, waited: Result<T, String>, what: &str) -> T {
-        waited.unwrap_or_else(|error| panic!("{what}: {error}"))
+        expect(waited, &format!("an Event {reason} about {object}"))
     }
 
     fn last_words(&self) -> String {
@@ -256,6 +251,11 @@ impl Drop for Agent {
             let _ = process.wait();
         }
     }
+}
+
+#[track_caller]
+fn expect<T>(waited: Result<T, String>, what: &str) -> T {
+    waited.unwrap_or_else(|error| panic!("{what}: {error}"))
 }
 
 fn read(path: &Path) -> String {

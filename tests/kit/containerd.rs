@@ -1,5 +1,6 @@
 //! A containerd of a test's own: its state, images, network and sockets are in the test's slot.
 
+use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
@@ -132,7 +133,7 @@ impl Containerd {
         }
         let ended = self.ask(async |cri| {
             let ending = async {
-                for sandbox in cri.list_pod_sandboxes(&Default::default()).await? {
+                for sandbox in cri.list_pod_sandboxes(&BTreeMap::new()).await? {
                     let id = sandbox.id.as_str().into();
                     cri.stop_pod_sandbox(&id).await?;
                     cri.remove_pod_sandbox(&id).await?;

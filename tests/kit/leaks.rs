@@ -131,11 +131,16 @@ fn link(slot: &Slot) -> Option<String> {
     Path::new("/sys/class/net").join(&name).exists().then_some(name)
 }
 
+/// What CNI remembers of the test's sandboxes, which it does in one place for everybody. The loopback is every sandbox's own
+/// network, so it goes by the sandbox's id.
 fn cni_results(slot: &Slot) -> Vec<PathBuf> {
     let prefix = format!("{}-", slot.network());
+    let sandboxes = fs::read_dir(slot.path("lib/io.containerd.grpc.v1.cri/sandboxes"));
+    let names = sandboxes.into_iter().flatten().flatten().map(|entry| entry.file_name());
+    let ids: Vec<String> = names.map(|name| format!("-{}-", name.to_string_lossy())).collect();
+    let is_ours = |name: &str| name.starts_with(&prefix) || ids.iter().any(|id| name.contains(id));
     let entries = fs::read_dir(CNI_RESULTS).into_iter().flatten().flatten();
-    let ours = entries.filter(|entry| entry.file_name().to_string_lossy().starts_with(&prefix));
-    ours.map(|entry| entry.path()).collect()
+    entries.filter(|entry| is_ours(&entry.file_name().to_string_lossy())).map(|entry| entry.path()).collect()
 }
 
 /// The sockets of the test's shims, which are not in its directory.

@@ -6,7 +6,7 @@ use k8s_openapi::api::core::v1::{ContainerStatus, Pod};
 
 /// The manifest of a DaemonSet in the namespace `test`. `spec` is its pods' spec in YAML, at no indentation.
 pub(crate) fn daemon_set(name: &str, spec: &str) -> String {
-    let spec: String = spec.trim_end().lines().map(|line| format!("      {line}\n")).collect();
+    let spec = spec.trim().replace('\n', "\n      ");
     format!(
         "apiVersion: apps/v1
 kind: DaemonSet
@@ -22,7 +22,8 @@ spec:
       labels:
         app: {name}
     spec:
-{spec}"
+      {spec}
+"
     )
 }
 

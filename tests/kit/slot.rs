@@ -3,6 +3,8 @@
 //! A number is claimed by locking a file, so it is free again whenever its test ends, however it ends.
 
 use std::fs::{self, File, TryLockError};
+use std::io::ErrorKind;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -26,22 +28,15 @@ pub(crate) struct Slot {
 impl Slot {
     /// Takes a free slot and removes what an earlier test may have left in it.
     pub(crate) fn claim() -> Self {
-        fs::create_dir_all(ROOT).unwrap();
-        for number in 0..=u8::MAX {
-            let lock = File::create(format!("{ROOT}/{number}.lock")).unwrap();
-            match lock.try_lock() {
-                Ok(()) => {}
-                Err(TryLockError::WouldBlock) => continue,
-                Err(TryLockError::Error(error)) => panic!("lock slot {number}: {error}"),
-            }
-            let slot = Self { number, dir: format!("{ROOT}/{number}").into(), _lock: lock };
-            leaks::reap(&slot);
-            let left = leaks::find(&slot);
-            assert!(left.is_empty(), "an earlier test left what can't be removed: {left:#?}");
-            fs::create_dir_all(&slot.dir).unwrap();
-            return slot;
-        }
-        panic!("256 tests run at once on this machine: no slot is free");
+        let (number, lock) = (0..=u8::MAX)
+            .find_map(|number| Some((number, lock(&lock_file(number))?)))
+            .unwrap_or_else(|| panic!("256 tests run at once on this machine: no slot is free"));
+        let slot = Self { number, dir: format!("{ROOT}/{number}").into(), _lock: lock };
+        leaks::reap(&slot);
+        let left = leaks::find(&slot);
+        assert!(left.is_empty(), "an earlier test left what can't be removed: {left:#?}");
+        fs::create_dir_all(&slot.dir).unwrap();
+        slot
     }
 
     /// The directory that everything of the test is in.
@@ -91,5 +86,41 @@ impl Slot {
         let path = std::env::var("PATH").unwrap_or_default();
         command.env(MARK, &self.dir).env("PATH", format!("{path}:/usr/local/sbin:/usr/sbin:/sbin"));
         command
+    }
+}
+
+impl Drop for Slot {
+    fn drop(&mut self) {
+        // Still locked, so that nobody takes it between the two.
+        let _ = fs::remove_file(lock_file(self.number));
+        // The last one out.
+        let _ = fs::remove_dir(ROOT);
+    }
+}
+
+fn lock_file(number: u8) -> PathBuf {
+    format!("{ROOT}/{number}.lock").into()
+}
+
+/// Locks a file, unless another test has it.
+fn lock(path: &Path) -> Option<File> {
+    loop {
+        fs::create_dir_all(ROOT).unwrap();
+        let file = match File::create(path) {
+            Ok(file) => file,
+            // The last one out has removed the directory.
+            Err(error) if error.kind() == ErrorKind::NotFound => continue,
+            Err(error) => panic!("create {}: {error}", path.display()),
+        };
+        match file.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => return None,
+            Err(TryLockError::Error(error)) => panic!("lock {}: {error}", path.display()),
+        }
+        // One that was removed meanwhile is nobody's any more.
+        let of_path = fs::metadata(path).map(|found| found.ino());
+        if of_path.is_ok_and(|found| file.metadata().is_ok_and(|ours| ours.ino() == found)) {
+            return Some(file);
+        }
     }
 }

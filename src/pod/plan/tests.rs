@@ -118,6 +118,7 @@ impl World {
                     sandbox: sandbox.id.clone(),
                     hash: self.hashes.get(&name).cloned(),
                     state: ContainerState::Running { started_at: time(self.clock) },
+                    restart_delay: Duration::ZERO,
                     image: String::new(),
                     image_ref: String::new(),
                     created_at: self.clock,

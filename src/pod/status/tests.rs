@@ -1,3 +1,5 @@
+use std::time::Duration;
+
 use serde_json::{Value, json};
 
 use super::*;
@@ -48,6 +50,7 @@ fn container(name: &str, attempt: u32, state: ContainerState) -> Container {
         attempt,
         state,
         hash: None,
+        restart_delay: Duration::ZERO,
         image: "registry.example/app:1".into(),
         image_ref: "sha256:1".into(),
         created_at: i64::from(attempt),

@@ -1,11 +1,14 @@
 //! Getting a container's image: there already, pulled now, or waited for.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use k8s_openapi::api::core::v1::Container;
 use tracing::{info, warn};
 
 use super::Worker;
+use super::memory::Retry;
+use super::start::{NotStarted, Tell};
 use crate::backoff::{Backoff, BackoffPolicy};
 use crate::board::EventKind;
 use crate::cri::proto;
@@ -30,30 +33,27 @@ pub(super) struct Ready {
     pub(super) user: proto::Image,
 }
 
-/// Why there is no image, and how long to wait.
-#[derive(Debug)]
-pub(super) struct NoImage {
-    pub(super) waiting: Waiting,
-    pub(super) again_in: Option<std::time::Duration>,
-}
+/// How long `ErrImagePull` shows before it becomes `ImagePullBackOff`.
+const SHOW_ERROR: Duration = Duration::from_secs(2);
+/// How often at most a node is asked for an image that somebody may import by hand.
+const LOOK_FOR_IMAGE: Duration = Duration::from_secs(60);
+/// A name that is none stays none; only so that the problem is told again.
+const HOPELESS: Duration = Duration::from_secs(600);
 
 impl Worker {
     /// Makes sure that the runtime has the image, as the pull policy says.
-    pub(super) async fn ensure_image(&mut self, container: &Container) -> Result<Ready, NoImage> {
+    pub(super) async fn ensure_image(&mut self, container: &Container) -> Result<Ready, NotStarted> {
         let written = container.image.as_deref().unwrap_or_default();
-        let name = match ImageName::parse(written) {
-            Ok(name) => name,
-            Err(error) => {
-                let problem = ImageProblem::invalid_name(&error);
-                self.container_event(&container.name, EventKind::Warning, "InspectFailed", &problem.message);
-                return Err(NoImage::of(&problem, None));
-            }
-        };
+        let name = ImageName::parse(written).map_err(|error| {
+            let problem = ImageProblem::invalid_name(&error);
+            let event = (EventKind::Warning, "InspectFailed", problem.message.clone());
+            no_image(&problem, event, Retry::After(HOPELESS), Tell::Once)
+        })?;
         let policy = container.image_pull_policy.as_deref().and_then(|policy| policy.parse().ok());
         let policy = policy.unwrap_or_else(|| PullPolicy::default_for(written));
         let present = match policy {
             PullPolicy::Always => None,
-            PullPolicy::IfNotPresent | PullPolicy::Never => self.inspect(&container.name, &name).await?,
+            PullPolicy::IfNotPresent | PullPolicy::Never => self.inspect(&name).await?,
         };
         let presence = if present.is_some() { Presence::Present } else { Presence::Absent };
         let now = self.context.clock.monotonic();
@@ -61,6 +61,7 @@ impl Worker {
         let failed_at = memory.backoff.raised_at().unwrap_or(now);
         match policy.decide(presence, memory.backoff.turn(&BackoffPolicy::KUBELET, failed_at, now)) {
             Decision::UsePresent => {
+                self.pulls.remove(written);
                 let message = image::already_present_event(&name);
                 self.container_event(&container.name, EventKind::Normal, "Pulled", &message);
                 let found = present.unwrap_or_default();
@@ -68,37 +69,32 @@ impl Worker {
             }
             Decision::RefuseToPull => {
                 let problem = ImageProblem::never_pull(&name);
-                self.container_event(
-                    &container.name,
-                    EventKind::Warning,
-                    "ErrImageNeverPull",
-                    &problem.message,
-                );
-                Err(NoImage::of(&problem, None))
+                let event = (EventKind::Warning, "ErrImageNeverPull", problem.message.clone());
+                Err(no_image(&problem, event, Retry::WhenItMayWork, Tell::Once))
             }
             Decision::BackOff(turn) => {
                 let problem = ImageProblem::back_off(&name, memory.problem.as_ref());
-                let message = image::back_off_event(&name);
-                self.container_event(&container.name, EventKind::Normal, "BackOff", &message);
-                Err(NoImage::of(&problem, Some(turn.remaining())))
+                let event = (EventKind::Normal, "BackOff", image::back_off_event(&name));
+                let wait = match policy {
+                    PullPolicy::Always => turn.remaining(),
+                    PullPolicy::IfNotPresent | PullPolicy::Never => turn.remaining().min(LOOK_FOR_IMAGE),
+                };
+                Err(no_image(&problem, event, Retry::After(wait), Tell::Once))
             }
             Decision::Pull => self.pull(container, &name).await,
         }
     }
 
-    async fn inspect(&mut self, container: &str, name: &ImageName) -> Result<Option<proto::Image>, NoImage> {
+    async fn inspect(&self, name: &ImageName) -> Result<Option<proto::Image>, NotStarted> {
         let spec = proto::ImageSpec { image: name.with_default_tag(), ..Default::default() };
-        match self.context.cri.image_status(spec).await {
-            Ok(found) => Ok(found),
-            Err(error) => {
-                let problem = ImageProblem::inspect_failed(name, error.message());
-                self.container_event(container, EventKind::Warning, "InspectFailed", &problem.message);
-                Err(NoImage::of(&problem, None))
-            }
-        }
+        self.context.cri.image_status(spec).await.map_err(|error| {
+            let problem = ImageProblem::inspect_failed(name, error.message());
+            let event = (EventKind::Warning, "InspectFailed", problem.message.clone());
+            no_image(&problem, event, Retry::WhenItMayWork, Tell::Once)
+        })
     }
 
-    async fn pull(&mut self, container: &Container, name: &ImageName) -> Result<Ready, NoImage> {
+    async fn pull(&mut self, container: &Container, name: &ImageName) -> Result<Ready, NotStarted> {
         self.container_event(&container.name, EventKind::Normal, "Pulling", &image::pulling_event(name));
         let begun = self.context.clock.monotonic();
         let pulled = self.pull_with_credentials(name).await;
@@ -106,19 +102,16 @@ impl Worker {
         let (image, pulling_since) = match pulled {
             Ok(pulled) => pulled,
             Err(text) => {
-                warn!(image = name.as_written(), error = %text, "cannot pull the image");
-                let event = image::pull_failed_event(name, &text);
-                self.container_event(&container.name, EventKind::Warning, "Failed", &event);
+                let event = (EventKind::Warning, "Failed", image::pull_failed_event(name, &text));
                 let problem = ImageProblem::pull_failed(name, &text);
                 let memory = self.pulls.entry(name.as_written().to_owned()).or_default();
                 memory.backoff.raise(&BackoffPolicy::KUBELET, now, now);
                 memory.problem = Some(problem.clone());
-                // At once, so that the waiting reason becomes ImagePullBackOff; the back-off itself holds the next pull.
-                return Err(NoImage::of(&problem, Some(memory.backoff.delay())));
+                return Err(no_image(&problem, event, Retry::After(SHOW_ERROR), Tell::EachTime));
             }
         };
         self.pulls.remove(name.as_written());
-        let found = self.inspect(&container.name, name).await?.unwrap_or_default();
+        let found = self.inspect(name).await?.unwrap_or_default();
         let report = PullReport {
             image: name,
             took: now.saturating_sub(pulling_since),
@@ -131,7 +124,7 @@ impl Worker {
     }
 
     /// Pulls with each credential that goes with the image until one works, or once without. Returns when the pull itself began.
-    async fn pull_with_credentials(&self, name: &ImageName) -> Result<(String, std::time::Duration), String> {
+    async fn pull_with_credentials(&self, name: &ImageName) -> Result<(String, Duration), String> {
         let context = Arc::clone(&self.context);
         let Ok(_turn) = context.pulls.acquire().await else {
             return Err("the agent is going down".to_owned());
@@ -193,10 +186,18 @@ impl Worker {
     }
 }
 
-impl NoImage {
-    fn of(problem: &ImageProblem, again_in: Option<std::time::Duration>) -> Self {
-        let waiting =
-            Waiting { reason: problem.reason.as_str().to_owned(), message: problem.message.clone() };
-        Self { waiting, again_in }
+/// No image: an Event of its own says why, and a Warning `Failed` that the container is not started for it.
+fn no_image(
+    problem: &ImageProblem,
+    event: (EventKind, &'static str, String),
+    retry: Retry,
+    tell: Tell,
+) -> NotStarted {
+    let reason = problem.reason.as_str();
+    NotStarted {
+        waiting: Waiting { reason: reason.to_owned(), message: problem.message.clone() },
+        retry,
+        events: vec![event, (EventKind::Warning, "Failed", format!("Error: {reason}"))],
+        tell,
     }
 }

@@ -2,7 +2,8 @@
 //!
 //! One task a pod; nobody else touches the pod. It wakes for what is written in its inbox, for its probes, for the store, and when a
 //! back-off ends; it never polls. What it was in the middle of may be dropped at any await when the pod is told to stop, so after an
-//! interruption it looks at the runtime afresh instead of trusting what it remembers.
+//! interruption it looks at the runtime afresh instead of trusting what it remembers. Requests that make something are carried to their
+//! end all the same (`unfinished`): what they make must not come to be after that look.
 //!
 //! ```text
 //!            ┌────────────── wake: event, probe, store, back-off ◄─┐
@@ -12,25 +13,36 @@
 //!            └─ told to stop ─► hooks and stop signals ─► sandbox ─► volumes, cgroup ─► records ─► gone
 //! ```
 
+mod container;
+mod end;
+mod handle;
 mod image;
+mod killer;
 mod last_words;
 mod look;
 mod memory;
 mod report;
+mod request;
 mod sandbox;
+mod standing;
 mod start;
 mod stop;
+mod unfinished;
+mod volumes;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use k8s_openapi::api::core::v1::PodStatus;
 use tokio::sync::{Notify, mpsc, watch};
 use tokio::time::sleep;
-use tracing::{Instrument, error, info_span};
+use tracing::warn;
 
+use self::handle::{Happened, Inbox};
+pub use self::handle::{Listed, Orders, Wake, WorkerHandle, spawn};
+use self::look::Unsure;
 use self::memory::Memory;
+use self::unfinished::Unfinished;
 use super::context::{News, PodContext, Report};
 use super::identity::PodUid;
 use super::observed::Observed;
@@ -38,98 +50,10 @@ use super::plan::{self, Action};
 use super::record::PodRecord;
 use crate::cri::translate::QosClass;
 use crate::cri::translate::hash::container_hash;
-use crate::cri::{ContainerId, CriClient, SandboxId, proto};
+use crate::cri::{ContainerId, CriClient, SandboxId};
 use crate::manifest::Objects;
 use crate::probe::{ProbeEvent, ProbeSet};
 use crate::volume::MountSource;
-
-/// What the agent tells a pod to do. Only ever goes from `Run` to `Stop`.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub enum Orders {
-    /// Run.
-    #[default]
-    Run,
-    /// Stop gracefully and leave nothing behind.
-    Stop {
-        /// Why, for people.
-        reason: String,
-        /// A shorter grace period than the pod's own.
-        grace: Option<Duration>,
-    },
-}
-
-/// Something happened that the pod may have to act on.
-#[derive(Debug)]
-pub enum Wake {
-    /// The runtime says that this sandbox or container has ended.
-    Exited(String),
-    /// The runtime says that something changed.
-    Changed(String),
-    /// What the runtime lists of this pod differs from what was known, or events may have been lost.
-    LookAgain,
-}
-
-/// The agent's end of a worker.
-#[derive(Debug)]
-pub struct WorkerHandle {
-    orders: watch::Sender<Orders>,
-    inbox: mpsc::UnboundedSender<Wake>,
-}
-
-impl WorkerHandle {
-    /// Tells the pod to stop. A pod that was told before keeps its first reason; a shorter grace period counts.
-    pub fn stop(&self, reason: &str, grace: Option<Duration>) {
-        self.orders.send_if_modified(|orders| match orders {
-            Orders::Run => {
-                *orders = Orders::Stop { reason: reason.to_owned(), grace };
-                true
-            }
-            Orders::Stop { grace: earlier, .. } => {
-                let shorter = grace.is_some_and(|grace| earlier.is_none_or(|earlier| grace < earlier));
-                if shorter {
-                    *earlier = grace;
-                }
-                shorter
-            }
-        });
-    }
-
-    /// Wakes the pod.
-    pub fn wake(&self, wake: Wake) {
-        // A worker that has ended needs no waking.
-        let _ = self.inbox.send(wake);
-    }
-}
-
-/// What the runtime listed of a pod when the agent started.
-#[derive(Debug, Default)]
-pub struct Listed {
-    /// Its sandboxes.
-    pub sandboxes: Vec<proto::PodSandbox>,
-    /// Its containers.
-    pub containers: Vec<proto::Container>,
-}
-
-/// Starts the worker of a pod that is on record. `listed` is what the runtime has of it.
-pub fn spawn(context: Arc<PodContext>, record: PodRecord, listed: Listed) -> WorkerHandle {
-    let (orders, orders_seen) = watch::channel(Orders::Run);
-    let (inbox, wakes) = mpsc::unbounded_channel();
-    let span = info_span!("pod", pod = %report::full_name(&record.pod), uid = %record.uid, daemonset = %record.daemon_set);
-    let uid = record.uid.clone();
-    let worker = Worker::new(Arc::clone(&context), record, listed, orders_seen, wakes);
-    let task = tokio::spawn(worker.run().instrument(span.clone()));
-    // A panic is this pod's failure alone: it is told, and the pod stays as it is until the agent starts it anew.
-    let guard = async move {
-        if let Err(failure) = task.await
-            && failure.is_panic()
-        {
-            context.metrics.count_worker_panic();
-            error!(%uid, "the pod's worker panicked; the pod is left as it is until the agent restarts");
-        }
-    };
-    tokio::spawn(guard.instrument(span));
-    WorkerHandle { orders, inbox }
-}
 
 /// The state of one pod's worker.
 struct Worker {
@@ -141,7 +65,7 @@ struct Worker {
     full_name: String,
 
     orders: watch::Receiver<Orders>,
-    wakes: mpsc::UnboundedReceiver<Wake>,
+    inbox: Arc<Inbox>,
     objects: watch::Receiver<Arc<Objects>>,
     probes: ProbeSet<CriClient>,
     probe_news: Arc<Notify>,
@@ -154,38 +78,32 @@ struct Worker {
     running_since: BTreeMap<ContainerId, Instant>,
     /// What must be looked at again before the next plan.
     unsure: Unsure,
+    unfinished: Unfinished,
     memory: Memory,
     pulls: BTreeMap<String, image::PullMemory>,
     mounts: Option<BTreeMap<String, MountSource>>,
+    /// The sandboxes that were stopped and need not be again.
+    stopped: BTreeSet<SandboxId>,
     backing_off: Vec<String>,
-    status: Option<PodStatus>,
-    ready: Option<News>,
-}
-
-/// What is known not to be known.
-#[derive(Debug, Default)]
-struct Unsure {
-    /// Everything: the runtime must be asked for a list.
-    everything: bool,
-    containers: BTreeSet<ContainerId>,
-    sandboxes: BTreeSet<SandboxId>,
-    /// Those that an event says have ended: the status may lag behind the event.
-    ended: BTreeSet<String>,
+    /// What was complained of and still holds, and when it was told.
+    complaints: BTreeMap<String, Duration>,
+    standing_due: Option<Duration>,
+    ready: Option<bool>,
 }
 
 impl Worker {
     fn new(
         context: Arc<PodContext>,
         record: PodRecord,
-        listed: Listed,
+        listed: Option<Listed>,
         orders: watch::Receiver<Orders>,
-        wakes: mpsc::UnboundedReceiver<Wake>,
+        inbox: Arc<Inbox>,
     ) -> Self {
         let (probe_events, probe_events_seen) = mpsc::unbounded_channel();
         let probe_news = Arc::new(Notify::new());
         let probes =
             ProbeSet::new(context.cri.clone(), Arc::clone(&probe_news), probe_events, context.agent_started);
-        let containers = stop::by_name(&record.pod);
+        let containers = container::by_name(&record.pod);
         let hashes = containers.into_values().map(|container| {
             let image = container.image.as_deref().unwrap_or_default();
             (container.name.clone(), container_hash(&container.name, image))
@@ -197,20 +115,23 @@ impl Worker {
             qos_class: QosClass::of(&record.pod).unwrap_or(QosClass::BestEffort),
             full_name: report::full_name(&record.pod),
             orders,
-            wakes,
+            inbox,
             objects,
             probes,
             probe_news,
             probe_events: probe_events_seen,
-            listed: Some(listed),
+            listed,
             observed: Observed::default(),
             running_since: BTreeMap::new(),
-            unsure: Unsure { everything: true, ..Unsure::default() },
+            unsure: Unsure::everything(),
+            unfinished: Unfinished::default(),
             memory: Memory::new(context.clock, context.restarts),
             pulls: BTreeMap::new(),
             mounts: None,
+            stopped: BTreeSet::new(),
             backing_off: Vec::new(),
-            status: None,
+            complaints: BTreeMap::new(),
+            standing_due: None,
             ready: None,
             record,
             context,
@@ -220,7 +141,7 @@ impl Worker {
     async fn run(mut self) {
         let shutdown = self.context.shutdown.clone();
         tokio::select! {
-            () = shutdown.cancelled() => {}
+            () = shutdown.cancelled() => self.note_standing_now(),
             () = self.live() => {}
         }
     }
@@ -229,7 +150,6 @@ impl Worker {
     async fn live(&mut self) {
         let mut orders = self.orders.clone();
         if self.record.ending.is_none() {
-            self.report();
             loop {
                 let told = tokio::select! {
                     biased;
@@ -242,7 +162,6 @@ impl Worker {
                 // The agent is gone without a word; so are we.
                 return;
             }
-            self.unsure.everything = true;
         }
         self.end(orders).await;
     }
@@ -252,39 +171,47 @@ impl Worker {
         self.context.metrics.count_worker_sync();
         let wake_after = self.sync().await;
         self.report();
+        let wake_after = earliest(wake_after, self.note_standing());
         self.wait(wake_after).await;
     }
 
     /// Looks, plans and acts until there is nothing left to do; says when to look again if nothing happens before.
     async fn sync(&mut self) -> Option<Duration> {
-        loop {
-            if let Err(retry) = self.look().await {
+        // Each container takes two rounds at most, and so does the sandbox. What takes more runs in circles: a runtime that forgets
+        // what it was told, or tells what isn't so.
+        let rounds = 8 + 4 * self.hashes.len();
+        for _ in 0..rounds {
+            if let Err(retry) = Box::pin(self.look()).await {
                 return Some(retry);
             }
-            self.memory.note_ends(&self.observed);
+            self.memory.note(&self.observed);
             self.sync_probes();
             let plan = self.plan();
+            self.tell_back_offs(&plan.backing_off);
             self.backing_off = plan.backing_off;
+            let wake_after = earliest(plan.wake_after, self.unsure.look_again_after());
             if plan.actions.is_empty() {
-                return plan.wake_after;
+                return wake_after;
             }
             self.report();
             for action in plan.actions {
-                if let Err(Abandoned { again_in }) = self.act(action).await {
-                    return Some(plan.wake_after.map_or(again_in, |earlier| earlier.min(again_in)));
+                if let Err(Abandoned { again_in }) = Box::pin(self.act(action)).await {
+                    return earliest(wake_after, Some(again_in));
                 }
             }
         }
+        warn!(rounds, "the pod does not come to rest; it is left alone for a while");
+        self.unsure = Unsure::everything();
+        Some(Abandoned::LATER.again_in)
     }
 
     fn plan(&self) -> plan::Plan {
         let probes = self.probes.results();
-        let verdicts = report::Verdicts(&probes);
         plan::plan(plan::Inputs {
             pod: &self.record.pod,
             hashes: &self.hashes,
             observed: &self.observed,
-            probes: &verdicts,
+            probes: &self.verdicts(&probes),
             memory: &self.memory,
         })
     }
@@ -310,33 +237,26 @@ impl Worker {
             }
         };
         tokio::select! {
-            Some(wake) = self.wakes.recv() => self.take(wake),
+            () = self.inbox.heard() => {}
             () = self.probe_news.notified() => {}
             Some(event) = self.probe_events.recv() => self.record_probe_event(event),
-            Ok(()) = self.objects.changed() => self.take_objects().await,
+            Ok(()) = self.objects.changed() => self.take_objects(),
             () = back_off => {}
         }
-        while let Ok(wake) = self.wakes.try_recv() {
-            self.take(wake);
-        }
+        self.take_inbox();
     }
 
-    fn take(&mut self, wake: Wake) {
-        let (id, ended) = match wake {
-            Wake::LookAgain => {
-                self.unsure.everything = true;
-                return;
-            }
-            Wake::Exited(id) => (id, true),
-            Wake::Changed(id) => (id, false),
-        };
-        if self.observed.sandboxes.iter().any(|sandbox| sandbox.id.as_str() == id) {
-            self.unsure.sandboxes.insert(id.as_str().into());
-        } else {
-            self.unsure.containers.insert(id.as_str().into());
+    /// Turns what was heard into what must be looked at.
+    fn take_inbox(&mut self) {
+        let heard = self.inbox.take();
+        if heard.look_again {
+            self.unsure.everything = true;
         }
-        if ended {
-            self.unsure.ended.insert(id);
+        for (id, happened) in heard.ids {
+            self.unsure.of(&self.observed, id, happened);
+        }
+        while let Ok(event) = self.probe_events.try_recv() {
+            self.record_probe_event(event);
         }
     }
 
@@ -355,6 +275,10 @@ struct Abandoned {
 impl Abandoned {
     /// After something that the kubelet, too, tries again in its own time (`backOffPeriod`).
     const LATER: Self = Self { again_in: Duration::from_secs(10) };
+}
+
+fn earliest(one: Option<Duration>, other: Option<Duration>) -> Option<Duration> {
+    one.into_iter().chain(other).min()
 }
 
 /// Waits for the order to stop. False when there is nobody left to give it.

@@ -3,10 +3,12 @@
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
-use k8s_openapi::api::core::v1::{Container, Pod, PodStatus};
+use k8s_openapi::api::core::v1::{Pod, PodStatus};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use k8s_openapi::jiff::Timestamp;
 
 use super::{Worker, tell};
 use crate::board::{EventDraft, EventKind, reference_to, reference_to_container};
@@ -16,46 +18,14 @@ use crate::cri::{ContainerId, translate};
 use crate::pod::MARK;
 use crate::pod::context::{News, PodContext};
 use crate::pod::observed::ContainerState;
-use crate::pod::plan::{self, ProbeVerdict};
-use crate::pod::status::{self, Ending, ProbeStates, SandboxNeed};
-use crate::probe::{self, ContainerResults, Outcome, ProbeEvent, ProbeKind, ProbeResults, Readiness};
+use crate::pod::plan;
+use crate::pod::status::{self, Ending, SandboxNeed};
+use crate::probe::{self, ProbeEvent};
 
-/// No probe's delay asks for a longer past than this.
+/// No probe's delay and no DaemonSet's `minReadySeconds` asks for a longer past than this.
 const LONGEST_AGO: Duration = Duration::from_secs(86_400);
-
-/// What the probes say, in the terms of the plan and of the status.
-pub(super) struct Verdicts<'a>(pub(super) &'a ProbeResults);
-
-impl plan::ProbeVerdicts for Verdicts<'_> {
-    fn startup(&self, name: &str, id: &ContainerId) -> Option<ProbeVerdict> {
-        verdict(self.0, name, id, ProbeKind::Startup)
-    }
-    fn liveness(&self, name: &str, id: &ContainerId) -> Option<ProbeVerdict> {
-        verdict(self.0, name, id, ProbeKind::Liveness)
-    }
-}
-
-impl ProbeStates for Verdicts<'_> {
-    fn is_started(&self, name: &str, _: &ContainerId) -> bool {
-        self.0.of(name).is_some_and(ContainerResults::started)
-    }
-    fn is_ready(&self, name: &str, _: &ContainerId) -> bool {
-        self.0.of(name).is_some_and(|results| results.readiness() == Readiness::Ready)
-    }
-}
-
-/// What a probe says about this instance; what it said of an earlier one doesn't count.
-fn verdict(results: &ProbeResults, name: &str, id: &ContainerId, kind: ProbeKind) -> Option<ProbeVerdict> {
-    let results = results.of(name)?;
-    if !results.has(kind) {
-        return None;
-    }
-    Some(match results.result(kind).filter(|(about, _)| *about == id) {
-        None => ProbeVerdict::Unknown,
-        Some((_, Outcome::Success)) => ProbeVerdict::Success,
-        Some((_, Outcome::Failure)) => ProbeVerdict::Failure,
-    })
-}
+/// After this long what the pod suffers from is told once more: Events are kept for an hour.
+const COMPLAIN_AGAIN: Duration = Duration::from_secs(600);
 
 /// `<name>_<namespace>(<uid>)`, as messages name a pod (`pkg/kubelet/util/format`).
 pub(super) fn full_name(pod: &Pod) -> String {
@@ -83,17 +53,40 @@ pub(super) fn container_event(
     });
 }
 
+/// Records an Event on a pod.
+pub(super) fn pod_event(context: &PodContext, pod: &Pod, kind: EventKind, reason: &str, message: &str) {
+    context.board.record(EventDraft {
+        regarding: reference_to(pod),
+        kind,
+        reason: reason.to_owned(),
+        message: message.to_owned(),
+        component: "kubelet",
+        at: context.clock.wall(),
+    });
+}
+
 impl Worker {
     /// Records an Event on the pod.
     pub(super) fn event(&self, kind: EventKind, reason: &str, message: &str) {
-        self.context.board.record(EventDraft {
-            regarding: reference_to(&*self.record.pod),
-            kind,
-            reason: reason.to_owned(),
-            message: message.to_owned(),
-            component: "kubelet",
-            at: self.context.clock.wall(),
-        });
+        pod_event(&self.context, &self.record.pod, kind, reason, message);
+    }
+
+    /// Records a Warning about what keeps the pod from having a sandbox: once, and again after a while, but not each time that it is tried.
+    pub(super) fn complain(&mut self, reason: &str, message: &str) {
+        let now = self.context.clock.monotonic();
+        let told = self.complaints.get(message);
+        if told.is_none_or(|told| now.saturating_sub(*told) >= COMPLAIN_AGAIN) {
+            self.complaints.insert(message.to_owned(), now);
+            self.event(EventKind::Warning, reason, message);
+        }
+    }
+
+    /// Tells of the containers that have come to wait for their crash-loop back-off to end.
+    pub(super) fn tell_back_offs(&self, backing_off: &[String]) {
+        for name in backing_off.iter().filter(|name| !self.backing_off.contains(name)) {
+            let message = format!("Back-off restarting failed container {name} in pod {}", self.full_name);
+            self.container_event(name, EventKind::Warning, "BackOff", &message);
+        }
     }
 
     pub(super) fn container_event(&self, container: &str, kind: EventKind, reason: &str, message: &str) {
@@ -111,7 +104,7 @@ impl Worker {
             None => probe::PodPhase::Live,
             Some(_) => probe::PodPhase::Terminating,
         };
-        let views: Vec<probe::ContainerView<'_>> = super::stop::by_name(&self.record.pod)
+        let views: Vec<probe::ContainerView<'_>> = super::container::by_name(&self.record.pod)
             .into_keys()
             .map(|name| probe::ContainerView { name, state: self.probe_state(name) })
             .collect();
@@ -121,7 +114,7 @@ impl Worker {
 
     /// Dates each running container once: the runtime's wall time is only trusted when the container is first seen.
     fn date_containers(&mut self) {
-        let (clock, now) = (self.context.clock, std::time::Instant::now());
+        let (clock, now) = (self.context.clock, tokio::time::Instant::now().into_std());
         let mut dated = BTreeMap::new();
         for container in &self.observed.containers {
             if let ContainerState::Running { started_at } = container.state {
@@ -147,44 +140,53 @@ impl Worker {
         }
     }
 
-    /// Puts the pod with its status on the board, and tells the agent when its readiness changes.
+    /// Puts the pod with its status on the board, and tells the agent when its readiness changes. A pod that was not looked at yet is not
+    /// told of: it may well run.
     pub(super) fn report(&mut self) {
+        if self.listed.is_some() || (self.ready.is_none() && self.unsure.everything) {
+            return;
+        }
         let results = self.probes.results();
         let waiting = self.memory.waiting(&self.backing_off, &self.full_name);
         let needs_sandbox = plan::needs_sandbox(&self.record.pod, &self.observed);
+        let shown = self.shown();
+        let earlier = self.standing_status();
         let status = status::derive(status::Inputs {
             pod: &self.record.pod,
             observed: &self.observed,
-            probes: &Verdicts(&results),
+            probes: &self.verdicts(&results),
             waiting: &waiting,
             sandbox: if needs_sandbox { SandboxNeed::Missing } else { SandboxNeed::Usable },
             ending: if self.record.ending.is_some() { Ending::Yes } else { Ending::No },
             qos_class: self.qos_class.as_str(),
-            previous: self.status.as_ref(),
+            previous: shown.as_ref().map_or(earlier.as_ref(), |pod| pod.status.as_ref()),
             host_ips: &self.context.host.node_ips,
             start_time: self.record.created,
             now: self.context.clock.wall(),
         });
-        let ready = if is_ready(&status) { News::Ready } else { News::NotReady };
-        if self.status.as_ref() != Some(&status) {
+        let ready_since = ready_since(&status);
+        if shown.is_none_or(|pod| pod.status.as_ref() != Some(&status)) {
             let mut pod = Pod::clone(&self.record.pod);
             if let Some(ending) = &self.record.ending {
                 pod.metadata.deletion_timestamp = Some(Time(ending.at));
                 pod.metadata.deletion_grace_period_seconds =
                     pod.spec.as_ref().and_then(|spec| spec.termination_grace_period_seconds);
             }
-            pod.status = Some(status.clone());
+            pod.status = Some(status);
             self.context.board.put_pod(pod);
-            self.status = Some(status);
         }
-        if self.ready != Some(ready) {
-            self.ready = Some(ready);
-            tell(&self.context, self.uid(), ready);
+        if self.ready != Some(ready_since.is_some()) {
+            self.ready = Some(ready_since.is_some());
+            let ago = |since| self.context.clock.ago(since, LONGEST_AGO);
+            let news = ready_since.map_or(News::NotReady, |since| News::Ready { since: ago(since) });
+            tell(&self.context, self.uid(), news);
         }
     }
 
-    pub(super) fn container(&self, name: &str) -> Option<&Container> {
-        super::stop::by_name(&self.record.pod).remove(name)
+    /// What the board shows of this pod.
+    pub(super) fn shown(&self) -> Option<Arc<Pod>> {
+        let shown = self.context.board.pod(&self.namespace(), &self.name());
+        shown.filter(|pod| pod.metadata.uid.as_deref() == Some(self.uid().as_str()))
     }
 
     pub(super) fn pod_ips(&self) -> Vec<IpAddr> {
@@ -245,7 +247,9 @@ impl Worker {
     }
 }
 
-fn is_ready(status: &PodStatus) -> bool {
+/// Since when the status says Ready, if it does.
+pub(super) fn ready_since(status: &PodStatus) -> Option<Timestamp> {
     let conditions = status.conditions.as_deref().unwrap_or_default();
-    conditions.iter().any(|condition| condition.type_ == "Ready" && condition.status == "True")
+    let ready = conditions.iter().find(|condition| condition.type_ == "Ready" && condition.status == "True");
+    ready.and_then(|condition| condition.last_transition_time.as_ref()).map(|time| time.0)
 }

@@ -11,7 +11,6 @@ use crate::cri::translate::{self, SandboxInputs, SandboxPlan};
 use crate::cri::{ContainerId, CriError, Detail, SandboxId};
 use crate::error_chain::error_chain;
 use crate::pod::plan::Memory as _;
-use crate::volume::{self, PodVolumes};
 
 impl Worker {
     pub(super) async fn create_sandbox(&mut self, attempt: u32) -> Result<(), Abandoned> {
@@ -26,23 +25,19 @@ impl Worker {
         let SandboxPlan { config, runtime_handler, warnings } = match self.sandbox_plan(attempt) {
             Ok(plan) => plan,
             Err(error) => {
-                self.event(
-                    EventKind::Warning,
-                    "FailedCreatePodSandBox",
-                    &format!("Failed to create pod sandbox: {error}"),
-                );
+                self.complain("FailedCreatePodSandBox", &format!("Failed to create pod sandbox: {error}"));
                 return Err(Abandoned::LATER);
             }
         };
         for warning in warnings {
-            self.event(EventKind::Warning, warning.reason, &warning.message);
+            self.complain(warning.reason, &warning.message);
         }
         self.wait_for_network().await?;
         self.ensure_cgroup()?;
         self.ensure_volumes().await?;
         if let Err(error) = std::fs::create_dir_all(self.log_dir()) {
             let message = format!("error making pod log directory {}: {error}", self.log_dir().display());
-            self.event(EventKind::Warning, "Failed", &message);
+            self.complain("Failed", &message);
             return Err(Abandoned::LATER);
         }
         if attempt > 0 {
@@ -52,14 +47,21 @@ impl Worker {
                 "Pod sandbox changed, it will be killed and re-created.",
             );
         }
-        match self.context.cri.run_pod_sandbox(config, &runtime_handler).await {
-            Ok(id) => {
+        let context = Arc::clone(&self.context);
+        let made = async move { context.cri.run_pod_sandbox(config, &runtime_handler).await };
+        match self.unfinished.carry_out(made).await {
+            Some(Ok(id)) => {
                 info!(sandbox = %id, attempt, "sandbox created");
                 self.context.directory.add(id.as_str(), self.uid());
                 self.unsure.sandboxes.insert(id);
+                self.complaints.clear();
                 Ok(())
             }
-            Err(error) => {
+            None => {
+                self.unsure.everything = true;
+                Err(Abandoned::LATER)
+            }
+            Some(Err(error)) => {
                 // It may have come to be all the same: the answer was lost, or came too late.
                 self.unsure.everything = true;
                 let message = format!("Failed to create pod sandbox: {}", error.message());
@@ -108,7 +110,7 @@ impl Worker {
         match unready {
             None => Ok(()),
             Some(why) => {
-                self.event(EventKind::Warning, "NetworkNotReady", &format!("network is not ready: {why}"));
+                self.complain("NetworkNotReady", &format!("network is not ready: {why}"));
                 Err(Abandoned::LATER)
             }
         }
@@ -124,77 +126,34 @@ impl Worker {
             });
         made.map(drop).map_err(|error| {
             let message = format!("unable to ensure pod container exists: {error}");
-            self.event(EventKind::Warning, "FailedCreatePodContainer", &message);
+            self.complain("FailedCreatePodContainer", &message);
             Abandoned::LATER
         })
     }
 
-    /// Sets the pod's volumes up, unless this worker has done so before.
-    pub(super) async fn ensure_volumes(&mut self) -> Result<(), Abandoned> {
-        if self.mounts.is_some() {
-            return Ok(());
-        }
-        let objects = Arc::clone(&self.objects.borrow());
-        let (context, pod) = (Arc::clone(&self.context), Arc::clone(&self.record.pod));
-        let memory_limit = self.memory_limit();
-        // A hostPath may lie on a file system that hangs: then only this pod waits.
-        let task = tokio::task::spawn_blocking(move || {
-            let volumes =
-                PodVolumes { pod: &pod, objects: &objects, allocatable: &context.allocatable, memory_limit };
-            volume::set_up(&context.volumes, &volumes)
-        });
-        match task.await {
-            Ok(Ok(done)) => {
-                for stale in &done.stale {
-                    self.event(EventKind::Warning, "FailedMount", &stale.event_message());
-                }
-                self.mounts = Some(done.sources);
-                Ok(())
-            }
-            Ok(Err(errors)) => {
-                for error in errors {
-                    self.event(EventKind::Warning, "FailedMount", &error.event_message());
-                }
-                Err(Abandoned::LATER)
-            }
-            Err(panic) => {
-                warn!(%panic, "setting up the pod's volumes failed");
-                Err(Abandoned::LATER)
-            }
-        }
-    }
-
-    /// The store has changed: volumes follow at once, and what failed for want of an object may be tried again.
-    pub(super) async fn take_objects(&mut self) {
-        self.memory.retry_failures();
-        if self.mounts.is_none() {
-            return;
-        }
-        let objects = Arc::clone(&self.objects.borrow());
-        let (context, pod) = (Arc::clone(&self.context), Arc::clone(&self.record.pod));
-        let memory_limit = self.memory_limit();
-        let task = tokio::task::spawn_blocking(move || {
-            let volumes =
-                PodVolumes { pod: &pod, objects: &objects, allocatable: &context.allocatable, memory_limit };
-            volume::refresh(&context.volumes, &volumes)
-        });
-        let Ok(refreshed) = task.await else { return };
-        if !refreshed.changed.is_empty() {
-            info!(volumes = ?refreshed.changed, "volumes follow the store");
-        }
-        for error in refreshed.errors {
-            self.event(EventKind::Warning, "FailedMount", &error.event_message());
-        }
-    }
-
     pub(super) async fn remove_sandbox(&mut self, id: &SandboxId) -> Result<(), Abandoned> {
-        let removed = match self.context.cri.stop_pod_sandbox(id).await {
+        let removed = match self.stop_sandbox(id).await {
             Ok(()) => self.context.cri.remove_pod_sandbox(id).await,
             Err(error) => Err(error),
         };
         self.gone_or_abandoned(removed, id.as_str())?;
+        self.stopped.remove(id);
         self.observed.sandboxes.retain(|sandbox| sandbox.id != *id);
         Ok(())
+    }
+
+    /// Stops a sandbox, once: a sandbox that was stopped never runs again.
+    pub(super) async fn stop_sandbox(&mut self, id: &SandboxId) -> Result<(), CriError> {
+        if self.stopped.contains(id) {
+            return Ok(());
+        }
+        match self.context.cri.stop_pod_sandbox(id).await {
+            Err(error) if !error.is_not_found() => Err(error),
+            _ => {
+                self.stopped.insert(id.clone());
+                Ok(())
+            }
+        }
     }
 
     /// Removes dead containers and their logs.

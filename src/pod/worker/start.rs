@@ -1,32 +1,53 @@
-//! Starting one container: image, request, create, start, log link, postStart.
+//! Starting one container: image, create, start, log link, postStart.
 
-use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::path::Path;
+use std::sync::Arc;
 
 use k8s_openapi::api::core::v1::Container;
 use tracing::{info, warn};
 
+use super::memory::Retry;
 use super::{Abandoned, Worker};
 use crate::board::EventKind;
 use crate::cri::proto::{ContainerConfig, PodSandboxConfig};
-use crate::cri::translate::{self, ContainerInputs, ImageUser, VolumeImage, VolumeMountSource};
 use crate::cri::{ContainerId, SandboxId};
-use crate::error_chain::error_chain;
 use crate::hook::{self, HookTarget};
 use crate::pod::status::Waiting;
-use crate::volume::{self, SubPathRequest};
 
-/// Why a container was not started, as its status shows it.
-struct NotStarted {
-    waiting: Waiting,
-    again_in: Option<Duration>,
+/// What is said of a request whose answer was lost by a fault of our own.
+const LOST: &str = "the agent failed while it asked the runtime";
+
+/// Why a container was not started.
+pub(super) struct NotStarted {
+    /// As its status shows it.
+    pub(super) waiting: Waiting,
+    /// When to try again.
+    pub(super) retry: Retry,
+    /// What is told about it.
+    pub(super) events: Vec<(EventKind, &'static str, String)>,
+    /// Whether it is told each time.
+    pub(super) tell: Tell,
+}
+
+/// How often the same failure in a row is told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Tell {
+    /// Each time: something was tried, and failed.
+    EachTime,
+    /// Once: nothing was tried, as something is still missing.
+    Once,
 }
 
 impl NotStarted {
-    fn new(reason: &str, message: impl Into<String>) -> Self {
-        Self { waiting: Waiting { reason: reason.to_owned(), message: message.into() }, again_in: None }
+    /// A Warning `Failed` says the same.
+    fn failed(reason: &str, message: &str, retry: Retry, tell: Tell) -> Self {
+        let event = (EventKind::Warning, "Failed", format!("Error: {message}"));
+        Self { waiting: waiting(reason, message), retry, events: vec![event], tell }
     }
+}
+
+fn waiting(reason: &str, message: &str) -> Waiting {
+    Waiting { reason: reason.to_owned(), message: message.to_owned() }
 }
 
 impl Worker {
@@ -34,18 +55,19 @@ impl Worker {
     pub(super) async fn start_container(&mut self, name: &str) -> Result<(), Abandoned> {
         let Some(container) = self.container(name).cloned() else { return Ok(()) };
         let Some(sandbox) = self.observed.sandbox().map(|sandbox| sandbox.id.clone()) else { return Ok(()) };
-        self.memory.note_restart(name);
         self.ensure_volumes().await?;
-        match self.try_start(&container, &sandbox).await {
+        self.memory.note_restart(name);
+        match Box::pin(self.try_start(&container, &sandbox)).await {
             Ok(()) => self.memory.note_success(name),
-            Err(NotStarted { waiting, again_in }) => {
-                warn!(
-                    container = name,
-                    reason = waiting.reason,
-                    message = waiting.message,
-                    "container not started"
-                );
-                self.memory.note_failure(name, waiting, again_in);
+            Err(NotStarted { waiting, retry, events, tell }) => {
+                if tell == Tell::EachTime || !self.memory.was_told(name, &waiting) {
+                    let Waiting { reason, message } = &waiting;
+                    warn!(container = name, reason, message, "container not started");
+                    for (kind, reason, message) in events {
+                        self.container_event(name, kind, reason, &message);
+                    }
+                }
+                self.memory.note_failure(name, waiting, retry);
             }
         }
         Ok(())
@@ -53,141 +75,49 @@ impl Worker {
 
     async fn try_start(&mut self, container: &Container, sandbox: &SandboxId) -> Result<(), NotStarted> {
         let name = container.name.as_str();
-        let image = match self.ensure_image(container).await {
-            Ok(image) => image,
-            Err(super::image::NoImage { waiting, again_in }) => {
-                let message = format!("Error: {}", waiting.reason);
-                self.container_event(name, EventKind::Warning, "Failed", &message);
-                return Err(NotStarted { waiting, again_in });
-            }
-        };
+        let image = Box::pin(self.ensure_image(container)).await?;
         let attempt = self.next_attempt(name);
-        let (config, sandbox_config) = match self.container_request(container, &image, attempt) {
-            Ok(configs) => configs,
-            Err(message) => {
-                self.container_event(name, EventKind::Warning, "Failed", &format!("Error: {message}"));
-                return Err(NotStarted::new("CreateContainerConfigError", message));
-            }
-        };
-        let id = match self.context.cri.create_container(sandbox, config, sandbox_config).await {
-            Ok(id) => id,
-            Err(error) => {
-                self.unsure.everything = true;
-                self.container_event(
-                    name,
-                    EventKind::Warning,
-                    "Failed",
-                    &format!("Error: {}", error.message()),
-                );
-                return Err(NotStarted::new("CreateContainerError", error.message()));
-            }
-        };
+        let (config, sandbox_config) =
+            self.container_request(container, &image, attempt).map_err(|message| {
+                NotStarted::failed("CreateContainerConfigError", &message, Retry::WhenItMayWork, Tell::Once)
+            })?;
+        let id = self.create(sandbox, config, sandbox_config).await.map_err(|message| {
+            self.unsure.everything = true;
+            NotStarted::failed("CreateContainerError", &message, Retry::WhenItMayWork, Tell::EachTime)
+        })?;
         self.context.directory.add(id.as_str(), self.uid());
         self.unsure.containers.insert(id.clone());
+        self.memory.note_made(name, &id);
         self.container_event(name, EventKind::Normal, "Created", &format!("Created container: {name}"));
-        if let Err(error) = self.context.cri.start_container(&id).await {
-            let words = error.message().replace(id.as_str(), name);
-            self.container_event(name, EventKind::Warning, "Failed", &format!("Error: {words}"));
-            return Err(NotStarted::new("RunContainerError", words));
+        let (context, started) = (Arc::clone(&self.context), id.clone());
+        let start = async move { context.cri.start_container(&started).await };
+        let problem = match self.unfinished.carry_out(start).await {
+            Some(Ok(())) => None,
+            Some(Err(error)) => Some(error.message().replace(id.as_str(), name)),
+            None => Some(LOST.to_owned()),
+        };
+        if let Some(problem) = problem {
+            let retry = Retry::AfterEndOf(id);
+            return Err(NotStarted::failed("RunContainerError", &problem, retry, Tell::EachTime));
         }
         info!(container = name, id = %id, attempt, "container started");
         self.container_event(name, EventKind::Normal, "Started", &format!("Started container {name}"));
         self.link_log(name, &id, attempt);
-        self.post_start(container, &id).await
+        Box::pin(self.post_start(container, &id)).await
     }
 
-    /// The container's request and that of its sandbox.
-    fn container_request(
-        &self,
-        container: &Container,
-        image: &super::image::Ready,
-        attempt: u32,
-    ) -> Result<(ContainerConfig, PodSandboxConfig), String> {
-        let (pod, host) = (&self.record.pod, &self.context.host);
-        let name = container.name.as_str();
-        let pod_ips = self.pod_ips();
-        let (marks, volumes) = (self.marks(), self.mounts.as_ref().map(mount_sources).unwrap_or_default());
-        let runtime_handler = self.runtime_handler().map_err(|error| error.to_string())?;
-        let env = translate::env::resolve(pod, container, &self.objects.borrow(), &pod_ips, host)
-            .map_err(|error| error.to_string())?;
-        let log_dir = self.log_dir().join(name);
-        std::fs::create_dir_all(&log_dir).map_err(|error| {
-            format!("create container log directory for container {name} failed: {error}")
-        })?;
-        let sub_paths = self.sub_paths(container, &env)?;
-        let hosts_file = self.hosts_file(&pod_ips)?;
-        let termination_log = match container.termination_message_path.as_deref() {
-            None | Some("") => None,
-            Some(_) => volume::termination_log(&self.context.volumes, self.uid().as_str(), name)
-                .inspect_err(|error| warn!(error = error_chain(error), "no termination log"))
-                .ok(),
-        };
-        let inputs = ContainerInputs {
-            attempt,
-            image_ref: &image.image,
-            image_user: &ImageUser::of_image(image.user.uid.map(|uid| uid.value), &image.user.username),
-            env: &env,
-            volumes: &volumes,
-            sub_paths: &sub_paths,
-            hosts_file,
-            termination_log,
-            runtime_handler: &runtime_handler,
-            users: None,
-            marks: &marks,
-        };
-        let config =
-            translate::container_config(pod, container, &inputs, host).map_err(|error| error.to_string())?;
-        let sandbox = self.sandbox_config_now().ok_or("the pod has no sandbox")?;
-        Ok((config, sandbox))
-    }
-
-    /// Binds every subPath of the container anew: what the path means now.
-    fn sub_paths(
-        &self,
-        container: &Container,
-        env: &[(String, String)],
-    ) -> Result<BTreeMap<usize, PathBuf>, String> {
-        let mut bound = BTreeMap::new();
-        let none = BTreeMap::new();
-        let sources = self.mounts.as_ref().unwrap_or(&none);
-        for (index, mount) in container.volume_mounts.iter().flatten().enumerate() {
-            let Some(sub_path) =
-                translate::mounts::sub_path(mount, env).map_err(|error| error.to_string())?
-            else {
-                continue;
-            };
-            let Some(source) = sources.get(&mount.name).filter(|source| source.image.is_none()) else {
-                continue;
-            };
-            let request = SubPathRequest {
-                uid: self.uid().as_str(),
-                container: &container.name,
-                index,
-                volume: &mount.name,
-                source,
-                sub_path: &sub_path,
-            };
-            let place = volume::prepare_sub_path(&self.context.volumes, &request).map_err(|error| {
-                warn!(error = error_chain(&error), "cannot mount the subPath");
-                error.to_string()
-            })?;
-            bound.insert(index, place);
+    async fn create(
+        &mut self,
+        sandbox: &SandboxId,
+        config: ContainerConfig,
+        sandbox_config: PodSandboxConfig,
+    ) -> Result<ContainerId, String> {
+        let (context, sandbox) = (Arc::clone(&self.context), sandbox.clone());
+        let create = async move { context.cri.create_container(&sandbox, config, sandbox_config).await };
+        match self.unfinished.carry_out(create).await {
+            Some(answer) => answer.map_err(|error| error.message().to_owned()),
+            None => Err(LOST.to_owned()),
         }
-        Ok(bound)
-    }
-
-    /// Writes the managed hosts file, before every start as the kubelet does.
-    fn hosts_file(&self, pod_ips: &[std::net::IpAddr]) -> Result<Option<PathBuf>, String> {
-        if !translate::hosts_file::is_due(&self.record.pod, pod_ips) {
-            return Ok(None);
-        }
-        let node_hosts = std::fs::read_to_string("/etc/hosts").unwrap_or_default();
-        let content =
-            translate::hosts_file::content(&self.record.pod, pod_ips, &node_hosts, &self.context.host)
-                .map_err(|error| error.to_string())?;
-        volume::write_hosts_file(&self.context.volumes, self.uid().as_str(), &content)
-            .map(Some)
-            .map_err(|error| error_chain(&error))
     }
 
     /// The restart count of the instance to come: one more than the newest's, or than the newest log's.
@@ -218,39 +148,24 @@ impl Worker {
         let pod_ip = self.pod_ips().first().copied();
         let target = HookTarget { pod: &self.full_name, container, id, pod_ip };
         let Err(error) = hook::run(handler, &target, &self.context.cri).await else { return Ok(()) };
-        self.container_event(
-            &container.name,
-            EventKind::Warning,
-            "FailedPostStartHook",
-            "PostStartHook failed",
-        );
         let grace = crate::pod::grace::of_container(
             &self.record.pod,
             container,
             crate::pod::plan::KillReason::DefinitionChanged,
         );
-        self.stop_one(container, id, "FailedPostStartHook", grace).await.ok();
         self.unsure.containers.insert(id.clone());
-        Err(NotStarted::new("PostStartHookError", error.to_string()))
-    }
-}
-
-fn mount_sources(sources: &BTreeMap<String, volume::MountSource>) -> BTreeMap<String, VolumeMountSource> {
-    sources
-        .iter()
-        .map(|(name, source)| {
-            let source = VolumeMountSource {
-                host_path: source.host_path.clone(),
-                read_only: source.read_only,
-                selinux_relabel: source.selinux_relabel,
-                image: source
-                    .image
-                    .clone()
-                    .map(|image| VolumeImage { reference: image.clone(), user_specified: image }),
-            };
-            (name.clone(), source)
+        let name = container.name.as_str();
+        self.container_event(name, EventKind::Warning, "FailedPostStartHook", "PostStartHook failed");
+        if let Err(error) = self.stop_one(container, id, "FailedPostStartHook", grace).await {
+            warn!(container = name, %error, "cannot stop the container whose postStart hook failed");
+        }
+        Err(NotStarted {
+            waiting: waiting("PostStartHookError", &error.to_string()),
+            retry: Retry::AfterEndOf(id.clone()),
+            events: Vec::new(),
+            tell: Tell::EachTime,
         })
-        .collect()
+    }
 }
 
 /// One more than the highest number among a container's log files (`<n>.log`, `<n>.log.<rotation>`); 0 if there is none.

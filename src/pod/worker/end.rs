@@ -1,0 +1,140 @@
+//! Ending a pod for good: containers, sandboxes, volumes, cgroup, logs, and last of all its record.
+//!
+//! Whatever fails is tried again for as long as it takes, and an agent that starts anew goes on where this one was: each round looks at
+//! everything afresh.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::watch;
+use tokio::time::sleep;
+use tracing::{info, warn};
+
+use super::{Abandoned, Orders, Worker, tell};
+use crate::board::EventKind;
+use crate::cri::ContainerId;
+use crate::error_chain::error_chain;
+use crate::pod::context::News;
+use crate::pod::grace;
+use crate::pod::observed::SandboxState;
+use crate::pod::record::EndingNote;
+use crate::volume;
+
+impl Worker {
+    /// Ends the pod and everything that it left, trying again for as long as it takes.
+    pub(super) async fn end(&mut self, mut orders: watch::Receiver<Orders>) {
+        self.note_ending(&orders);
+        self.unfinished.settle().await;
+        loop {
+            let asked_for = match &*orders.borrow_and_update() {
+                Orders::Stop { grace, .. } => *grace,
+                Orders::Run => None,
+            };
+            let grace = grace::of_pod(&self.record.pod, asked_for);
+            let ended = tokio::select! {
+                ended = self.try_end(grace) => ended,
+                // A shorter grace period: what was begun with the longer one is begun anew.
+                Ok(()) = orders.changed() => continue,
+            };
+            match ended {
+                Ok(()) => break,
+                Err(Abandoned { again_in }) => tokio::select! {
+                    () = sleep(again_in) => {}
+                    Ok(()) = orders.changed() => {}
+                    () = self.inbox.heard() => {}
+                },
+            }
+        }
+        info!("pod is gone");
+        self.context.directory.forget(self.uid());
+        self.context.board.remove_pod(&self.namespace(), &self.name());
+        tell(&self.context, self.uid(), News::Gone);
+    }
+
+    /// Remembers on disk that the pod is to end, so that it does even if the agent ends first.
+    fn note_ending(&mut self, orders: &watch::Receiver<Orders>) {
+        if self.record.ending.is_some() {
+            return;
+        }
+        let reason = match &*orders.borrow() {
+            Orders::Stop { reason, .. } => reason.clone(),
+            Orders::Run => String::new(),
+        };
+        info!(reason, "stopping the pod");
+        self.record.ending = Some(EndingNote { reason, at: self.context.clock.wall_seconds() });
+        if let Err(error) = self.context.records.write(&self.record) {
+            // It ends all the same; only an agent that dies now would have to decide anew.
+            warn!(error = error_chain(&error), "cannot note that the pod is to end");
+        }
+    }
+
+    async fn try_end(&mut self, grace: Duration) -> Result<(), Abandoned> {
+        // What was heard so far is answered by looking at everything.
+        self.take_inbox();
+        self.unsure.everything = true;
+        self.look_or_abandon().await?;
+        self.sync_probes();
+        self.report();
+        if self.observed.running().next().is_some()
+            || self.observed.sandboxes.iter().any(|sandbox| sandbox.state == SandboxState::Ready)
+        {
+            self.stop_everything(grace).await?;
+            self.look_or_abandon().await?;
+            if let Some(survivor) = self.observed.running().next() {
+                let message = format!("error killing pod: container {} still runs", survivor.name);
+                self.event(EventKind::Warning, "FailedKillPod", &message);
+                return Err(Abandoned::LATER);
+            }
+        }
+        self.sync_probes();
+        self.report();
+        self.release_node().await?;
+        self.forget_runtime().await
+    }
+
+    async fn look_or_abandon(&mut self) -> Result<(), Abandoned> {
+        self.look().await.map_err(|again_in| Abandoned { again_in })
+    }
+
+    /// Gives back what the pod has of the node: volumes, directory, cgroup.
+    async fn release_node(&mut self) -> Result<(), Abandoned> {
+        let (context, uid, cgroup) = (Arc::clone(&self.context), self.uid().clone(), self.cgroup());
+        let released = tokio::task::spawn_blocking(move || {
+            volume::tear_down(&context.volumes, uid.as_str()).map_err(|error| error_chain(&error))?;
+            context.cgroups.destroy_pod(&cgroup).map_err(|error| error_chain(&error))
+        });
+        let problem = match released.await {
+            Ok(Ok(_)) => return Ok(()),
+            Ok(Err(problem)) => problem,
+            Err(panic) => panic.to_string(),
+        };
+        warn!(problem, "cannot clean up after the pod");
+        self.event(
+            EventKind::Warning,
+            "FailedKillPod",
+            &format!("error cleaning up after the pod: {problem}"),
+        );
+        Err(Abandoned::LATER)
+    }
+
+    /// Removes the pod's containers, logs and sandboxes, and last of all its record.
+    async fn forget_runtime(&mut self) -> Result<(), Abandoned> {
+        let containers: Vec<ContainerId> =
+            self.observed.containers.iter().map(|record| record.id.clone()).collect();
+        self.remove_containers(&containers).await?;
+        let sandboxes: Vec<_> = self.observed.sandboxes.iter().map(|sandbox| sandbox.id.clone()).collect();
+        for id in &sandboxes {
+            self.remove_sandbox(id).await?;
+        }
+        let log_dir = self.log_dir();
+        if let Err(error) = std::fs::remove_dir_all(&log_dir)
+            && error.kind() != std::io::ErrorKind::NotFound
+        {
+            warn!(dir = %log_dir.display(), %error, "cannot remove the pod's logs");
+        }
+        self.context.records.remove(self.uid()).map_err(|error| {
+            warn!(error = error_chain(&error), "cannot forget the pod");
+            Abandoned::LATER
+        })
+    }
+}

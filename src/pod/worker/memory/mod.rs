@@ -1,0 +1,251 @@
+//! What a worker remembers between two plans: crash-loop back-offs, starts that failed, and sandboxes that did not last.
+//!
+//! Lost with the agent, except for the crash-loop back-off: each container carries the delay that will follow its end as an annotation
+//! ([`RESTART_DELAY_ANNOTATION`]), so it is taken up where it was.
+//!
+//! [`RESTART_DELAY_ANNOTATION`]: crate::pod::observe::RESTART_DELAY_ANNOTATION
+
+mod sandboxes;
+#[cfg(test)]
+mod tests;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use self::sandboxes::Sandboxes;
+use crate::backoff::{Backoff, BackoffPolicy};
+use crate::clock::Clock;
+use crate::cri::ContainerId;
+use crate::go_duration::GoDuration;
+use crate::pod::observed::{Container, Observed};
+use crate::pod::plan;
+use crate::pod::status::Waiting;
+
+/// How long a start that failed waits for another try, unless the store changes before (`backOffPeriod`).
+const RETRY_AFTER: Duration = Duration::from_secs(10);
+/// After this long a problem that goes on is told once more: Events are kept for an hour.
+const TELL_AGAIN: Duration = Duration::from_secs(600);
+
+/// The memory of one pod's worker.
+#[derive(Debug)]
+pub(super) struct Memory {
+    clock: Clock,
+    restarts: BackoffPolicy,
+    containers: BTreeMap<String, Remembered>,
+    sandboxes: Sandboxes,
+}
+
+#[derive(Debug, Default)]
+struct Remembered {
+    backoff: Backoff,
+    /// The newest instance that was seen alive, or just made, and when.
+    alive: Option<(ContainerId, Duration)>,
+    /// The newest instance that was seen to have ended, and when by our clock.
+    ended: Option<(ContainerId, Duration)>,
+    failure: Option<Failure>,
+}
+
+/// A start that failed.
+#[derive(Debug)]
+struct Failure {
+    waiting: Waiting,
+    retry_at: Duration,
+    /// The instance that was made all the same. When it has ended, the crash-loop back-off decides alone.
+    made: Option<ContainerId>,
+    told_at: Duration,
+}
+
+/// When a start that failed may be tried again.
+#[derive(Debug, Clone)]
+pub(super) enum Retry {
+    /// After the kubelet's usual wait, or as soon as the store changes: what it lacks may be there then.
+    WhenItMayWork,
+    /// After this long.
+    After(Duration),
+    /// There is an instance: when it has ended, as soon as the crash-loop back-off lets it be followed by another.
+    AfterEndOf(ContainerId),
+}
+
+impl Memory {
+    pub(super) fn new(clock: Clock, restarts: BackoffPolicy) -> Self {
+        Self { clock, restarts, containers: BTreeMap::new(), sandboxes: Sandboxes::default() }
+    }
+
+    /// Notes what has ended since the last look.
+    pub(super) fn note(&mut self, observed: &Observed) {
+        let now = self.clock.monotonic();
+        let mut seen = BTreeSet::new();
+        for container in &observed.containers {
+            if container.exit().is_none() {
+                let newest = observed.newest(&container.name).is_some_and(|newest| newest.id == container.id);
+                if newest {
+                    let known = self.containers.entry(container.name.clone()).or_default();
+                    known.alive = Some((container.id.clone(), now));
+                }
+            } else if seen.insert(container.name.as_str()) {
+                self.note_end(container, now);
+            }
+        }
+        for known in self.containers.values_mut() {
+            known.note_vanished(observed, now);
+        }
+    }
+
+    /// Notes that an instance has ended. When, the wall clock says, but not before it was last seen alive.
+    fn note_end(&mut self, container: &Container, now: Duration) {
+        let Some(exit) = container.exit() else { return };
+        let known = self.containers.entry(container.name.clone()).or_default();
+        if known.ended.as_ref().is_some_and(|(id, _)| *id == container.id) {
+            return;
+        }
+        let alive =
+            known.alive.as_ref().filter(|(id, _)| *id == container.id).map(|(_, at)| now.saturating_sub(*at));
+        let limit = alive.unwrap_or(Duration::MAX).min(self.restarts.max());
+        let ended = now.saturating_sub(self.clock.ago(exit.finished_at, limit));
+        // An older instance, whose successor vanished without leaving an end of its own.
+        if known.ended.as_ref().is_some_and(|(_, latest)| ended < *latest) {
+            return;
+        }
+        if known.ended.is_none() && known.backoff == Backoff::default() {
+            known.backoff = resumed(container, ended);
+        }
+        if let Some(failure) = known.failure.as_mut().filter(|it| it.made.as_ref() == Some(&container.id)) {
+            failure.retry_at = now;
+        }
+        known.ended = Some((container.id.clone(), ended));
+    }
+
+    /// Counts a (re)start of a container whose newest instance has ended.
+    pub(super) fn note_restart(&mut self, name: &str) {
+        let now = self.clock.monotonic();
+        if let Some(known) = self.containers.get_mut(name)
+            && let Some((_, ended)) = known.ended
+        {
+            known.backoff.raise(&self.restarts, ended, now);
+        }
+    }
+
+    /// The delay that will follow the end of the instance that is made now.
+    pub(super) fn delay(&self, name: &str) -> Duration {
+        self.containers.get(name).map_or(Duration::ZERO, |known| known.backoff.delay())
+    }
+
+    /// Notes an instance that was just made.
+    pub(super) fn note_made(&mut self, name: &str, id: &ContainerId) {
+        let now = self.clock.monotonic();
+        self.containers.entry(name.to_owned()).or_default().alive = Some((id.clone(), now));
+    }
+
+    /// Remembers a start that failed.
+    pub(super) fn note_failure(&mut self, name: &str, waiting: Waiting, retry: Retry) {
+        let now = self.clock.monotonic();
+        let known = self.containers.entry(name.to_owned()).or_default();
+        let (after, made) = match retry {
+            Retry::WhenItMayWork => (RETRY_AFTER, None),
+            Retry::After(after) => (after, None),
+            Retry::AfterEndOf(id) => (RETRY_AFTER, Some(id)),
+        };
+        let told_at = match &known.failure {
+            Some(before) if before.is_still(&waiting, now) => before.told_at,
+            _ => now,
+        };
+        known.failure = Some(Failure { waiting, retry_at: now + after, made, told_at });
+    }
+
+    /// Whether the last start of this container failed with the same words, and that was told not long ago.
+    pub(super) fn was_told(&self, name: &str, waiting: &Waiting) -> bool {
+        let now = self.clock.monotonic();
+        let failure = self.containers.get(name).and_then(|known| known.failure.as_ref());
+        failure.is_some_and(|failure| failure.is_still(waiting, now))
+    }
+
+    /// Forgets a failure: the container has started.
+    pub(super) fn note_success(&mut self, name: &str) {
+        if let Some(known) = self.containers.get_mut(name) {
+            known.failure = None;
+        }
+    }
+
+    /// The store has changed: lets what failed before there was a container be tried at once.
+    pub(super) fn retry_failures(&mut self) {
+        self.sandboxes = Sandboxes::default();
+        let now = self.clock.monotonic();
+        let failures = self.containers.values_mut().filter_map(|known| known.failure.as_mut());
+        failures.filter(|failure| failure.made.is_none()).for_each(|failure| failure.retry_at = now);
+    }
+
+    /// Counts a sandbox that is about to be made.
+    pub(super) fn note_sandbox_try(&mut self) {
+        self.sandboxes.note_try(self.clock.monotonic());
+    }
+
+    /// Remembers that a sandbox could not be made.
+    pub(super) fn note_sandbox_failure(&mut self) {
+        self.sandboxes.note_failure(self.clock.monotonic());
+    }
+
+    /// Why each container that should run waits.
+    pub(super) fn waiting(&self, backing_off: &[String], pod: &str) -> BTreeMap<String, Waiting> {
+        let failures = self.containers.iter().filter_map(|(name, known)| {
+            known.failure.as_ref().map(|failure| (name.clone(), failure.waiting.clone()))
+        });
+        let mut waiting: BTreeMap<String, Waiting> = failures.collect();
+        for name in backing_off {
+            waiting.insert(name.clone(), crash_loop(name, pod, self.delay(name)));
+        }
+        waiting
+    }
+}
+
+impl plan::Memory for Memory {
+    fn restart_delay(&self, name: &str) -> Duration {
+        let Some(known) = self.containers.get(name) else { return Duration::ZERO };
+        let Some((_, ended)) = known.ended else { return Duration::ZERO };
+        known.backoff.turn(&self.restarts, ended, self.clock.monotonic()).remaining()
+    }
+
+    fn retry_delay(&self, name: &str) -> Duration {
+        let failure = self.containers.get(name).and_then(|known| known.failure.as_ref());
+        failure.map_or(Duration::ZERO, |failure| failure.retry_at.saturating_sub(self.clock.monotonic()))
+    }
+
+    fn sandbox_delay(&self) -> Duration {
+        self.sandboxes.delay(self.clock.monotonic())
+    }
+}
+
+impl Remembered {
+    /// An instance that the runtime knows no more has ended, whoever removed it. Without this, a runtime that forgets what it makes would
+    /// be asked for another at once, for ever.
+    fn note_vanished(&mut self, observed: &Observed, now: Duration) {
+        let Some((id, _)) = &self.alive else { return };
+        if !observed.containers.iter().any(|container| container.id == *id) {
+            if self.ended.as_ref().is_none_or(|(ended, _)| ended != id) {
+                self.ended = Some((id.clone(), now));
+            }
+            self.alive = None;
+        }
+    }
+}
+
+impl Failure {
+    fn is_still(&self, waiting: &Waiting, now: Duration) -> bool {
+        self.waiting == *waiting && now.saturating_sub(self.told_at) < TELL_AGAIN
+    }
+}
+
+/// The back-off that was in force before the agent was restarted: raised when the container was made.
+fn resumed(container: &Container, ended: Duration) -> Backoff {
+    let ran = container
+        .exit()
+        .and_then(|exit| Duration::try_from(exit.finished_at.duration_since(exit.started_at?)).ok());
+    Backoff::resumed(container.restart_delay, ended.saturating_sub(ran.unwrap_or_default()))
+}
+
+fn crash_loop(name: &str, pod: &str, delay: Duration) -> Waiting {
+    let delay = GoDuration(delay);
+    Waiting {
+        reason: "CrashLoopBackOff".to_owned(),
+        message: format!("back-off {delay} restarting failed container={name} pod={pod}"),
+    }
+}
