@@ -1,19 +1,19 @@
-//! The main loop: turns what happens into calls of the [`Reconciler`]. Nothing in it decides, and nothing in it waits for the runtime
-//! but the slow listing.
+//! The main loop: turns what happens into calls of the [`Reconciler`]. Nothing in it decides, and nothing in it waits.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
 use k8s_openapi::api::core::v1::Node;
 use tokio::sync::{mpsc, watch};
+use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
 
 use super::reconcile::Reconciler;
-use super::runtime::{self, Health, Relist};
-use super::{AgentError, RUNTIME_RETRY};
+use super::runtime::{self, Health, Listing, Relist};
+use super::{AgentError, RUNTIME_RETRY, attended};
 use crate::board::{Board, Metrics, StoreStatus};
 use crate::config::Settings;
 use crate::containerd::{self, RuntimeEvent};
@@ -22,6 +22,7 @@ use crate::error_chain::error_chain;
 use crate::manifest::{Kind, Object, Objects, Problem};
 use crate::node::NodeName;
 use crate::pod::context::Report;
+use crate::pod::identity::PodUid;
 use crate::pod::rebuild;
 use crate::pod::worker::Wake;
 use crate::store::{Freshness, Snapshot, StoreHandle};
@@ -37,7 +38,7 @@ pub(super) struct Agent {
     pub(super) name: NodeName,
     pub(super) settings: Settings,
     pub(super) cri: CriClient,
-    pub(super) health: Health,
+    pub(super) health: Arc<Health>,
     pub(super) metrics: Arc<Metrics>,
     pub(super) board: Arc<Board>,
     pub(super) store: StoreHandle,
@@ -48,6 +49,15 @@ pub(super) struct Agent {
     pub(super) relist: Relist,
     /// Whether the runtime tells what happens, or must be asked.
     pub(super) has_events: bool,
+    /// The store's Node was passed on, and the node that it makes is not known yet.
+    pub(super) node_pending: bool,
+}
+
+/// Whether what was missed of the runtime must be found out now.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Listen {
+    On,
+    Anew,
 }
 
 /// One thing that happened.
@@ -57,21 +67,29 @@ enum Happening {
     Report(Report),
     Runtime(RuntimeEvent),
     RelistDue,
+    Listed(Option<Listing>),
     Due,
     Alive,
 }
 
 impl Agent {
-    pub(super) async fn run(mut self, shutdown: CancellationToken) -> Result<(), AgentError> {
-        self.take_up_pods().await?;
+    pub(super) async fn run(
+        mut self,
+        mut watchdog: Watchdog,
+        shutdown: CancellationToken,
+    ) -> Result<(), AgentError> {
+        let Some(taken) = attended(&mut watchdog, &shutdown, self.take_up_pods()).await else {
+            return Ok(());
+        };
+        taken?;
         let (events, mut events_seen) = mpsc::channel(EVENTS_IN_FLIGHT);
         let watched = self.cri.clone();
         let watcher = tokio::spawn(async move { containerd::watch(&watched, events).await });
 
-        let mut watchdog = Watchdog::from_environment();
-        let mut due: Option<Instant> = None;
+        let mut due = Some(Instant::now());
+        let mut listing = JoinSet::new();
         let mut relist_at = Instant::now() + self.relist_interval();
-        ServiceManager.ready(&format!(
+        ServiceManager.status(&format!(
             "node {}: looking after {} pods",
             self.name,
             self.reconciler.pods.len()
@@ -87,12 +105,16 @@ impl Agent {
                 Some(report) = self.reconciler.reports.recv() => Happening::Report(report),
                 Some(event) = events_seen.recv() => Happening::Runtime(event),
                 () = tokio::time::sleep_until(relist_at) => Happening::RelistDue,
+                Some(listed) = listing.join_next() => Happening::Listed(listed.ok().flatten()),
                 () = until(due) => Happening::Due,
                 () = watchdog.due() => Happening::Alive,
             };
             match happening {
                 Happening::Store => self.take_snapshot(),
-                Happening::Node => self.board.put_node(Node::clone(&self.reconciler.node.borrow())),
+                Happening::Node => {
+                    self.node_pending = false;
+                    self.board.put_node(Node::clone(&self.reconciler.node.borrow()));
+                }
                 Happening::Report(report) => {
                     self.reconciler.take(&report);
                     while let Ok(report) = self.reconciler.reports.try_recv() {
@@ -100,12 +122,23 @@ impl Agent {
                     }
                 }
                 Happening::Runtime(event) => {
-                    self.take_event(&event);
+                    if self.take_event(&event) == Listen::Anew {
+                        relist_at = Instant::now();
+                    }
                     continue;
                 }
                 Happening::RelistDue => {
-                    self.look_at_runtime().await;
                     relist_at = Instant::now() + self.relist_interval();
+                    // A runtime that hangs holds up this task and nothing else.
+                    if listing.is_empty() {
+                        let (health, cri, name) =
+                            (Arc::clone(&self.health), self.cri.clone(), self.name.clone());
+                        listing.spawn(async move { look_at_runtime(&health, &cri, &name).await });
+                    }
+                    continue;
+                }
+                Happening::Listed(listed) => {
+                    self.take_listing(listed);
                     continue;
                 }
                 Happening::Alive => {
@@ -113,6 +146,10 @@ impl Agent {
                     continue;
                 }
                 Happening::Due => {}
+            }
+            // What the store says of the node and what it says of DaemonSets came in one change and is decided as one.
+            if self.node_pending {
+                continue;
             }
             self.metrics.count_reconcile();
             due = self.reconciler.reconcile().map(|delay| Instant::now() + delay);
@@ -172,11 +209,12 @@ impl Agent {
             Some(Object::Node(found)) => Some(Arc::new(Node::clone(found))),
             _ => None,
         };
-        self.store_node.send_if_modified(|shown| {
+        let passed_on = self.store_node.send_if_modified(|shown| {
             let changed = *shown != node;
             *shown = node;
             changed
         });
+        self.node_pending |= passed_on;
         let status = self.store_status(&snapshot);
         self.board.set_store_status(status);
         let objects = pod_objects(&snapshot.objects);
@@ -202,7 +240,7 @@ impl Agent {
         }
     }
 
-    fn take_event(&mut self, event: &RuntimeEvent) {
+    fn take_event(&mut self, event: &RuntimeEvent) -> Listen {
         match event {
             RuntimeEvent::Exited { id, .. } => {
                 self.reconciler.wake(id.as_str(), Wake::Exited(id.to_string()))
@@ -213,7 +251,7 @@ impl Agent {
                 debug!(?source, "the runtime tells what happens");
                 self.has_events = true;
                 self.metrics.set_event_stream_up(true);
-                self.reconciler.wake_all();
+                return Listen::Anew;
             }
             RuntimeEvent::StreamLost { cause } => {
                 self.metrics.set_event_stream_up(false);
@@ -222,25 +260,23 @@ impl Agent {
             RuntimeEvent::NoEventSource => {
                 warn!("the runtime has no event stream; it is listed every {WITHOUT_EVENTS:?} instead");
                 self.has_events = false;
+                return Listen::Anew;
             }
         }
+        Listen::On
     }
 
-    /// The slow look that makes sure: events may be lost.
-    async fn look_at_runtime(&mut self) {
-        let checked = self.health.check(&self.cri).await;
-        let listed = match checked {
-            Ok(()) => runtime::list(&self.cri, self.name.as_str()).await,
-            Err(problem) => Err(problem),
-        };
-        match listed {
-            Ok(listing) => {
-                for uid in self.relist.changed(&listing) {
-                    self.reconciler.wake_pod(&uid);
-                }
-                self.end_strays(listing);
+    /// Takes a listing that makes sure: events may have been lost.
+    fn take_listing(&mut self, listed: Option<Listing>) {
+        if let Some(listing) = listed {
+            let seen_before: BTreeSet<PodUid> =
+                listing.keys().filter(|uid| self.relist.has(uid)).cloned().collect();
+            for uid in self.relist.changed(&listing) {
+                self.reconciler.wake_pod(&uid);
             }
-            Err(problem) => debug!(%problem, "cannot list what the runtime has"),
+            // A pod that ended while the listing was under way is none; a stray is still there the next time.
+            let strays = listing.into_iter().filter(|(uid, _)| seen_before.contains(uid));
+            self.end_strays(strays.collect());
         }
         self.board.expire_events(self.reconciler.context.clock.wall());
     }
@@ -262,6 +298,13 @@ fn pod_objects(objects: &Objects) -> Objects {
             .map(|(key, it)| (key.clone(), it.clone()))
             .collect(),
     )
+}
+
+/// Whether the runtime answers, and what it has of ours if it does.
+async fn look_at_runtime(health: &Health, cri: &CriClient, name: &NodeName) -> Option<Listing> {
+    health.check(cri).await.ok()?;
+    let listed = runtime::list(cri, name.as_str()).await;
+    listed.inspect_err(|problem| debug!(%problem, "cannot list what the runtime has")).ok()
 }
 
 async fn until(due: Option<Instant>) {

@@ -19,6 +19,7 @@ mod runtime;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -47,11 +48,12 @@ use crate::cri::{ClientOptions, CriClient, Endpoint, EndpointError};
 use crate::manifest::{Objects, Quantity};
 use crate::node::host::Host as Machine;
 use crate::node::watch::{self as node_watch, Fixed, Sources};
-use crate::node::{self, HostFacts};
+use crate::node::{self, HostFacts, ResourcePolicy};
 use crate::pod::context::{Directory, PodContext};
 use crate::pod::record::{RecordError, Records};
 use crate::rollout::ledger::{Ledger, LedgerError};
 use crate::store::{DirSettings, DirStore, PollMode};
+use crate::systemd::{ServiceManager, Watchdog};
 use crate::volume::{PathError, VolumeRoot};
 
 /// Where the store keeps its last good content, below the state directory.
@@ -126,7 +128,7 @@ pub async fn run(settings: Settings, shutdown: CancellationToken) -> Result<(), 
             .collect()
     });
     let (runtime, runtime_seen) = watch::channel(Health::unknown(clock.wall()));
-    let health = Health::new(Arc::clone(&board), runtime);
+    let health = Arc::new(Health::new(Arc::clone(&board), runtime));
 
     let store = DirStore::spawn(store_settings(&settings), shutdown.clone());
     let (store_node, store_node_seen) = watch::channel(None);
@@ -142,10 +144,9 @@ pub async fn run(settings: Settings, shutdown: CancellationToken) -> Result<(), 
     board.put_node(Node::clone(&node.node.borrow()));
 
     // From here on the agent answers and shows what it waits for.
-    let waited = tokio::select! {
-        facts = wait_for_runtime(&cri, &health) => Some(facts),
-        () = shutdown.cancelled() => None,
-    };
+    let mut watchdog = Watchdog::from_environment();
+    ServiceManager.ready("waiting for the container runtime");
+    let waited = attended(&mut watchdog, &shutdown, wait_for_runtime(&cri, &health)).await;
     let Some(runtime_facts) = waited else { return Ok(()) };
     board.set_met("runtime");
 
@@ -153,7 +154,8 @@ pub async fn run(settings: Settings, shutdown: CancellationToken) -> Result<(), 
         node.node.borrow().status.as_ref().and_then(|status| status.allocatable.clone()).unwrap_or_default();
     let mut host = host::describe(&settings, name.as_str(), &facts, amounts(&allocatable), runtime_facts)?;
     host.node_ips = host::addresses_or_loopback(&facts.addresses);
-    let cgroups = cgroups(&host, &facts)?;
+    let node_limits = node_limits(&facts, &settings.resources);
+    let cgroups = cgroups(&host, &node_limits)?;
 
     let (reports, reports_seen) = mpsc::unbounded_channel();
     let (objects, objects_seen) = watch::channel(Arc::new(Objects::default()));
@@ -188,6 +190,8 @@ pub async fn run(settings: Settings, shutdown: CancellationToken) -> Result<(), 
         reports: reports_seen,
         ledger,
         pods: BTreeMap::new(),
+        node_limits,
+        burstable_shares: 0,
     };
     let agent = Agent {
         name,
@@ -203,8 +207,9 @@ pub async fn run(settings: Settings, shutdown: CancellationToken) -> Result<(), 
         reconciler,
         relist: Relist::default(),
         has_events: false,
+        node_pending: false,
     };
-    agent.run(shutdown.clone()).await?;
+    agent.run(watchdog, shutdown.clone()).await?;
     // Requests under way are answered, then the socket is gone.
     if let Err(problem) = api.await {
         warn!(%problem, "the API ended in disorder");
@@ -234,6 +239,22 @@ fn serve_api(
     }))
 }
 
+/// Waits for something that may take for ever: the service manager hears that the agent lives, and a shutdown ends the wait.
+async fn attended<T>(
+    watchdog: &mut Watchdog,
+    shutdown: &CancellationToken,
+    wait: impl Future<Output = T>,
+) -> Option<T> {
+    let mut wait = pin!(wait);
+    loop {
+        tokio::select! {
+            () = shutdown.cancelled() => return None,
+            done = &mut wait => return Some(done),
+            () = watchdog.due() => watchdog.alive(&ServiceManager),
+        }
+    }
+}
+
 /// Asks the runtime until it answers.
 async fn wait_for_runtime(cri: &CriClient, health: &Health) -> RuntimeFacts {
     let (mut pause, longest) = RUNTIME_RETRY;
@@ -252,7 +273,7 @@ async fn wait_for_runtime(cri: &CriClient, health: &Health) -> RuntimeFacts {
 }
 
 /// Makes the cgroups that all pods lie in.
-fn cgroups(host: &Host, facts: &HostFacts) -> Result<CgroupManager, AgentError> {
+fn cgroups(host: &Host, limits: &crate::cgroup::Limits) -> Result<CgroupManager, AgentError> {
     let version = match host.cgroups.version {
         CgroupVersion::V1 => crate::cgroup::Version::V1,
         CgroupVersion::V2 => crate::cgroup::Version::V2,
@@ -264,13 +285,19 @@ fn cgroups(host: &Host, facts: &HostFacts) -> Result<CgroupManager, AgentError> 
     let root =
         crate::cri::translate::cgroup_parent::CgroupName::all_pods(&host.cgroups).path(host.cgroups.driver);
     let manager = CgroupManager::new(version, driver, Path::new("/sys/fs/cgroup"), &root)?;
-    let limits = crate::cgroup::Limits {
-        cpu_shares: Some(u64::from(facts.cpus) * 1024),
-        memory: Some(facts.memory_bytes),
-        ..crate::cgroup::Limits::default()
-    };
-    manager.ensure_qos_hierarchy(&limits, 2)?;
+    manager.ensure_qos_hierarchy(limits, 2)?;
     Ok(manager)
+}
+
+/// What all pods together may have: everything but what is reserved (`kubepods`, with `enforceNodeAllocatable: [pods]`).
+fn node_limits(facts: &HostFacts, resources: &ResourcePolicy) -> crate::cgroup::Limits {
+    let (system, kube) = (resources.system_reserved, resources.kube_reserved);
+    let cpu_millis = (u64::from(facts.cpus) * 1000).saturating_sub(system.cpu_millis + kube.cpu_millis);
+    crate::cgroup::Limits {
+        cpu_shares: Some((cpu_millis * 1024 / 1000).max(2)),
+        memory: Some(facts.memory_bytes.saturating_sub(system.memory_bytes + kube.memory_bytes)),
+        ..crate::cgroup::Limits::default()
+    }
 }
 
 fn store_settings(settings: &Settings) -> DirSettings {

@@ -8,12 +8,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use k8s_openapi::api::apps::v1::DaemonSet;
-use k8s_openapi::api::core::v1::Node;
+use k8s_openapi::api::core::v1::{Node, Pod};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use tokio::sync::{mpsc, watch};
 use tracing::{error, info, warn};
 
 use crate::board::{EventDraft, EventKind, reference_to};
+use crate::cgroup;
+use crate::cri::translate::pod_cgroup::burstable_cpu_shares;
 use crate::cri::translate::runtime_class::runtime_class;
 use crate::error_chain::error_chain;
 use crate::manifest::{DaemonSetKey, Objects};
@@ -40,11 +42,16 @@ pub(super) struct Reconciler {
     pub(super) reports: mpsc::UnboundedReceiver<Report>,
     pub(super) ledger: Ledger,
     pub(super) pods: BTreeMap<PodUid, Tracked>,
+    /// What all pods together may have of the node.
+    pub(super) node_limits: cgroup::Limits,
+    /// The CPU shares of all Burstable pods, as last written.
+    pub(super) burstable_shares: i64,
 }
 
 /// One pod that has a worker.
 pub(super) struct Tracked {
     handle: WorkerHandle,
+    pod: Arc<Pod>,
     daemon_set: DaemonSetKey,
     name: String,
     revision: RevisionHash,
@@ -80,6 +87,7 @@ impl Reconciler {
     pub(super) fn adopt(&mut self, record: PodRecord, listed: Listed) {
         let is_new = listed.sandboxes.is_empty() && listed.containers.is_empty();
         let tracked = Tracked {
+            pod: Arc::clone(&record.pod),
             sight: if is_new { Sight::Seen } else { Sight::Unseen },
             daemon_set: record.daemon_set.clone(),
             name: record.pod.metadata.name.clone().unwrap_or_default(),
@@ -105,11 +113,6 @@ impl Reconciler {
         if let Some(tracked) = self.pods.get(uid) {
             tracked.handle.wake(Wake::LookAgain);
         }
-    }
-
-    /// Wakes every pod to look again: events may have been lost.
-    pub(super) fn wake_all(&self) {
-        self.pods.values().for_each(|tracked| tracked.handle.wake(Wake::LookAgain));
     }
 
     /// Takes a worker's news.
@@ -148,11 +151,27 @@ impl Reconciler {
             let next = self.reconcile_one(key, daemon_set, &node, &snapshot.objects);
             due = earliest(due, next);
         }
+        self.share_cpu();
         // Only a complete and successful listing says what is absent.
         if snapshot.freshness == Freshness::Current {
             due = earliest(due, self.reconcile_deleted(&named));
         }
         due
+    }
+
+    /// Gives the Burstable class the CPU shares that its pods ask for together, whenever that has changed.
+    fn share_cpu(&mut self) {
+        let Ok(shares) = burstable_cpu_shares(self.pods.values().map(|tracked| tracked.pod.as_ref())) else {
+            return;
+        };
+        if shares == self.burstable_shares {
+            return;
+        }
+        let asked_for = u64::try_from(shares).unwrap_or(0);
+        match self.context.cgroups.ensure_qos_hierarchy(&self.node_limits, asked_for) {
+            Ok(_) => self.burstable_shares = shares,
+            Err(problem) => warn!(error = error_chain(&problem), "cannot share the CPU among the pods"),
+        }
     }
 
     fn reconcile_one(

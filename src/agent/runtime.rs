@@ -44,6 +44,11 @@ pub(super) struct Relist {
 }
 
 impl Relist {
+    /// Whether the last listing had this pod.
+    pub(super) fn has(&self, uid: &PodUid) -> bool {
+        self.seen.contains_key(uid)
+    }
+
     /// The pods that differ from the last listing, or are gone from it.
     pub(super) fn changed(&mut self, listing: &Listing) -> Vec<PodUid> {
         let now: HashMap<PodUid, u64> =

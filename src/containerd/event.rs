@@ -96,11 +96,12 @@ pub(super) fn from_cri(event: ContainerEventResponse) -> RuntimeEvent {
     let status = event.containers_statuses.into_iter().find(|status| status.id == event.container_id);
     let id: ContainerId = event.container_id.into();
     match (kind, status) {
-        (ContainerEventType::ContainerStoppedEvent, Some(status)) => RuntimeEvent::Exited {
+        // A sandbox stops too, and has no status among the containers'.
+        (ContainerEventType::ContainerStoppedEvent, status) => RuntimeEvent::Exited {
             id,
             pid: None,
-            code: status.exit_code,
-            at: Timestamp::from_nanosecond(status.finished_at.into()).ok(),
+            code: status.as_ref().map_or(0, |status| status.exit_code),
+            at: status.and_then(|status| Timestamp::from_nanosecond(status.finished_at.into()).ok()),
         },
         (ContainerEventType::ContainerDeletedEvent, _) => RuntimeEvent::Deleted { id },
         _ => RuntimeEvent::Changed { id },

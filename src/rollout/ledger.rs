@@ -183,7 +183,8 @@ impl Ledger {
     /// # Errors
     /// When the entry can't be written.
     pub fn left(&mut self, key: &DaemonSetKey) -> Result<(), LedgerError> {
-        if let Some(entry) = self.entries.get(key).filter(|entry| entry.present) {
+        if let Some(entry) = self.entries.get(key).filter(|entry| entry.present || self.unsaved.contains(key))
+        {
             let next = Entry { present: false, ..entry.clone() };
             self.put(key, next)?;
         }

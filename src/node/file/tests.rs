@@ -93,6 +93,20 @@ fn every_bad_file_leaves_the_last_good_one_also_over_a_restart() {
 }
 
 #[test]
+fn a_file_that_is_gone_is_not_a_node_without_labels() {
+    let bench = Bench::new();
+    bench.write(GOOD);
+    let mut file = bench.start();
+    file.reload();
+    fs::remove_file(bench.path()).unwrap();
+    assert!(texts(&file.reload()).contains("is gone"));
+    assert_eq!(disk(&file), Some("ssd"));
+    let mut restarted = bench.start();
+    assert!(texts(&restarted.reload()).contains("is gone"));
+    assert_eq!(disk(&restarted), Some("ssd"), "also after a restart");
+}
+
+#[test]
 fn what_is_no_readable_file_is_told_and_changes_nothing() {
     let bench = Bench::new();
     bench.write(GOOD);
