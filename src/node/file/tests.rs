@@ -49,15 +49,17 @@ fn no_file_is_a_node_nobody_described() {
 }
 
 #[test]
-fn a_good_file_is_used_and_its_removal_is_too() {
+fn a_good_file_is_used_and_none_at_all_is_no_problem() {
     let bench = Bench::new();
-    bench.write(GOOD);
     let mut file = bench.start();
     assert_eq!(file.reload(), []);
-    assert_eq!(disk(&file), Some("ssd"));
-    fs::remove_file(bench.path()).unwrap();
+    assert!(file.node().is_none());
+    bench.write(GOOD);
     assert_eq!(file.reload(), []);
-    assert!(file.node().is_none() && !bench.copy().exists());
+    assert_eq!(disk(&file), Some("ssd"));
+    bench.write("apiVersion: v1\nkind: Node\nmetadata: {name: edge-1}\n");
+    assert_eq!(file.reload(), []);
+    assert_eq!(disk(&file), None, "a Node without labels takes them away");
 }
 
 #[test]

@@ -113,7 +113,8 @@ async fn a_saved_a_broken_and_a_removed_file_are_each_seen() {
     until_problem(&mut watched, <[Problem]>::is_empty).await;
 
     fs::remove_file(bench.at("etc/node.yaml")).unwrap();
-    until_disk(&mut watched, None).await;
+    until_problem(&mut watched, |problems| !problems.is_empty()).await;
+    assert_eq!(disk(&watched.node.borrow()), Some("nvme"), "absence is never a delete");
 }
 
 #[tokio::test]
