@@ -1,18 +1,18 @@
-//! The main loop: turns what happens into calls of the [`Reconciler`]. Nothing in it decides, and nothing in it waits.
+//! The main loop: turns what happens into calls of the [`Reconciler`]. Nothing in it decides, and once the pods are taken up nothing in it
+//! waits for the runtime.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use k8s_openapi::api::core::v1::Node;
 use tokio::sync::{mpsc, watch};
-use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
 
 use super::reconcile::Reconciler;
-use super::runtime::{self, Health, Listing, Relist};
+use super::runtime::{self, Health, Look, Looked, Relist};
 use super::{AgentError, RUNTIME_RETRY, attended};
 use crate::board::{Board, Metrics, StoreStatus};
 use crate::config::Settings;
@@ -21,8 +21,7 @@ use crate::cri::CriClient;
 use crate::error_chain::error_chain;
 use crate::manifest::{Kind, Object, Objects, Problem};
 use crate::node::NodeName;
-use crate::pod::context::Report;
-use crate::pod::identity::PodUid;
+use crate::pod::context::{News, Report};
 use crate::pod::rebuild;
 use crate::pod::worker::Wake;
 use crate::store::{Freshness, Snapshot, StoreHandle};
@@ -33,12 +32,16 @@ const EVENTS_IN_FLIGHT: usize = 1024;
 /// How often a runtime without events is listed instead.
 const WITHOUT_EVENTS: Duration = Duration::from_secs(5);
 
+/// What happened before the events were ready is in none of them. It is listed then; and again, as a listing may lag behind an event that
+/// was published just before.
+const CATCH_UP: [Duration; 3] = [Duration::from_millis(500), Duration::from_secs(2), Duration::from_secs(10)];
+
 /// What the main loop has to do with.
 pub(super) struct Agent {
     pub(super) name: NodeName,
     pub(super) settings: Settings,
     pub(super) cri: CriClient,
-    pub(super) health: Arc<Health>,
+    pub(super) health: Health,
     pub(super) metrics: Arc<Metrics>,
     pub(super) board: Arc<Board>,
     pub(super) store: StoreHandle,
@@ -51,13 +54,8 @@ pub(super) struct Agent {
     pub(super) has_events: bool,
     /// The store's Node was passed on, and the node that it makes is not known yet.
     pub(super) node_pending: bool,
-}
-
-/// Whether what was missed of the runtime must be found out now.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Listen {
-    On,
-    Anew,
+    /// The slow look that is under way. A runtime that hangs must not hang the loop.
+    pub(super) look: Look,
 }
 
 /// One thing that happened.
@@ -67,7 +65,7 @@ enum Happening {
     Report(Report),
     Runtime(RuntimeEvent),
     RelistDue,
-    Listed(Option<Listing>),
+    Looked(Option<Looked>),
     Due,
     Alive,
 }
@@ -78,17 +76,17 @@ impl Agent {
         mut watchdog: Watchdog,
         shutdown: CancellationToken,
     ) -> Result<(), AgentError> {
-        let Some(taken) = attended(&mut watchdog, &shutdown, self.take_up_pods()).await else {
+        let Some(taken_up) = attended(&mut watchdog, &shutdown, self.take_up_pods()).await else {
             return Ok(());
         };
-        taken?;
+        taken_up?;
         let (events, mut events_seen) = mpsc::channel(EVENTS_IN_FLIGHT);
         let watched = self.cri.clone();
         let watcher = tokio::spawn(async move { containerd::watch(&watched, events).await });
 
         let mut due = Some(Instant::now());
-        let mut listing = JoinSet::new();
         let mut relist_at = Instant::now() + self.relist_interval();
+        let mut catching_up = [].iter();
         ServiceManager.status(&format!(
             "node {}: looking after {} pods",
             self.name,
@@ -104,8 +102,8 @@ impl Agent {
                 Ok(()) = self.node_problems.changed() => Happening::Store,
                 Some(report) = self.reconciler.reports.recv() => Happening::Report(report),
                 Some(event) = events_seen.recv() => Happening::Runtime(event),
-                () = tokio::time::sleep_until(relist_at) => Happening::RelistDue,
-                Some(listed) = listing.join_next() => Happening::Listed(listed.ok().flatten()),
+                () = tokio::time::sleep_until(relist_at), if self.look.is_idle() => Happening::RelistDue,
+                looked = self.look.ended() => Happening::Looked(looked),
                 () = until(due) => Happening::Due,
                 () = watchdog.due() => Happening::Alive,
             };
@@ -116,29 +114,27 @@ impl Agent {
                     self.board.put_node(Node::clone(&self.reconciler.node.borrow()));
                 }
                 Happening::Report(report) => {
-                    self.reconciler.take(&report);
+                    self.take_report(report);
                     while let Ok(report) = self.reconciler.reports.try_recv() {
-                        self.reconciler.take(&report);
+                        self.take_report(report);
                     }
                 }
                 Happening::Runtime(event) => {
-                    if self.take_event(&event) == Listen::Anew {
+                    self.take_event(&event);
+                    if matches!(event, RuntimeEvent::StreamReady { .. }) {
                         relist_at = Instant::now();
+                        catching_up = CATCH_UP.iter();
                     }
                     continue;
                 }
                 Happening::RelistDue => {
-                    relist_at = Instant::now() + self.relist_interval();
-                    // A runtime that hangs holds up this task and nothing else.
-                    if listing.is_empty() {
-                        let (health, cri, name) =
-                            (Arc::clone(&self.health), self.cri.clone(), self.name.clone());
-                        listing.spawn(async move { look_at_runtime(&health, &cri, &name).await });
-                    }
+                    self.look.begin(&self.cri, self.name.as_str());
+                    let pause = catching_up.next().copied();
+                    relist_at = Instant::now() + pause.unwrap_or_else(|| self.relist_interval());
                     continue;
                 }
-                Happening::Listed(listed) => {
-                    self.take_listing(listed);
+                Happening::Looked(looked) => {
+                    self.take_look(looked);
                     continue;
                 }
                 Happening::Alive => {
@@ -240,10 +236,10 @@ impl Agent {
         }
     }
 
-    fn take_event(&mut self, event: &RuntimeEvent) -> Listen {
+    fn take_event(&mut self, event: &RuntimeEvent) {
         match event {
             RuntimeEvent::Exited { id, .. } => {
-                self.reconciler.wake(id.as_str(), Wake::Exited(id.to_string()))
+                self.reconciler.wake(id.as_str(), Wake::Exited(id.to_string()));
             }
             RuntimeEvent::Oom { .. } | RuntimeEvent::Changed { .. } => {}
             RuntimeEvent::Deleted { id } => self.reconciler.wake(id.as_str(), Wake::Changed(id.to_string())),
@@ -251,7 +247,7 @@ impl Agent {
                 debug!(?source, "the runtime tells what happens");
                 self.has_events = true;
                 self.metrics.set_event_stream_up(true);
-                return Listen::Anew;
+                self.reconciler.wake_all();
             }
             RuntimeEvent::StreamLost { cause } => {
                 self.metrics.set_event_stream_up(false);
@@ -260,25 +256,33 @@ impl Agent {
             RuntimeEvent::NoEventSource => {
                 warn!("the runtime has no event stream; it is listed every {WITHOUT_EVENTS:?} instead");
                 self.has_events = false;
-                return Listen::Anew;
             }
         }
-        Listen::On
     }
 
-    /// Takes a listing that makes sure: events may have been lost.
-    fn take_listing(&mut self, listed: Option<Listing>) {
-        if let Some(listing) = listed {
-            let seen_before: BTreeSet<PodUid> =
-                listing.keys().filter(|uid| self.relist.has(uid)).cloned().collect();
-            for uid in self.relist.changed(&listing) {
-                self.reconciler.wake_pod(&uid);
-            }
-            // A pod that ended while the listing was under way is none; a stray is still there the next time.
-            let strays = listing.into_iter().filter(|(uid, _)| seen_before.contains(uid));
-            self.end_strays(strays.collect());
+    fn take_report(&mut self, report: Report) {
+        self.reconciler.take(&report);
+        if report.news == News::Gone {
+            self.look.note_gone(report.uid);
         }
+    }
+
+    /// Takes the slow look that makes sure: events may be lost.
+    fn take_look(&mut self, looked: Option<Looked>) {
         self.board.expire_events(self.reconciler.context.clock.wall());
+        let Some(Looked { health, listing }) = looked else { return };
+        self.health.take(&self.cri, health);
+        match listing {
+            Some(Ok(mut listing)) => {
+                for uid in self.relist.changed(&listing) {
+                    self.reconciler.wake_pod(&uid);
+                }
+                self.look.leave_out_gone(&mut listing);
+                self.end_strays(listing);
+            }
+            Some(Err(problem)) => debug!(%problem, "cannot list what the runtime has"),
+            None => {}
+        }
     }
 
     fn relist_interval(&self) -> Duration {
@@ -298,13 +302,6 @@ fn pod_objects(objects: &Objects) -> Objects {
             .map(|(key, it)| (key.clone(), it.clone()))
             .collect(),
     )
-}
-
-/// Whether the runtime answers, and what it has of ours if it does.
-async fn look_at_runtime(health: &Health, cri: &CriClient, name: &NodeName) -> Option<Listing> {
-    health.check(cri).await.ok()?;
-    let listed = runtime::list(cri, name.as_str()).await;
-    listed.inspect_err(|problem| debug!(%problem, "cannot list what the runtime has")).ok()
 }
 
 async fn until(due: Option<Instant>) {

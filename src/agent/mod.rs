@@ -35,7 +35,7 @@ use self::host::RuntimeFacts;
 pub use self::lock::LockError;
 use self::main_loop::Agent;
 use self::reconcile::Reconciler;
-use self::runtime::{Health, Relist};
+use self::runtime::{Health, Look, Relist};
 use crate::api::{self, ApiState, Socket};
 use crate::backoff::BackoffPolicy;
 use crate::board::{Board, MethodCount, Metrics, StoreStatus};
@@ -128,7 +128,7 @@ pub async fn run(settings: Settings, shutdown: CancellationToken) -> Result<(), 
             .collect()
     });
     let (runtime, runtime_seen) = watch::channel(Health::unknown(clock.wall()));
-    let health = Arc::new(Health::new(Arc::clone(&board), runtime));
+    let health = Health::new(Arc::clone(&board), runtime);
 
     let store = DirStore::spawn(store_settings(&settings), shutdown.clone());
     let (store_node, store_node_seen) = watch::channel(None);
@@ -208,6 +208,7 @@ pub async fn run(settings: Settings, shutdown: CancellationToken) -> Result<(), 
         relist: Relist::default(),
         has_events: false,
         node_pending: false,
+        look: Look::default(),
     };
     agent.run(watchdog, shutdown.clone()).await?;
     // Requests under way are answered, then the socket is gone.

@@ -115,6 +115,11 @@ impl Reconciler {
         }
     }
 
+    /// Wakes every pod: what had to wait for the runtime may be tried again.
+    pub(super) fn wake_all(&self) {
+        self.pods.values().for_each(|tracked| tracked.handle.wake(Wake::RuntimeAnswers));
+    }
+
     /// Takes a worker's news.
     pub(super) fn take(&mut self, report: &Report) {
         let now = self.context.clock.monotonic();

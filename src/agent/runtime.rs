@@ -1,11 +1,12 @@
 //! The runtime as the agent watches it: its events, a slow listing that makes sure, and whether it answers at all.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 
 use k8s_openapi::jiff::Timestamp;
 use tokio::sync::watch;
+use tokio::task::JoinHandle;
 use tracing::{info, warn};
 
 use crate::board::{Board, RuntimeStatus};
@@ -37,6 +38,67 @@ pub(super) async fn list(cri: &CriClient, node_name: &str) -> Result<Listing, Cr
     Ok(listing)
 }
 
+/// What a look at the runtime found.
+#[derive(Debug)]
+pub(super) struct Looked {
+    /// What it says about itself.
+    pub(super) health: Result<Answer, CriError>,
+    /// What it has of ours; nothing if it doesn't even answer for itself.
+    pub(super) listing: Option<Result<Listing, CriError>>,
+}
+
+async fn look(cri: &CriClient, node_name: &str) -> Looked {
+    let health = ask(cri).await;
+    let listing = if health.is_ok() { Some(list(cri, node_name).await) } else { None };
+    Looked { health, listing }
+}
+
+/// A look at the runtime that is under way, if one is.
+#[derive(Debug, Default)]
+pub(super) struct Look {
+    task: Option<JoinHandle<Looked>>,
+    /// The pods that have gone since it began, and may be in its listing.
+    gone: BTreeSet<PodUid>,
+}
+
+impl Look {
+    /// Begins to look.
+    pub(super) fn begin(&mut self, cri: &CriClient, node_name: &str) {
+        let (cri, node_name) = (cri.clone(), node_name.to_owned());
+        self.gone.clear();
+        self.task = Some(tokio::spawn(async move { look(&cri, &node_name).await }));
+    }
+
+    /// Whether none is under way.
+    pub(super) const fn is_idle(&self) -> bool {
+        self.task.is_none()
+    }
+
+    /// Waits for its end; for ever if there is none. Safe to drop and await again.
+    pub(super) async fn ended(&mut self) -> Option<Looked> {
+        match &mut self.task {
+            Some(task) => {
+                let looked = task.await;
+                self.task = None;
+                looked.ok()
+            }
+            None => std::future::pending().await,
+        }
+    }
+
+    /// Takes note that a pod has gone.
+    pub(super) fn note_gone(&mut self, uid: PodUid) {
+        if !self.is_idle() {
+            self.gone.insert(uid);
+        }
+    }
+
+    /// Leaves out of a listing what has gone since it was asked for.
+    pub(super) fn leave_out_gone(&self, listing: &mut Listing) {
+        listing.retain(|uid, _| !self.gone.contains(uid));
+    }
+}
+
 /// What the last listing looked like, to tell which pods differ in the next.
 #[derive(Debug, Default)]
 pub(super) struct Relist {
@@ -44,11 +106,6 @@ pub(super) struct Relist {
 }
 
 impl Relist {
-    /// Whether the last listing had this pod.
-    pub(super) fn has(&self, uid: &PodUid) -> bool {
-        self.seen.contains_key(uid)
-    }
-
     /// The pods that differ from the last listing, or are gone from it.
     pub(super) fn changed(&mut self, listing: &Listing) -> Vec<PodUid> {
         let now: HashMap<PodUid, u64> =
@@ -104,14 +161,22 @@ impl Health {
     /// When it doesn't answer, which is told as well.
     pub(super) async fn check(&self, cri: &CriClient) -> Result<(), CriError> {
         match ask(cri).await {
-            Ok((version, missing)) => {
-                self.tell(cri, version, missing);
+            Ok(answer) => {
+                self.tell(cri, answer.name, answer.missing);
                 Ok(())
             }
             Err(error) => {
                 self.lost(cri, &error_chain(&error));
                 Err(error)
             }
+        }
+    }
+
+    /// Tells what was asked elsewhere.
+    pub(super) fn take(&self, cri: &CriClient, answer: Result<Answer, CriError>) {
+        match answer {
+            Ok(answer) => self.tell(cri, answer.name, answer.missing),
+            Err(error) => self.lost(cri, &error_chain(&error)),
         }
     }
 
@@ -146,8 +211,16 @@ impl Health {
     }
 }
 
-/// The runtime's name and version, and what it lacks to run pods.
-async fn ask(cri: &CriClient) -> Result<(String, Option<String>), CriError> {
+/// What a runtime says about itself.
+#[derive(Debug)]
+pub(super) struct Answer {
+    /// Its name and version.
+    name: String,
+    /// What it lacks to run pods.
+    missing: Option<String>,
+}
+
+async fn ask(cri: &CriClient) -> Result<Answer, CriError> {
     let version = cri.version().await?;
     let status = cri.status(Detail::Brief).await?;
     let conditions = status.status.map(|status| status.conditions).unwrap_or_default();
@@ -162,5 +235,5 @@ async fn ask(cri: &CriClient) -> Result<(String, Option<String>), CriError> {
         })
         .collect();
     let missing = (!unmet.is_empty()).then(|| unmet.join("; "));
-    Ok((format!("{}://{}", version.runtime_name, version.runtime_version), missing))
+    Ok(Answer { name: format!("{}://{}", version.runtime_name, version.runtime_version), missing })
 }

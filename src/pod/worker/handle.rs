@@ -41,6 +41,8 @@ pub enum Wake {
     Exited(String),
     /// The runtime says that something changed.
     Changed(String),
+    /// The runtime can be asked again. What it was asked in vain is asked now.
+    RuntimeAnswers,
     /// What the runtime lists of this pod differs from what was known, or events may have been lost.
     LookAgain,
 }
@@ -115,6 +117,10 @@ impl Inbox {
         let (id, happened) = match wake {
             Wake::LookAgain => {
                 heard.look_again = true;
+                drop(heard);
+                return self.news.notify_one();
+            }
+            Wake::RuntimeAnswers => {
                 drop(heard);
                 return self.news.notify_one();
             }
