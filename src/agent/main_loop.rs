@@ -12,6 +12,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
 
 use super::reconcile::Reconciler;
+use super::recording::Recorded;
 use super::runtime::{self, Health, Relist};
 use super::{AgentError, RUNTIME_RETRY};
 use crate::board::{Board, Metrics, StoreStatus};
@@ -55,6 +56,7 @@ enum Happening {
     Store,
     Node,
     Report(Report),
+    Recorded(Recorded),
     Runtime(RuntimeEvent),
     RelistDue,
     Due,
@@ -85,6 +87,7 @@ impl Agent {
                 Ok(()) = self.reconciler.node.changed() => Happening::Node,
                 Ok(()) = self.node_problems.changed() => Happening::Store,
                 Some(report) = self.reconciler.reports.recv() => Happening::Report(report),
+                recorded = self.reconciler.recording.ended() => Happening::Recorded(recorded),
                 Some(event) = events_seen.recv() => Happening::Runtime(event),
                 () = tokio::time::sleep_until(relist_at) => Happening::RelistDue,
                 () = until(due) => Happening::Due,
@@ -99,6 +102,7 @@ impl Agent {
                         self.reconciler.take(&report);
                     }
                 }
+                Happening::Recorded(recorded) => self.reconciler.recorded(recorded),
                 Happening::Runtime(event) => {
                     self.take_event(&event);
                     continue;

@@ -15,6 +15,7 @@ mod host;
 mod lock;
 mod main_loop;
 mod reconcile;
+mod recording;
 mod runtime;
 
 use std::collections::BTreeMap;
@@ -34,6 +35,7 @@ use self::host::RuntimeFacts;
 pub use self::lock::LockError;
 use self::main_loop::Agent;
 use self::reconcile::Reconciler;
+use self::recording::Recording;
 use self::runtime::{Health, Relist};
 use crate::api::{self, ApiState, Socket};
 use crate::backoff::BackoffPolicy;
@@ -184,6 +186,7 @@ pub async fn run(settings: Settings, shutdown: CancellationToken) -> Result<(), 
         node: node.node.clone(),
         reports: reports_seen,
         ledger,
+        recording: Recording::default(),
         pods: BTreeMap::new(),
     };
     let agent = Agent {
