@@ -301,10 +301,10 @@ impl Reconciler {
     /// Stops the pods of DaemonSets that have left the store, and forgets those DaemonSets once the pods are gone.
     fn reconcile_deleted(&mut self, named: &BTreeSet<DaemonSetKey>) {
         // The ledger forgets a DaemonSet at once, so that it is a new one if it comes back; it is shown until its pods are gone.
-        let shown = self.context.board.daemon_sets();
+        let shown = self.context.board.daemon_set_names().into_iter();
         let left: BTreeSet<DaemonSetKey> = (self.ledger.present().cloned())
             .chain(self.pods.values().map(|pod| pod.daemon_set.clone()))
-            .chain(shown.iter().map(|daemon_set| key_of(daemon_set)))
+            .chain(shown.map(|shown| DaemonSetKey { namespace: shown.namespace, name: shown.name }))
             .filter(|key| !named.contains(key))
             .collect();
         for key in left {
