@@ -12,6 +12,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
 
 use super::reconcile::Reconciler;
+use super::recording::Recorded;
 use super::runtime::{self, Health, Look, Looked, Relist};
 use super::{AgentError, RUNTIME_RETRY, attended};
 use crate::board::{Board, Metrics, StoreStatus};
@@ -63,6 +64,7 @@ enum Happening {
     Store,
     Node,
     Report(Report),
+    Recorded(Recorded),
     Runtime(RuntimeEvent),
     RelistDue,
     Looked(Option<Looked>),
@@ -101,6 +103,7 @@ impl Agent {
                 Ok(()) = self.reconciler.node.changed() => Happening::Node,
                 Ok(()) = self.node_problems.changed() => Happening::Store,
                 Some(report) = self.reconciler.reports.recv() => Happening::Report(report),
+                recorded = self.reconciler.recording.ended() => Happening::Recorded(recorded),
                 Some(event) = events_seen.recv() => Happening::Runtime(event),
                 () = tokio::time::sleep_until(relist_at), if self.look.is_idle() => Happening::RelistDue,
                 looked = self.look.ended() => Happening::Looked(looked),
@@ -119,6 +122,7 @@ impl Agent {
                         self.take_report(report);
                     }
                 }
+                Happening::Recorded(recorded) => self.reconciler.recorded(recorded),
                 Happening::Runtime(event) => {
                     self.take_event(&event);
                     if matches!(event, RuntimeEvent::StreamReady { .. }) {

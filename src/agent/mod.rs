@@ -15,6 +15,7 @@ mod host;
 mod lock;
 mod main_loop;
 mod reconcile;
+mod recording;
 mod runtime;
 
 use std::collections::BTreeMap;
@@ -35,6 +36,7 @@ use self::host::RuntimeFacts;
 pub use self::lock::LockError;
 use self::main_loop::Agent;
 use self::reconcile::Reconciler;
+use self::recording::Recording;
 use self::runtime::{Health, Look, Relist};
 use crate::api::{self, ApiState, Socket};
 use crate::backoff::BackoffPolicy;
@@ -189,6 +191,7 @@ pub async fn run(settings: Settings, shutdown: CancellationToken) -> Result<(), 
         node: node.node.clone(),
         reports: reports_seen,
         ledger,
+        recording: Recording::default(),
         pods: BTreeMap::new(),
         node_limits,
         burstable_shares: 0,
