@@ -3,12 +3,19 @@
 //! Everything that daemonlet keeps under its state directory goes through here (design invariant 1). A path has one writer:
 //! the temporary file has a fixed name beside the target, so that a killed agent leaves at most one, which the next write
 //! takes over. This module must never follow a symlink at that name.
+//!
+//! Bringing a file to the disk is all waiting. So several files are brought there side by side ([`write_all`]): together they
+//! take hardly longer than one.
 
+use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::fs::{self, File, OpenOptions, Permissions};
 use std::io::{self, Write as _};
 use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Mutex, PoisonError};
+use std::thread;
 
 use nix::fcntl::OFlag;
 
@@ -54,45 +61,132 @@ pub enum AtomicFileError {
     },
 }
 
+/// How many files are on their way to the disk at once.
+const SIDE_BY_SIDE: usize = 8;
+
+/// A file to be replaced, and what by.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Replacement {
+    /// The file. No two replacements that are written together may have the same.
+    pub path: PathBuf,
+    /// Its new content.
+    pub bytes: Vec<u8>,
+    /// Its new mode.
+    pub mode: u32,
+}
+
 /// Replaces `path` by a file of these bytes and this mode, and returns once it is on the disk.
 pub fn write(path: &Path, bytes: &[u8], mode: u32) -> Result<(), AtomicFileError> {
-    let no_name = || AtomicFileError::NoFileName(path.to_owned());
-    let name = path.file_name().ok_or_else(no_name)?;
-    let directory = match path.parent() {
-        Some(parent) if !parent.as_os_str().is_empty() => parent,
-        Some(_) => Path::new("."),
-        None => return Err(no_name()),
-    };
-    let mut temporary_name = OsString::from(".");
-    temporary_name.push(name);
-    temporary_name.push(".new");
-    let temporary = directory.join(temporary_name);
+    let staged = Staged::new(path, bytes, mode)?;
+    staged.commit()?;
+    sync(staged.directory).map_err(|source| not_synced(staged.directory, source))
+}
 
-    let file = OpenOptions::new()
-        .write(true)
-        .create(true)
-        .truncate(true)
-        .mode(mode)
-        .custom_flags(OFlag::O_NOFOLLOW.bits())
-        .open(&temporary)
-        .map_err(|source| AtomicFileError::Create { path: temporary.clone(), source })?;
-    let replaced = fill(file, bytes, mode)
-        .map_err(|source| AtomicFileError::Write { path: temporary.clone(), source })
-        .and_then(|()| {
-            fs::rename(&temporary, path).map_err(|source| AtomicFileError::Rename {
-                from: temporary.clone(),
-                to: path.to_owned(),
-                source,
-            })
-        });
-    if replaced.is_err() {
-        // A full disk needs the space back more than anyone needs the remains.
-        let _ = fs::remove_file(&temporary);
+/// Replaces files, each on its own, and returns once all are on the disk. One result for each, in their order: what hinders one
+/// hinders no other.
+pub fn write_all(files: &[Replacement]) -> Vec<Result<(), AtomicFileError>> {
+    let staged = side_by_side(files, |file| Staged::new(&file.path, &file.bytes, file.mode));
+    let committed: Vec<_> = staged
+        .into_iter()
+        .map(|staged| staged.and_then(|staged| staged.commit().map(|()| staged.directory)))
+        .collect();
+    // One sync of a directory is enough for all that is in it.
+    let mut directories: Vec<&Path> = committed.iter().flatten().copied().collect();
+    directories.sort_unstable();
+    directories.dedup();
+    let synced = side_by_side(&directories, |directory| sync(directory));
+    let failed: BTreeMap<&Path, io::Error> = (directories.iter().zip(synced))
+        .filter_map(|(directory, synced)| Some((*directory, synced.err()?)))
+        .collect();
+    let result = |directory: &Path| match failed.get(directory) {
+        None => Ok(()),
+        Some(error) => Err(not_synced(directory, again(error))),
+    };
+    committed.into_iter().map(|committed| committed.and_then(result)).collect()
+}
+
+/// Does `work` for each item on a few threads, this one among them; the results are in the order of the items.
+fn side_by_side<'i, I: Sync, T: Send>(items: &'i [I], work: impl Fn(&'i I) -> T + Sync) -> Vec<T> {
+    let next = AtomicUsize::new(0);
+    let done = Mutex::new(BTreeMap::new());
+    let work_off = || {
+        loop {
+            let index = next.fetch_add(1, Ordering::Relaxed);
+            let Some(item) = items.get(index) else { return };
+            let result = work(item);
+            done.lock().unwrap_or_else(PoisonError::into_inner).insert(index, result);
+        }
+    };
+    thread::scope(|scope| {
+        for _ in 1..items.len().min(SIDE_BY_SIDE) {
+            // Where the system has no thread to give, this one does the rest.
+            let _ = thread::Builder::new().name("state-write".to_owned()).spawn_scoped(scope, work_off);
+        }
+        work_off();
+    });
+    done.into_inner().unwrap_or_else(PoisonError::into_inner).into_values().collect()
+}
+
+/// A finished file that is on the disk but hasn't its name yet.
+struct Staged<'a> {
+    temporary: PathBuf,
+    path: &'a Path,
+    directory: &'a Path,
+}
+
+impl<'a> Staged<'a> {
+    fn new(path: &'a Path, bytes: &[u8], mode: u32) -> Result<Self, AtomicFileError> {
+        let no_name = || AtomicFileError::NoFileName(path.to_owned());
+        let name = path.file_name().ok_or_else(no_name)?;
+        let directory = match path.parent() {
+            Some(parent) if !parent.as_os_str().is_empty() => parent,
+            Some(_) => Path::new("."),
+            None => return Err(no_name()),
+        };
+        let mut temporary_name = OsString::from(".");
+        temporary_name.push(name);
+        temporary_name.push(".new");
+        let temporary = directory.join(temporary_name);
+
+        let file = OpenOptions::new()
+            .write(true)
+            .create(true)
+            .truncate(true)
+            .mode(mode)
+            .custom_flags(OFlag::O_NOFOLLOW.bits())
+            .open(&temporary)
+            .map_err(|source| AtomicFileError::Create { path: temporary.clone(), source })?;
+        if let Err(source) = fill(file, bytes, mode) {
+            discard(&temporary);
+            return Err(AtomicFileError::Write { path: temporary, source });
+        }
+        Ok(Self { temporary, path, directory })
     }
-    replaced?;
-    File::open(directory)
-        .and_then(|opened| opened.sync_all())
-        .map_err(|source| AtomicFileError::SyncDirectory { path: directory.to_owned(), source })
+
+    fn commit(&self) -> Result<(), AtomicFileError> {
+        fs::rename(&self.temporary, self.path).map_err(|source| {
+            discard(&self.temporary);
+            AtomicFileError::Rename { from: self.temporary.clone(), to: self.path.to_owned(), source }
+        })
+    }
+}
+
+/// A full disk needs the space back more than anyone needs the remains.
+fn discard(temporary: &Path) {
+    let _ = fs::remove_file(temporary);
+}
+
+fn sync(directory: &Path) -> io::Result<()> {
+    File::open(directory)?.sync_all()
+}
+
+fn not_synced(directory: &Path, source: io::Error) -> AtomicFileError {
+    AtomicFileError::SyncDirectory { path: directory.to_owned(), source }
+}
+
+/// The same failure once more, for another file.
+fn again(error: &io::Error) -> io::Error {
+    error.raw_os_error().map_or_else(|| error.kind().into(), io::Error::from_raw_os_error)
 }
 
 fn fill(mut file: File, bytes: &[u8], mode: u32) -> io::Result<()> {
@@ -146,6 +240,25 @@ mod tests {
         let error = write(&path, b"x", 0o600).unwrap_err();
         assert!(matches!(error, AtomicFileError::Rename { .. }), "{error}");
         assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn many_files_are_replaced_together_and_what_hinders_one_hinders_no_other() {
+        let directory = tempfile::tempdir().unwrap();
+        let file = |name: &str| Replacement {
+            path: directory.path().join(name),
+            bytes: name.as_bytes().to_vec(),
+            mode: 0o600,
+        };
+        let mut files: Vec<_> = (0..40).map(|number| file(&format!("{number}"))).collect();
+        files[7] = file("missing/7");
+        let results = write_all(&files);
+        for (index, (file, result)) in files.iter().zip(results).enumerate() {
+            assert_eq!(result.is_ok(), index != 7, "{index}");
+            assert_eq!(fs::read(&file.path).ok(), result.is_ok().then(|| file.bytes.clone()));
+        }
+        assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 39);
+        assert!(write_all(&[]).is_empty());
     }
 
     #[test]

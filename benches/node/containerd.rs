@@ -40,7 +40,7 @@ pub(crate) fn measure(
     let requests = tokio.block_on(bare::record(subject))?;
     let slot = containerd.slot();
     let manifests = slot.path("manifests");
-    for folder in ["manifests", "state", "pod-logs", "container-logs"] {
+    for folder in ["manifests", "node", "state", "pod-logs", "container-logs"] {
         fs::create_dir_all(slot.path(folder))?;
     }
     let runtime = containerd.socket();

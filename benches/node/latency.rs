@@ -38,8 +38,6 @@ pub(crate) async fn measure(subject: &Subject, options: &Options) -> Result<Vec<
             sleep(PAUSE).await;
         }
     }
-    // The kubelet waits before a first restart that comes soon after a start.
-    sleep(SETTLED).await;
     let mut successor = Vec::new();
     for number in 0..options.samples {
         let container = format!("renamed-{number:03}");

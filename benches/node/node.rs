@@ -29,7 +29,7 @@ impl<'a> Node<'a> {
         let runtime = FakeRuntime::start();
         runtime.preload(manifest::IMAGE);
         runtime.listen(&dir.path().join("cri.sock"))?;
-        for folder in ["manifests", "state", "pod-logs", "container-logs"] {
+        for folder in ["manifests", "node", "state", "pod-logs", "container-logs"] {
             fs::create_dir(dir.path().join(folder))?;
         }
         let name = dir.path().file_name().unwrap_or_default().to_string_lossy();

@@ -104,7 +104,7 @@ fn daemonlet_config(place: &Place<'_>) -> Value {
     let dir = place.dir;
     json!({
         "nodeName": "bench",
-        "nodeFile": dir.join("node.yaml"),
+        "nodeFile": dir.join("node/node.yaml"),
         "rootDir": dir.join("state"),
         "store": {"path": dir.join("manifests")},
         "containerRuntimeEndpoint": format!("unix://{}", place.runtime.display()),

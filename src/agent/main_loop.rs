@@ -12,8 +12,9 @@ use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
 
 use super::reconcile::Reconciler;
+use super::recording::Recorded;
 use super::runtime::{self, Health, Look, Looked, Relist};
-use super::{AgentError, RUNTIME_RETRY};
+use super::{AgentError, RUNTIME_RETRY, attended};
 use crate::board::{Board, Metrics, StoreStatus};
 use crate::config::Settings;
 use crate::containerd::{self, RuntimeEvent};
@@ -52,6 +53,8 @@ pub(super) struct Agent {
     pub(super) relist: Relist,
     /// Whether the runtime tells what happens, or must be asked.
     pub(super) has_events: bool,
+    /// The store's Node was passed on, and the node that it makes is not known yet.
+    pub(super) node_pending: bool,
     /// The slow look that is under way. A runtime that hangs must not hang the loop.
     pub(super) look: Look,
 }
@@ -61,6 +64,7 @@ enum Happening {
     Store,
     Node,
     Report(Report),
+    Recorded(Recorded),
     Runtime(RuntimeEvent),
     RelistDue,
     Looked(Option<Looked>),
@@ -69,20 +73,23 @@ enum Happening {
 }
 
 impl Agent {
-    pub(super) async fn run(mut self, shutdown: CancellationToken) -> Result<(), AgentError> {
-        tokio::select! {
-            taken_up = self.take_up_pods() => taken_up?,
-            () = shutdown.cancelled() => return Ok(()),
-        }
+    pub(super) async fn run(
+        mut self,
+        mut watchdog: Watchdog,
+        shutdown: CancellationToken,
+    ) -> Result<(), AgentError> {
+        let Some(taken_up) = attended(&mut watchdog, &shutdown, self.take_up_pods()).await else {
+            return Ok(());
+        };
+        taken_up?;
         let (events, mut events_seen) = mpsc::channel(EVENTS_IN_FLIGHT);
         let cri = self.cri.clone();
         let watcher = tokio::spawn(async move { containerd::watch(&cri, events).await });
 
-        let mut watchdog = Watchdog::from_environment();
-        let mut due: Option<Instant> = None;
+        let mut due = Some(Instant::now());
         let mut relist_at = Instant::now() + self.relist_interval();
         let mut catching_up = [].iter();
-        ServiceManager.ready(&format!(
+        ServiceManager.status(&format!(
             "node {}: looking after {} pods",
             self.name,
             self.reconciler.pods.len()
@@ -96,6 +103,7 @@ impl Agent {
                 Ok(()) = self.reconciler.node.changed() => Happening::Node,
                 Ok(()) = self.node_problems.changed() => Happening::Store,
                 Some(report) = self.reconciler.reports.recv() => Happening::Report(report),
+                recorded = self.reconciler.recording.ended() => Happening::Recorded(recorded),
                 Some(event) = events_seen.recv() => Happening::Runtime(event),
                 () = tokio::time::sleep_until(relist_at), if self.look.is_idle() => Happening::RelistDue,
                 looked = self.look.ended() => Happening::Looked(looked),
@@ -104,13 +112,17 @@ impl Agent {
             };
             match happening {
                 Happening::Store => self.take_snapshot(),
-                Happening::Node => self.board.put_node(Node::clone(&self.reconciler.node.borrow())),
+                Happening::Node => {
+                    self.node_pending = false;
+                    self.board.put_node(Node::clone(&self.reconciler.node.borrow()));
+                }
                 Happening::Report(report) => {
                     self.take_report(report);
                     while let Ok(report) = self.reconciler.reports.try_recv() {
                         self.take_report(report);
                     }
                 }
+                Happening::Recorded(recorded) => self.reconciler.recorded(recorded),
                 Happening::Runtime(event) => {
                     self.take_event(&event);
                     if matches!(event, RuntimeEvent::StreamReady { .. }) {
@@ -134,6 +146,10 @@ impl Agent {
                     continue;
                 }
                 Happening::Due => {}
+            }
+            // What the store says of the node and what it says of DaemonSets came in one change and is decided as one.
+            if self.node_pending {
+                continue;
             }
             self.metrics.count_reconcile();
             due = self.reconciler.reconcile().map(|delay| Instant::now() + delay);
@@ -193,11 +209,12 @@ impl Agent {
             Some(Object::Node(found)) => Some(Arc::new(Node::clone(found))),
             _ => None,
         };
-        self.store_node.send_if_modified(|shown| {
+        let passed_on = self.store_node.send_if_modified(|shown| {
             let changed = *shown != node;
             *shown = node;
             changed
         });
+        self.node_pending |= passed_on;
         let status = self.store_status(&snapshot);
         self.board.set_store_status(status);
         let objects = pod_objects(&snapshot.objects);

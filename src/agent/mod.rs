@@ -15,10 +15,12 @@ mod host;
 mod lock;
 mod main_loop;
 mod reconcile;
+mod recording;
 mod runtime;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -34,6 +36,7 @@ use self::host::RuntimeFacts;
 pub use self::lock::LockError;
 use self::main_loop::Agent;
 use self::reconcile::Reconciler;
+use self::recording::Recording;
 use self::runtime::{Health, Look, Relist};
 use crate::api::{self, ApiState, Socket};
 use crate::backoff::BackoffPolicy;
@@ -47,13 +50,16 @@ use crate::cri::{ClientOptions, CriClient, Endpoint, EndpointError};
 use crate::manifest::{Objects, Quantity};
 use crate::node::host::Host as Machine;
 use crate::node::watch::{self as node_watch, Fixed, Sources};
-use crate::node::{self, HostFacts};
+use crate::node::{self, HostFacts, ResourcePolicy};
 use crate::pod::context::{Directory, PodContext};
 use crate::pod::record::{RecordError, Records};
 use crate::rollout::ledger::{Ledger, LedgerError};
 use crate::store::{DirSettings, DirStore, PollMode};
+use crate::systemd::{ServiceManager, Watchdog};
 use crate::volume::{PathError, VolumeRoot};
 
+/// Where the store keeps its last good content, below the state directory.
+const STORE_DIR: &str = "store";
 /// The waits for a runtime that doesn't answer when the agent starts.
 const RUNTIME_RETRY: (Duration, Duration) = (Duration::from_millis(200), Duration::from_secs(10));
 
@@ -97,7 +103,8 @@ pub async fn run(settings: Settings, shutdown: CancellationToken) -> Result<(), 
     };
     let facts = Arc::new(machine.facts(&settings.root_dir, &settings.node_ips)?);
     let volumes = VolumeRoot::prepare(&settings.root_dir)?;
-    for path in [&settings.pod_logs_dir, &settings.container_logs_dir] {
+    let store_dir = settings.root_dir.join(STORE_DIR);
+    for path in [&settings.pod_logs_dir, &settings.container_logs_dir, &store_dir] {
         std::fs::create_dir_all(path)
             .map_err(|source| AgentError::Directory { path: path.clone(), source })?;
     }
@@ -139,10 +146,9 @@ pub async fn run(settings: Settings, shutdown: CancellationToken) -> Result<(), 
     board.put_node(Node::clone(&node.node.borrow()));
 
     // From here on the agent answers and shows what it waits for.
-    let waited = tokio::select! {
-        facts = wait_for_runtime(&cri, &health) => Some(facts),
-        () = shutdown.cancelled() => None,
-    };
+    let mut watchdog = Watchdog::from_environment();
+    ServiceManager.ready("waiting for the container runtime");
+    let waited = attended(&mut watchdog, &shutdown, wait_for_runtime(&cri, &health)).await;
     let Some(runtime_facts) = waited else { return Ok(()) };
     board.set_met("runtime");
 
@@ -150,7 +156,8 @@ pub async fn run(settings: Settings, shutdown: CancellationToken) -> Result<(), 
         node.node.borrow().status.as_ref().and_then(|status| status.allocatable.clone()).unwrap_or_default();
     let mut host = host::describe(&settings, name.as_str(), &facts, amounts(&allocatable), runtime_facts)?;
     host.node_ips = host::addresses_or_loopback(&facts.addresses);
-    let cgroups = cgroups(&host, &facts)?;
+    let node_limits = node_limits(&facts, &settings.resources);
+    let cgroups = cgroups(&host, &node_limits)?;
 
     let (reports, reports_seen) = mpsc::unbounded_channel();
     let (objects, objects_seen) = watch::channel(Arc::new(Objects::default()));
@@ -184,7 +191,10 @@ pub async fn run(settings: Settings, shutdown: CancellationToken) -> Result<(), 
         node: node.node.clone(),
         reports: reports_seen,
         ledger,
+        recording: Recording::default(),
         pods: BTreeMap::new(),
+        node_limits,
+        burstable_shares: 0,
     };
     let agent = Agent {
         name,
@@ -200,9 +210,10 @@ pub async fn run(settings: Settings, shutdown: CancellationToken) -> Result<(), 
         reconciler,
         relist: Relist::default(),
         has_events: false,
+        node_pending: false,
         look: Look::default(),
     };
-    agent.run(shutdown.clone()).await?;
+    agent.run(watchdog, shutdown.clone()).await?;
     // Requests under way are answered, then the socket is gone.
     if let Err(problem) = api.await {
         warn!(%problem, "the API ended in disorder");
@@ -232,6 +243,22 @@ fn serve_api(
     }))
 }
 
+/// Waits for something that may take for ever: the service manager hears that the agent lives, and a shutdown ends the wait.
+async fn attended<T>(
+    watchdog: &mut Watchdog,
+    shutdown: &CancellationToken,
+    wait: impl Future<Output = T>,
+) -> Option<T> {
+    let mut wait = pin!(wait);
+    loop {
+        tokio::select! {
+            () = shutdown.cancelled() => return None,
+            done = &mut wait => return Some(done),
+            () = watchdog.due() => watchdog.alive(&ServiceManager),
+        }
+    }
+}
+
 /// Asks the runtime until it answers.
 async fn wait_for_runtime(cri: &CriClient, health: &Health) -> RuntimeFacts {
     let (mut pause, longest) = RUNTIME_RETRY;
@@ -250,7 +277,7 @@ async fn wait_for_runtime(cri: &CriClient, health: &Health) -> RuntimeFacts {
 }
 
 /// Makes the cgroups that all pods lie in.
-fn cgroups(host: &Host, facts: &HostFacts) -> Result<CgroupManager, AgentError> {
+fn cgroups(host: &Host, limits: &crate::cgroup::Limits) -> Result<CgroupManager, AgentError> {
     let version = match host.cgroups.version {
         CgroupVersion::V1 => crate::cgroup::Version::V1,
         CgroupVersion::V2 => crate::cgroup::Version::V2,
@@ -262,13 +289,19 @@ fn cgroups(host: &Host, facts: &HostFacts) -> Result<CgroupManager, AgentError> 
     let root =
         crate::cri::translate::cgroup_parent::CgroupName::all_pods(&host.cgroups).path(host.cgroups.driver);
     let manager = CgroupManager::new(version, driver, Path::new("/sys/fs/cgroup"), &root)?;
-    let limits = crate::cgroup::Limits {
-        cpu_shares: Some(u64::from(facts.cpus) * 1024),
-        memory: Some(facts.memory_bytes),
-        ..crate::cgroup::Limits::default()
-    };
-    manager.ensure_qos_hierarchy(&limits, 2)?;
+    manager.ensure_qos_hierarchy(limits, 2)?;
     Ok(manager)
+}
+
+/// What all pods together may have: everything but what is reserved (`kubepods`, with `enforceNodeAllocatable: [pods]`).
+fn node_limits(facts: &HostFacts, resources: &ResourcePolicy) -> crate::cgroup::Limits {
+    let (system, kube) = (resources.system_reserved, resources.kube_reserved);
+    let cpu_millis = (u64::from(facts.cpus) * 1000).saturating_sub(system.cpu_millis + kube.cpu_millis);
+    crate::cgroup::Limits {
+        cpu_shares: Some((cpu_millis * 1024 / 1000).max(2)),
+        memory: Some(facts.memory_bytes.saturating_sub(system.memory_bytes + kube.memory_bytes)),
+        ..crate::cgroup::Limits::default()
+    }
 }
 
 fn store_settings(settings: &Settings) -> DirSettings {
@@ -283,7 +316,7 @@ fn store_settings(settings: &Settings) -> DirSettings {
         poll_interval: store.poll_interval,
         relist_interval: store.relist_interval,
         empty_hold: store.empty_hold,
-        ..DirSettings::new(&store.path, settings.root_dir.join("store/last-good.json"))
+        ..DirSettings::new(&store.path, settings.root_dir.join(STORE_DIR).join("last-good.json"))
     }
 }
 

@@ -8,12 +8,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use k8s_openapi::api::apps::v1::DaemonSet;
-use k8s_openapi::api::core::v1::Node;
+use k8s_openapi::api::core::v1::{Node, Pod};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use tokio::sync::{mpsc, watch};
-use tracing::{error, info, warn};
+use tracing::{info, warn};
 
+use super::recording::Recording;
 use crate::board::{EventDraft, EventKind, reference_to};
+use crate::cgroup;
+use crate::cri::translate::pod_cgroup::burstable_cpu_shares;
 use crate::cri::translate::runtime_class::runtime_class;
 use crate::error_chain::error_chain;
 use crate::manifest::{DaemonSetKey, Objects};
@@ -30,7 +33,7 @@ use crate::rollout::{self, HASH_VERSION, RevisionHash, status};
 use crate::store::{Freshness, Snapshot};
 
 /// When to try again after something could not be written.
-const RETRY: Duration = Duration::from_secs(10);
+pub(super) const RETRY: Duration = Duration::from_secs(10);
 
 /// The pods of this node and what decides about them.
 pub(super) struct Reconciler {
@@ -39,14 +42,20 @@ pub(super) struct Reconciler {
     pub(super) node: watch::Receiver<Arc<Node>>,
     pub(super) reports: mpsc::UnboundedReceiver<Report>,
     pub(super) ledger: Ledger,
+    pub(super) recording: Recording,
     pub(super) pods: BTreeMap<PodUid, Tracked>,
+    /// What all pods together may have of the node.
+    pub(super) node_limits: cgroup::Limits,
+    /// The CPU shares of all Burstable pods, as last written.
+    pub(super) burstable_shares: i64,
 }
 
-/// One pod that has a worker.
+/// One pod that has a worker, or is about to.
 pub(super) struct Tracked {
-    handle: WorkerHandle,
+    pub(super) handle: Hand,
+    pod: Arc<Pod>,
     daemon_set: DaemonSetKey,
-    name: String,
+    pub(super) name: String,
     revision: RevisionHash,
     hash_version: u32,
     incarnation: Incarnation,
@@ -54,6 +63,52 @@ pub(super) struct Tracked {
     ready_since: Option<Duration>,
     life: Life,
     sight: Sight,
+}
+
+impl Tracked {
+    /// A pod that was just made and whose record is on the way to the disk.
+    fn of(record: &PodRecord) -> Self {
+        Self {
+            pod: Arc::clone(&record.pod),
+            handle: Hand::Recording { stop: None },
+            daemon_set: record.daemon_set.clone(),
+            name: record.pod.metadata.name.clone().unwrap_or_default(),
+            revision: record.revision.clone(),
+            hash_version: record.hash_version,
+            incarnation: record.incarnation,
+            ready_since: None,
+            life: if record.ending.is_some() { Life::Ending } else { Life::Live },
+            sight: Sight::Seen,
+        }
+    }
+}
+
+/// The agent's end of a pod.
+pub(super) enum Hand {
+    /// Its record is on the way to the disk; before it is there the runtime must not hear of the pod.
+    Recording {
+        /// Why it was told to stop meanwhile.
+        stop: Option<&'static str>,
+    },
+    /// A worker sees to it.
+    Working(WorkerHandle),
+}
+
+impl Hand {
+    /// Wakes the pod, if it sleeps.
+    fn wake(&self, wake: Wake) {
+        if let Self::Working(handle) = self {
+            handle.wake(wake);
+        }
+    }
+
+    /// Tells the pod to stop.
+    fn stop(&mut self, reason: &'static str) {
+        match self {
+            Self::Recording { stop } => *stop = stop.or(Some(reason)),
+            Self::Working(handle) => handle.stop(reason, None),
+        }
+    }
 }
 
 /// Whether it is known how a pod is.
@@ -76,21 +131,14 @@ struct Round<'a> {
 }
 
 impl Reconciler {
-    /// Takes a pod into care: one that is on record from before, or one just made.
+    /// Takes a pod into care that is on record.
     pub(super) fn adopt(&mut self, record: PodRecord, listed: Listed) {
         let is_new = listed.sandboxes.is_empty() && listed.containers.is_empty();
-        let tracked = Tracked {
-            sight: if is_new { Sight::Seen } else { Sight::Unseen },
-            daemon_set: record.daemon_set.clone(),
-            name: record.pod.metadata.name.clone().unwrap_or_default(),
-            revision: record.revision.clone(),
-            hash_version: record.hash_version,
-            incarnation: record.incarnation,
-            ready_since: None,
-            life: if record.ending.is_some() { Life::Ending } else { Life::Live },
-            handle: worker::spawn(Arc::clone(&self.context), record.clone(), listed),
-        };
-        self.pods.insert(record.uid, tracked);
+        let uid = record.uid.clone();
+        let mut tracked = Tracked::of(&record);
+        tracked.sight = if is_new { Sight::Seen } else { Sight::Unseen };
+        tracked.handle = Hand::Working(worker::spawn(Arc::clone(&self.context), record, listed));
+        self.pods.insert(uid, tracked);
     }
 
     /// Wakes the pod that an id of the runtime belongs to; ids of others are none of our business.
@@ -148,11 +196,28 @@ impl Reconciler {
             let next = self.reconcile_one(key, daemon_set, &node, &snapshot.objects);
             due = earliest(due, next);
         }
+        self.share_cpu();
         // Only a complete and successful listing says what is absent.
         if snapshot.freshness == Freshness::Current {
-            due = earliest(due, self.reconcile_deleted(&named));
+            self.reconcile_deleted(&named);
         }
-        due
+        self.record();
+        earliest(due, self.recording.held(self.context.clock.monotonic()))
+    }
+
+    /// Gives the Burstable class the CPU shares that its pods ask for together, whenever that has changed.
+    fn share_cpu(&mut self) {
+        let Ok(shares) = burstable_cpu_shares(self.pods.values().map(|tracked| tracked.pod.as_ref())) else {
+            return;
+        };
+        if shares == self.burstable_shares {
+            return;
+        }
+        let asked_for = u64::try_from(shares).unwrap_or(0);
+        match self.context.cgroups.ensure_qos_hierarchy(&self.node_limits, asked_for) {
+            Ok(_) => self.burstable_shares = shares,
+            Err(problem) => warn!(error = error_chain(&problem), "cannot share the CPU among the pods"),
+        }
     }
 
     fn reconcile_one(
@@ -165,19 +230,14 @@ impl Reconciler {
         let spec = daemon_set.spec.as_ref()?;
         let revision = rollout::revision_of(&spec.template);
         let now = self.context.clock.wall_seconds();
-        let mut due = None;
-        if let Err(problem) = self.ledger.seen(&key, daemon_set, &revision, now) {
-            let problem = error_chain(&problem);
-            error!(daemonset = %key, error = problem, "the state directory can't be written; no pod is made until it can");
-            self.event(daemon_set, EventKind::Warning, "FailedCreate", &format!("Error creating: {problem}"));
-            due = Some(RETRY);
-        }
+        self.ledger.seen(&key, daemon_set, &revision, now);
         let entry = self.ledger.get(&key)?.clone();
         let min_ready =
             u64::try_from(spec.min_ready_seconds.unwrap_or(0)).map_or(Duration::ZERO, Duration::from_secs);
         let verdict = placement::decide(node, daemon_set);
         let round = Round { key, daemon_set, entry, revision, verdict, min_ready };
 
+        let mut due = None;
         let facts = self.facts(&round.key, &round.revision);
         let unseen = self.pods.values().any(|pod| pod.daemon_set == round.key && pod.sight == Sight::Unseen);
         let steps = if unseen {
@@ -197,8 +257,11 @@ impl Reconciler {
         earliest(due, until_available(&facts, min_ready))
     }
 
-    /// Makes a pod: first the counter, then the record, and only then does the runtime hear of it.
+    /// Makes a pod, once its counter and its record are on the disk.
     fn start(&mut self, round: &Round<'_>, node: &Node, objects: &Objects) -> Option<Duration> {
+        if let Some(wait) = self.recording.held(self.context.clock.monotonic()) {
+            return Some(wait);
+        }
         let failed = |this: &Self, problem: &str| {
             this.event(
                 round.daemon_set,
@@ -221,11 +284,7 @@ impl Reconciler {
         };
         let highest =
             self.pods.values().filter(|pod| pod.daemon_set == round.key).map(|pod| pod.incarnation).max();
-        let incarnation = match self.ledger.next_incarnation(&round.key, highest) {
-            Ok(Some(incarnation)) => incarnation,
-            Ok(None) => return Some(RETRY),
-            Err(problem) => return failed(self, &error_chain(&problem)),
-        };
+        let incarnation = self.ledger.next_incarnation(&round.key, highest)?;
         let node_name = node.metadata.name.as_deref().unwrap_or_default();
         let identity = identity::derive(node_name, &round.key, &round.revision, incarnation);
         let created = self.context.clock.wall_seconds();
@@ -246,20 +305,17 @@ impl Reconciler {
         pod.metadata.creation_timestamp = Some(Time(created));
         let revision = (round.revision.clone(), HASH_VERSION);
         let record = PodRecord::new(identity.uid, round.key.clone(), revision, incarnation, created, pod);
-        if let Err(problem) = self.context.records.write(&record) {
-            return failed(self, &error_chain(&problem));
-        }
-        info!(daemonset = %round.key, pod = identity.name, revision = %round.revision, "pod made");
         let message = format!("Created pod: {}", identity.name);
         self.event(round.daemon_set, EventKind::Normal, "SuccessfulCreate", &message);
-        self.adopt(record, Listed::default());
+        self.pods.insert(record.uid.clone(), Tracked::of(&record));
+        self.recording.add(record);
         None
     }
 
     fn stop(&mut self, uid: &PodUid, why: StopReason, daemon_set: Option<&DaemonSet>) {
         let Some(tracked) = self.pods.get_mut(uid) else { return };
         tracked.life = Life::Ending;
-        tracked.handle.stop(why.as_str(), None);
+        tracked.handle.stop(why.as_str());
         info!(daemonset = %tracked.daemon_set, pod = tracked.name, reason = why.as_str(), "pod told to stop");
         if let Some(daemon_set) = daemon_set {
             let message = format!("Deleted pod: {}", self.pods[uid].name);
@@ -268,15 +324,14 @@ impl Reconciler {
     }
 
     /// Stops the pods of DaemonSets that have left the store, and forgets those DaemonSets once the pods are gone.
-    fn reconcile_deleted(&mut self, named: &BTreeSet<DaemonSetKey>) -> Option<Duration> {
+    fn reconcile_deleted(&mut self, named: &BTreeSet<DaemonSetKey>) {
         // The ledger forgets a DaemonSet at once, so that it is a new one if it comes back; it is shown until its pods are gone.
-        let shown = self.context.board.daemon_sets();
+        let shown = self.context.board.daemon_set_names().into_iter();
         let left: BTreeSet<DaemonSetKey> = (self.ledger.present().cloned())
             .chain(self.pods.values().map(|pod| pod.daemon_set.clone()))
-            .chain(shown.iter().map(|daemon_set| key_of(daemon_set)))
+            .chain(shown.map(|shown| DaemonSetKey { namespace: shown.namespace, name: shown.name }))
             .filter(|key| !named.contains(key))
             .collect();
-        let mut due = None;
         for key in left {
             let facts = self.facts(&key, &RevisionHash::from_label(""));
             for step in decide::decide_deleted(&facts) {
@@ -288,12 +343,8 @@ impl Reconciler {
                 info!(daemonset = %key, "DaemonSet is gone");
                 self.context.board.remove_daemon_set(&key.namespace, &key.name);
             }
-            if let Err(problem) = self.ledger.left(&key) {
-                warn!(daemonset = %key, error = error_chain(&problem), "cannot note that the DaemonSet has left");
-                due = Some(RETRY);
-            }
+            self.ledger.left(&key);
         }
-        due
     }
 
     fn facts(&self, key: &DaemonSetKey, revision: &RevisionHash) -> Vec<PodFacts> {
@@ -329,7 +380,7 @@ impl Reconciler {
         self.context.board.set_explanation(round.key.clone(), round.verdict.clone());
     }
 
-    fn event(&self, daemon_set: &DaemonSet, kind: EventKind, reason: &str, message: &str) {
+    pub(super) fn event(&self, daemon_set: &DaemonSet, kind: EventKind, reason: &str, message: &str) {
         let mut regarding = reference_to(daemon_set);
         // The store's object has no UID; the instance that this node knows has.
         regarding.uid = self.ledger.get(&key_of(daemon_set)).map(Entry::uid);

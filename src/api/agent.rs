@@ -9,6 +9,7 @@ use super::discovery::OWN_GROUP;
 use super::failure::Failure;
 use super::objects::json;
 use super::resource::DAEMON_SETS;
+use crate::board::ItemKind;
 use crate::manifest::{DaemonSetKey, Problem, Severity};
 use crate::placement::Verdict;
 use crate::store::Freshness;
@@ -83,8 +84,8 @@ pub(super) fn status(state: &ApiState) -> Response {
             "setAside": store.set_aside,
         },
         "runtime": {"endpoint": runtime.endpoint, "version": runtime.version, "problem": runtime.problem},
-        "daemonSets": board.daemon_sets().len(),
-        "pods": board.pods().len(),
+        "daemonSets": board.count(ItemKind::DaemonSet),
+        "pods": board.count(ItemKind::Pod),
     }))
 }
 

@@ -4,6 +4,7 @@
 //! board keeps a bounded number of them for an hour, as the API server does by default.
 
 use std::collections::{HashMap, VecDeque};
+use std::sync::Arc;
 use std::time::Duration;
 
 use k8s_openapi::Metadata;
@@ -12,6 +13,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, Time};
 use k8s_openapi::jiff::Timestamp;
 
 use super::NamespacedName;
+use super::collection::Collection;
 
 /// How long an event is kept after it was last seen.
 pub const EVENT_TTL: Duration = Duration::from_secs(60 * 60);
@@ -126,22 +128,17 @@ pub(super) struct Recorded {
 
 impl EventLog {
     /// Turns a draft into a new Event, or into the known one counted once more.
-    pub(super) fn record<'a>(
-        &mut self,
-        draft: EventDraft,
-        host: &str,
-        known: impl Fn(&NamespacedName) -> Option<&'a Event>,
-    ) -> Recorded {
+    pub(super) fn record(&mut self, draft: EventDraft, host: &str, known: &Collection<Event>) -> Recorded {
         let signature = hash_of(&Signature::of(&draft));
         let at = draft.at;
-        let repeated = self.names.get(&signature).and_then(&known);
+        let repeated = self.names.get(&signature).and_then(|name| known.get(name));
         let event = match repeated {
             Some(event) => Event {
                 count: Some(event.count.unwrap_or(1).saturating_add(1)),
                 last_timestamp: Some(Time(at)),
-                ..event.clone()
+                ..Arc::unwrap_or_clone(event)
             },
-            None => new_event(draft, host, |name| known(name).is_some()),
+            None => new_event(draft, host, |name| known.contains(name)),
         };
         self.names.insert(signature, NamespacedName::of(&event.metadata));
         self.seen.retain(|(other, _)| *other != signature);

@@ -9,6 +9,7 @@ mod collection;
 mod event;
 mod item;
 mod metrics;
+mod packed;
 #[cfg(test)]
 mod tests;
 
@@ -148,7 +149,7 @@ impl Board {
     pub fn record(&self, draft: EventDraft) {
         let mut facts = self.lock();
         let Facts { event_log, events, .. } = &mut *facts;
-        let recorded = event_log.record(draft, &self.node_name, |name| events.get(name).map(AsRef::as_ref));
+        let recorded = event_log.record(draft, &self.node_name, events);
         self.publish(&mut facts, |facts, next| facts.events.put(recorded.event, next));
         self.drop_events(&mut facts, recorded.expired);
     }
@@ -187,32 +188,37 @@ impl Board {
 
     /// The pod of this name.
     pub fn pod(&self, namespace: &str, name: &str) -> Option<Arc<Pod>> {
-        self.lock().pods.get(&NamespacedName::new(namespace, name)).cloned()
+        self.lock().pods.get(&NamespacedName::new(namespace, name))
     }
 
     /// Every pod, by namespace and name.
     pub fn pods(&self) -> Vec<Arc<Pod>> {
-        self.lock().pods.iter().cloned().collect()
+        self.lock().pods.iter().collect()
     }
 
     /// The DaemonSet of this name.
     pub fn daemon_set(&self, namespace: &str, name: &str) -> Option<Arc<DaemonSet>> {
-        self.lock().daemon_sets.get(&NamespacedName::new(namespace, name)).cloned()
+        self.lock().daemon_sets.get(&NamespacedName::new(namespace, name))
     }
 
     /// Every DaemonSet, by namespace and name.
     pub fn daemon_sets(&self) -> Vec<Arc<DaemonSet>> {
-        self.lock().daemon_sets.iter().cloned().collect()
+        self.lock().daemon_sets.iter().collect()
+    }
+
+    /// The name of every DaemonSet.
+    pub fn daemon_set_names(&self) -> Vec<NamespacedName> {
+        self.lock().daemon_sets.names().cloned().collect()
     }
 
     /// This node, once it has been put.
     pub fn node(&self) -> Option<Arc<Node>> {
-        self.lock().nodes.get(&NamespacedName::new("", &self.node_name)).cloned()
+        self.lock().nodes.get(&NamespacedName::new("", &self.node_name))
     }
 
     /// Every event, by namespace and name.
     pub fn events(&self) -> Vec<Arc<Event>> {
-        self.lock().events.iter().cloned().collect()
+        self.lock().events.iter().collect()
     }
 
     /// Why a DaemonSet runs here or does not.
@@ -240,10 +246,21 @@ impl Board {
         let name = NamespacedName::new(namespace, name);
         let facts = self.lock();
         match kind {
-            ItemKind::DaemonSet => facts.daemon_sets.get(&name).cloned().map(Item::from),
-            ItemKind::Event => facts.events.get(&name).cloned().map(Item::from),
-            ItemKind::Node => facts.nodes.get(&name).cloned().map(Item::from),
-            ItemKind::Pod => facts.pods.get(&name).cloned().map(Item::from),
+            ItemKind::DaemonSet => facts.daemon_sets.get(&name).map(Item::from),
+            ItemKind::Event => facts.events.get(&name).map(Item::from),
+            ItemKind::Node => facts.nodes.get(&name).map(Item::from),
+            ItemKind::Pod => facts.pods.get(&name).map(Item::from),
+        }
+    }
+
+    /// How many objects of a kind there are.
+    pub fn count(&self, kind: ItemKind) -> usize {
+        let facts = self.lock();
+        match kind {
+            ItemKind::DaemonSet => facts.daemon_sets.names().count(),
+            ItemKind::Event => facts.events.names().count(),
+            ItemKind::Node => facts.nodes.names().count(),
+            ItemKind::Pod => facts.pods.names().count(),
         }
     }
 
@@ -314,10 +331,10 @@ impl Board {
 impl Facts {
     fn items(&self, kind: ItemKind) -> Vec<Item> {
         match kind {
-            ItemKind::DaemonSet => self.daemon_sets.iter().cloned().map(Item::from).collect(),
-            ItemKind::Event => self.events.iter().cloned().map(Item::from).collect(),
-            ItemKind::Node => self.nodes.iter().cloned().map(Item::from).collect(),
-            ItemKind::Pod => self.pods.iter().cloned().map(Item::from).collect(),
+            ItemKind::DaemonSet => self.daemon_sets.iter().map(Item::from).collect(),
+            ItemKind::Event => self.events.iter().map(Item::from).collect(),
+            ItemKind::Node => self.nodes.iter().map(Item::from).collect(),
+            ItemKind::Pod => self.pods.iter().map(Item::from).collect(),
         }
     }
 }

@@ -30,8 +30,8 @@ pub enum RuntimeEvent {
         id: ContainerId,
         /// Its first process; the CRI's stream does not say.
         pid: Option<u32>,
-        /// Its exit code.
-        code: i32,
+        /// Its exit code, where it is told.
+        code: Option<i32>,
         /// When, by the runtime's clock.
         at: Option<Timestamp>,
     },
@@ -79,7 +79,7 @@ pub(super) fn from_envelope(envelope: Envelope) -> Result<Option<RuntimeEvent>, 
             (exit.id == exit.container_id).then(|| RuntimeEvent::Exited {
                 id: exit.container_id.into(),
                 pid: Some(exit.pid),
-                code: i32::try_from(exit.exit_status).unwrap_or(255),
+                code: Some(i32::try_from(exit.exit_status).unwrap_or(255)),
                 at: exit.exited_at.and_then(|at| Timestamp::new(at.seconds, at.nanos).ok()),
             })
         }
@@ -96,11 +96,12 @@ pub(super) fn from_cri(event: ContainerEventResponse) -> RuntimeEvent {
     let status = event.containers_statuses.into_iter().find(|status| status.id == event.container_id);
     let id: ContainerId = event.container_id.into();
     match (kind, status) {
-        (ContainerEventType::ContainerStoppedEvent, Some(status)) => RuntimeEvent::Exited {
+        // A sandbox stops too, and has no status among the containers'.
+        (ContainerEventType::ContainerStoppedEvent, status) => RuntimeEvent::Exited {
             id,
             pid: None,
-            code: status.exit_code,
-            at: Timestamp::from_nanosecond(status.finished_at.into()).ok(),
+            code: status.as_ref().map(|status| status.exit_code),
+            at: status.and_then(|status| Timestamp::from_nanosecond(status.finished_at.into()).ok()),
         },
         (ContainerEventType::ContainerDeletedEvent, _) => RuntimeEvent::Deleted { id },
         _ => RuntimeEvent::Changed { id },
@@ -134,10 +135,10 @@ mod tests {
     #[test]
     fn an_exit_tells_who_how_and_when() {
         let at = Timestamp::new(5, 1).ok();
-        let event = RuntimeEvent::Exited { id: "c".into(), pid: Some(7), code: 137, at };
+        let event = RuntimeEvent::Exited { id: "c".into(), pid: Some(7), code: Some(137), at };
         assert_eq!(read("/tasks/exit", &exit("c")), Some(event));
         let unknown = TaskExit { exit_status: u32::MAX, exited_at: None, ..exit("c") };
-        let event = RuntimeEvent::Exited { id: "c".into(), pid: Some(7), code: 255, at: None };
+        let event = RuntimeEvent::Exited { id: "c".into(), pid: Some(7), code: Some(255), at: None };
         assert_eq!(read("/tasks/exit", &unknown), Some(event));
     }
 
@@ -183,10 +184,14 @@ mod tests {
         let stopped = ContainerEventType::ContainerStoppedEvent;
         assert_eq!(
             from_cri(event(stopped, vec![other.clone(), ended])),
-            RuntimeEvent::Exited { id: "c".into(), pid: None, code: 3, at: Timestamp::new(5, 1).ok() }
+            RuntimeEvent::Exited { id: "c".into(), pid: None, code: Some(3), at: Timestamp::new(5, 1).ok() }
         );
         let changed = RuntimeEvent::Changed { id: "c".into() };
-        assert_eq!(from_cri(event(stopped, vec![other])), changed, "the code is not made up");
+        assert_eq!(
+            from_cri(event(stopped, vec![other])),
+            RuntimeEvent::Exited { id: "c".into(), pid: None, code: None, at: None },
+            "a sandbox; its code is not made up"
+        );
         assert_eq!(from_cri(event(ContainerEventType::ContainerStartedEvent, Vec::new())), changed);
         assert_eq!(
             from_cri(event(ContainerEventType::ContainerDeletedEvent, Vec::new())),

@@ -40,10 +40,7 @@ impl NodeFile {
     /// Reads the file again and returns all that is wrong with it.
     pub(super) fn reload(&mut self) -> Vec<Problem> {
         match self.content() {
-            Ok(None) => {
-                self.node = None;
-                self.forget()
-            }
+            Ok(None) => Vec::new(),
             Ok(Some(bytes)) => match interpret(&self.path, &bytes, &self.name) {
                 Ok((node, mut warnings)) => {
                     self.node = Some(node);
@@ -78,15 +75,12 @@ impl NodeFile {
         fs::read(&self.path).map(Some).map_err(|error| cannot_read(&error))
     }
 
-    /// A file is absent when its directory says so; a directory that is gone says nothing.
+    /// Absence is never a delete: a file that has once been there and is gone may be an unmounted directory, or half an edit.
     fn absence(&self) -> Result<Option<Vec<u8>>, String> {
-        let directory = self.path.parent().filter(|parent| !parent.as_os_str().is_empty());
-        let listed = directory.is_none_or(Path::is_dir);
-        if listed || (self.node.is_none() && !self.copy.exists()) {
+        if self.node.is_none() && !self.copy.exists() {
             return Ok(None);
         }
-        let directory = directory.unwrap_or(&self.path).display();
-        Err(format!("its directory {directory} is gone (make it again, empty, to run without the file)"))
+        Err("the file is gone (to run without its labels and taints, write a Node that has none)".to_owned())
     }
 
     fn fall_back(&mut self, mut problems: Vec<Problem>) -> Vec<Problem> {
@@ -112,16 +106,6 @@ impl NodeFile {
             self.copy.display()
         );
         Some(self.problem(Severity::Warning, message))
-    }
-
-    fn forget(&self) -> Vec<Problem> {
-        match fs::remove_file(&self.copy) {
-            Err(error) if error.kind() != ErrorKind::NotFound => {
-                let message = format!("the old copy {} cannot be removed: {error}", self.copy.display());
-                vec![self.problem(Severity::Warning, message)]
-            }
-            _ => Vec::new(),
-        }
     }
 
     fn problem(&self, severity: Severity, message: String) -> Problem {

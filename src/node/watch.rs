@@ -55,7 +55,7 @@ pub struct Sources {
 /// The node as it is now.
 #[derive(Debug)]
 pub struct Watched {
-    /// The node; a new value only when something about it has changed.
+    /// The node; a new value when something about it has changed, and one for each change of the store's Node.
     pub node: watch::Receiver<Arc<Node>>,
     /// What is wrong with `node.yaml`; empty while all is well.
     pub problems: watch::Receiver<Vec<Problem>>,
@@ -96,12 +96,13 @@ async fn run(
     let mut look_anyway = interval_at(Instant::now() + LOOK_ANYWAY, LOOK_ANYWAY);
     look_anyway.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
-        let look = tokio::select! {
-            () = hint.notified() => { settled(hint).await; true }
-            _ = look_anyway.tick() => true,
-            () = changed(&mut maker.sources.store) => false,
-            () = changed(&mut maker.sources.facts) => false,
-            () = changed(&mut maker.sources.runtime) => false,
+        let (look, answer) = tokio::select! {
+            () = hint.notified() => { settled(hint).await; (true, false) }
+            _ = look_anyway.tick() => (true, false),
+            // Whoever passes on a Node of the store waits for the answer, also if it comes out the same.
+            () = changed(&mut maker.sources.store) => (false, true),
+            () = changed(&mut maker.sources.facts) => (false, false),
+            () = changed(&mut maker.sources.runtime) => (false, false),
         };
         if look {
             hints.follow(path);
@@ -118,7 +119,7 @@ async fn run(
             if differs {
                 *shown = Arc::new(made);
             }
-            differs
+            differs || answer
         });
     }
 }

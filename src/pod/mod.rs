@@ -20,3 +20,10 @@ pub mod worker;
 /// Our mark: sandboxes and containers with this label are daemonlet's, with the node's name for its value; all others are somebody
 /// else's and are never touched.
 pub const MARK: &str = "daemonlet.dev/node";
+/// Beside the mark: the DaemonSet's name, the revision and the incarnation, so that a pod whose record is lost still counts as its
+/// DaemonSet's.
+pub const DAEMON_SET_MARK: &str = "daemonlet.dev/daemonset";
+/// See [`DAEMON_SET_MARK`].
+pub const REVISION_MARK: &str = "daemonlet.dev/revision";
+/// See [`DAEMON_SET_MARK`].
+pub const INCARNATION_MARK: &str = "daemonlet.dev/incarnation";

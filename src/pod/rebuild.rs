@@ -12,6 +12,7 @@ use k8s_openapi::jiff::Timestamp;
 use super::identity::{Incarnation, PodUid};
 use super::record::{EndingNote, PodRecord};
 use super::worker::Listed;
+use super::{DAEMON_SET_MARK, INCARNATION_MARK, REVISION_MARK};
 use crate::cri::proto;
 use crate::manifest::DaemonSetKey;
 use crate::rollout::RevisionHash;
@@ -44,9 +45,10 @@ pub fn record_of(uid: &PodUid, listed: &Listed, now: Timestamp) -> Option<PodRec
         }),
         status: None,
     };
-    let daemon_set = DaemonSetKey { namespace, name: String::new() };
-    let revision = (RevisionHash::from_label(""), 0);
-    let mut record = PodRecord::new(uid.clone(), daemon_set, revision, Incarnation(0), now, pod);
+    let daemon_set = DaemonSetKey { namespace, name: label(DAEMON_SET_MARK).unwrap_or_default() };
+    let revision = (RevisionHash::from_label(&label(REVISION_MARK).unwrap_or_default()), 0);
+    let incarnation = label(INCARNATION_MARK).and_then(|number| number.parse().ok()).unwrap_or(0);
+    let mut record = PodRecord::new(uid.clone(), daemon_set, revision, Incarnation(incarnation), now, pod);
     record.ending = Some(EndingNote { reason: "nothing is on record about the pod".to_owned(), at: now });
     Some(record)
 }
@@ -76,7 +78,12 @@ mod tests {
     #[test]
     fn grace_period_and_hook_come_from_the_annotations() {
         let uid = PodUid::parse("u-1").expect("a uid");
-        let labels = map(&[("io.kubernetes.pod.name", "p"), ("io.kubernetes.pod.namespace", "ns")]);
+        let labels = map(&[
+            ("io.kubernetes.pod.name", "p"),
+            ("io.kubernetes.pod.namespace", "ns"),
+            ("daemonlet.dev/daemonset", "ds"),
+            ("daemonlet.dev/incarnation", "7"),
+        ]);
         let container = proto::Container {
             metadata: Some(proto::ContainerMetadata { name: "c".into(), attempt: 0 }),
             annotations: map(&[
@@ -92,6 +99,8 @@ mod tests {
         assert_eq!(spec.termination_grace_period_seconds, Some(7));
         assert!(spec.containers[0].lifecycle.as_ref().is_some_and(|lifecycle| lifecycle.pre_stop.is_some()));
         assert!(record.ending.is_some());
+        // It counts as its DaemonSet's: no successor starts beside it, and none gets its incarnation.
+        assert_eq!((record.daemon_set.to_string(), record.incarnation), ("ns/ds".to_owned(), Incarnation(7)));
     }
 
     #[test]

@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use super::identity::{Incarnation, PodUid};
-use crate::atomic_file::{self, AtomicFileError};
+use crate::atomic_file::{self, AtomicFileError, Replacement};
 use crate::manifest::DaemonSetKey;
 use crate::rollout::RevisionHash;
 
@@ -195,8 +195,14 @@ impl Records {
     /// When it can't be written.
     pub fn write(&self, record: &PodRecord) -> Result<(), RecordError> {
         let failed = |source| RecordError::Write { uid: record.uid.clone(), source };
+        let Replacement { path, bytes, mode } = self.replacement(record);
+        atomic_file::write(&path, &bytes, mode).map_err(failed)
+    }
+
+    /// A record as it is to be written, together with other files.
+    pub fn replacement(&self, record: &PodRecord) -> Replacement {
         let bytes = serde_json::to_vec(record).unwrap_or_default();
-        atomic_file::write(&self.path(&record.uid), &bytes, 0o600).map_err(failed)
+        Replacement { path: self.path(&record.uid), bytes, mode: 0o600 }
     }
 
     /// The record of one pod, if there is one that can be understood.

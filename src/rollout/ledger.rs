@@ -1,6 +1,7 @@
 //! What must be remembered of each DaemonSet across restarts: its instance, generations and the incarnation counter.
 //!
-//! One small JSON file a DaemonSet below `<rootDir>/daemonsets`, written atomically *before* anything that follows from it is done.
+//! One small JSON file a DaemonSet below `<rootDir>/daemonsets`. The ledger itself only says what is to be written: its owner brings that
+//! to the disk *before* anything that follows from it is done.
 //! A counter that was raised for a pod that never came to be leaves a gap and does no harm; a counter used twice would give two pods one
 //! UID, so it is never lowered. A file that can't be read is refused with its reason and rebuilt from the pods that are known.
 
@@ -16,7 +17,7 @@ use sha2::{Digest, Sha256};
 use thiserror::Error;
 
 use super::RevisionHash;
-use crate::atomic_file::{self, AtomicFileError};
+use crate::atomic_file::{AtomicFileError, Replacement};
 use crate::manifest::DaemonSetKey;
 use crate::pod::identity::Incarnation;
 
@@ -138,16 +139,13 @@ impl Ledger {
     }
 
     /// Takes note of a DaemonSet that is in the store; [`Ledger::get`] has it from then on.
-    ///
-    /// # Errors
-    /// When the entry has changed and can't be written. It is remembered all the same until the agent ends.
     pub fn seen(
         &mut self,
         key: &DaemonSetKey,
         daemon_set: &DaemonSet,
         revision: &RevisionHash,
         now: Timestamp,
-    ) -> Result<(), LedgerError> {
+    ) {
         let digest = spec_digest(daemon_set);
         let next = match self.entries.get(key) {
             Some(entry) if entry.present => {
@@ -175,54 +173,52 @@ impl Ledger {
                 present: true,
             },
         };
-        self.put(key, next)
+        self.put(key, next);
     }
 
     /// Takes note that a DaemonSet has left the store: should it come back, it is another one.
-    ///
-    /// # Errors
-    /// When the entry can't be written.
-    pub fn left(&mut self, key: &DaemonSetKey) -> Result<(), LedgerError> {
+    pub fn left(&mut self, key: &DaemonSetKey) {
         if let Some(entry) = self.entries.get(key).filter(|entry| entry.present) {
             let next = Entry { present: false, ..entry.clone() };
-            self.put(key, next)?;
+            self.put(key, next);
         }
-        Ok(())
     }
 
-    /// Raises the incarnation counter, also above `highest_known`, and returns it. On disk before it is returned.
-    ///
-    /// # Errors
-    /// When the counter can't be written; then no pod may be made.
+    /// Raises the incarnation counter, also above `highest_known`, and returns it. A pod may be made of it once the entry is on the disk.
     pub fn next_incarnation(
         &mut self,
         key: &DaemonSetKey,
         highest_known: Option<Incarnation>,
-    ) -> Result<Option<Incarnation>, LedgerError> {
-        let Some(entry) = self.entries.get(key) else { return Ok(None) };
+    ) -> Option<Incarnation> {
+        let entry = self.entries.get(key)?;
         let last = entry.incarnation.max(highest_known.unwrap_or(Incarnation(0)));
         let next = Entry { incarnation: Incarnation(last.0 + 1), ..entry.clone() };
         let raised = next.incarnation;
-        self.put(key, next).map(|()| Some(raised))
+        self.put(key, next);
+        Some(raised)
     }
 
-    /// Remembers in any case; what could not be written is written with the next try, changed or not.
-    fn put(&mut self, key: &DaemonSetKey, next: Entry) -> Result<(), LedgerError> {
-        let is_saved = self.entries.get(key) == Some(&next) && !self.unsaved.contains(key);
-        let bytes = if is_saved { Vec::new() } else { serde_json::to_vec(&next).unwrap_or_default() };
-        self.entries.insert(key.clone(), next);
-        if is_saved {
-            return Ok(());
-        }
-        match atomic_file::write(&self.dir.join(file_name(key)), &bytes, 0o600) {
-            Ok(()) => {
-                self.unsaved.remove(key);
-                Ok(())
-            }
-            Err(source) => {
-                self.unsaved.insert(key.clone());
-                Err(LedgerError::Write { key: key.clone(), source })
-            }
+    /// Every entry whose last change is not on the disk, as it is to be written. They count as saved until [`Ledger::not_saved`].
+    pub fn take_unsaved(&mut self) -> Vec<(DaemonSetKey, Replacement)> {
+        let unsaved = std::mem::take(&mut self.unsaved).into_iter();
+        unsaved
+            .filter_map(|key| {
+                let bytes = serde_json::to_vec(self.entries.get(&key)?).unwrap_or_default();
+                let file = Replacement { path: self.dir.join(file_name(&key)), bytes, mode: 0o600 };
+                Some((key, file))
+            })
+            .collect()
+    }
+
+    /// Takes note that an entry could not be written.
+    pub fn not_saved(&mut self, key: &DaemonSetKey) {
+        self.unsaved.insert(key.clone());
+    }
+
+    fn put(&mut self, key: &DaemonSetKey, next: Entry) {
+        if self.entries.get(key) != Some(&next) {
+            self.entries.insert(key.clone(), next);
+            self.unsaved.insert(key.clone());
         }
     }
 }
@@ -261,6 +257,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+    use crate::atomic_file;
 
     fn key() -> DaemonSetKey {
         DaemonSetKey { namespace: "kube-system".into(), name: "agent".into() }
@@ -285,12 +282,19 @@ mod tests {
         ledger
     }
 
+    fn save(ledger: &mut Ledger) {
+        let files: Vec<_> = ledger.take_unsaved().into_iter().map(|(_, file)| file).collect();
+        for written in atomic_file::write_all(&files) {
+            written.expect("written");
+        }
+    }
+
     #[test]
     fn generations_rise_with_what_they_count() {
         let dir = tempfile::tempdir().expect("a folder");
         let mut ledger = open(dir.path());
         let mut seen = |min_ready, revision| {
-            ledger.seen(&key(), &daemon_set(min_ready), &hash(revision), now()).expect("written");
+            ledger.seen(&key(), &daemon_set(min_ready), &hash(revision), now());
             let entry = ledger.get(&key()).expect("an entry");
             (entry.generation, entry.template_generation)
         };
@@ -304,31 +308,33 @@ mod tests {
     fn a_daemon_set_that_returns_is_another_instance_and_its_pods_are_new() {
         let dir = tempfile::tempdir().expect("a folder");
         let mut ledger = open(dir.path());
-        ledger.seen(&key(), &daemon_set(0), &hash("a"), now()).expect("written");
+        ledger.seen(&key(), &daemon_set(0), &hash("a"), now());
         let uid = ledger.get(&key()).map(Entry::uid);
-        assert_eq!(ledger.next_incarnation(&key(), None).expect("a counter"), Some(Incarnation(1)));
-        ledger.left(&key()).expect("written");
+        assert_eq!(ledger.next_incarnation(&key(), None), Some(Incarnation(1)));
+        ledger.left(&key());
         assert_eq!(ledger.present().count(), 0);
-        ledger.seen(&key(), &daemon_set(0), &hash("a"), now()).expect("written");
+        ledger.seen(&key(), &daemon_set(0), &hash("a"), now());
         assert_ne!(uid, ledger.get(&key()).map(Entry::uid));
-        assert_eq!(ledger.next_incarnation(&key(), None).expect("a counter"), Some(Incarnation(2)));
+        assert_eq!(ledger.next_incarnation(&key(), None), Some(Incarnation(2)));
     }
 
     #[test]
     fn everything_is_there_after_a_restart() {
         let dir = tempfile::tempdir().expect("a folder");
         let mut ledger = open(dir.path());
-        ledger.seen(&key(), &daemon_set(0), &hash("a"), now()).expect("an entry");
-        ledger.next_incarnation(&key(), Some(Incarnation(7))).expect("a counter");
-        let before = ledger.get(&key()).cloned();
-        assert_eq!(open(dir.path()).get(&key()).cloned(), before);
-        assert_eq!(open(dir.path()).next_incarnation(&key(), None).expect("a counter"), Some(Incarnation(9)));
+        ledger.seen(&key(), &daemon_set(0), &hash("a"), now());
+        ledger.next_incarnation(&key(), Some(Incarnation(7)));
+        save(&mut ledger);
+        assert_eq!(open(dir.path()).get(&key()), ledger.get(&key()));
+        assert_eq!(open(dir.path()).next_incarnation(&key(), None), Some(Incarnation(9)));
     }
 
     #[test]
     fn a_broken_entry_is_refused_with_its_reason_and_the_others_stay() {
         let dir = tempfile::tempdir().expect("a folder");
-        open(dir.path()).seen(&key(), &daemon_set(0), &hash("a"), now()).expect("an entry");
+        let mut ledger = open(dir.path());
+        ledger.seen(&key(), &daemon_set(0), &hash("a"), now());
+        save(&mut ledger);
         fs::write(dir.path().join("default_x.json"), b"{").expect("written");
         fs::write(dir.path().join("default_y.json"), br#"{"format":99}"#).expect("written");
         let (ledger, refused) = Ledger::open(dir.path()).expect("a ledger");
@@ -337,20 +343,19 @@ mod tests {
     }
 
     #[test]
-    fn what_can_not_be_written_is_remembered_and_written_later() {
+    fn only_what_has_changed_is_to_be_written_and_again_if_it_could_not_be() {
         let dir = tempfile::tempdir().expect("a folder");
-        let place = dir.path().join("daemonsets");
-        let mut ledger = open(&place);
-        fs::remove_dir(&place).expect("removed");
-        assert!(ledger.seen(&key(), &daemon_set(0), &hash("a"), now()).is_err());
-        assert!(
-            ledger.next_incarnation(&key(), None).is_err(),
-            "no pod may be made of a counter that is not on disk"
-        );
-        assert!(ledger.get(&key()).is_some());
-        fs::create_dir(&place).expect("made");
-        ledger.seen(&key(), &daemon_set(0), &hash("a"), now()).expect("written now");
-        assert_eq!(open(&place).get(&key()), ledger.get(&key()));
+        let mut ledger = open(dir.path());
+        let keys = |ledger: &mut Ledger| -> Vec<DaemonSetKey> {
+            ledger.take_unsaved().into_iter().map(|(key, _)| key).collect()
+        };
+        ledger.seen(&key(), &daemon_set(0), &hash("a"), now());
+        ledger.next_incarnation(&key(), None);
+        assert_eq!(keys(&mut ledger), [key()]);
+        ledger.seen(&key(), &daemon_set(0), &hash("a"), now());
+        assert_eq!(keys(&mut ledger), []);
+        ledger.not_saved(&key());
+        assert_eq!(keys(&mut ledger), [key()]);
     }
 
     #[test]

@@ -91,6 +91,10 @@ fn an_agent_killed_at_any_moment_of_a_start_makes_one_pod_and_not_two() {
     });
     let running = node.containers().iter().filter(|container| container.state == 1).count();
     assert_eq!(running, 2);
+    // Below the CRI, nothing runs twice either: the sandbox and its two containers.
+    let tasks = node.containerd.ctr(&["tasks", "list"]);
+    let running = tasks.lines().filter(|line| line.contains("RUNNING")).count();
+    assert_eq!(running, 3, "{tasks}{:#?}", node.containers());
 }
 
 #[test]

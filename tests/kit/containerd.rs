@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -79,11 +79,15 @@ impl Containerd {
 
     /// Runs `ctr` against it and gives what it prints.
     pub(crate) fn ctr(&self, words: &[&str]) -> String {
-        let mut command = self.slot.command("ctr");
-        command.arg("--address").arg(self.socket()).args(["--namespace", "k8s.io"]).args(words);
-        let output = command.output().unwrap();
+        let output = self.ctr_command(words).output().unwrap();
         assert!(output.status.success(), "ctr {words:?}: {}", String::from_utf8_lossy(&output.stderr));
         String::from_utf8(output.stdout).unwrap()
+    }
+
+    fn ctr_command(&self, words: &[&str]) -> Command {
+        let mut command = self.slot.command("ctr");
+        command.arg("--address").arg(self.socket()).args(["--namespace", "k8s.io"]).args(words);
+        command
     }
 
     /// Kills it as a crash would; its shims and their containers go on.
@@ -131,6 +135,24 @@ impl Containerd {
         if self.process.as_mut().is_none_or(|process| process.try_wait().is_ok_and(|ended| ended.is_some())) {
             self.launch();
         }
+        let mut ended = self.remove_sandboxes();
+        for _ in 0..50 {
+            if ended.is_ok() {
+                break;
+            }
+            // A StartContainer whose caller was killed half way goes on for a while, and may leave containerd with a process that its
+            // CRI knows nothing of.
+            std::thread::sleep(Duration::from_millis(200));
+            let tasks = self.ctr(&["tasks", "list", "-q"]);
+            for task in tasks.lines() {
+                let _ = self.ctr_command(&["tasks", "kill", "--signal", "SIGKILL", task]).output();
+            }
+            ended = self.remove_sandboxes();
+        }
+        ended
+    }
+
+    fn remove_sandboxes(&self) -> Result<(), String> {
         let ended = self.ask(async |cri| {
             let ending = async {
                 for sandbox in cri.list_pod_sandboxes(&BTreeMap::new()).await? {

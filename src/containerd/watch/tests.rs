@@ -79,7 +79,7 @@ async fn containerds_stream_tells_what_becomes_of_containers() {
     let status = watch.client.container_status(&id).await.unwrap();
     let at = jiff::Timestamp::from_nanosecond(status.finished_at.into()).ok();
     let pid = watch.runtime.read(|state| state.container("main").map(|c| c.pid));
-    assert_eq!(watch.next().await, RuntimeEvent::Exited { id: id.clone(), pid, code: 137, at });
+    assert_eq!(watch.next().await, RuntimeEvent::Exited { id: id.clone(), pid, code: Some(137), at });
     watch.client.remove_container(&id).await.unwrap();
     assert_eq!(watch.next().await, RuntimeEvent::Deleted { id });
 }
@@ -103,7 +103,7 @@ async fn the_cris_stream_does_where_containerds_is_missing() {
     assert_eq!(watch.next().await, RuntimeEvent::Changed { id: id.clone() });
     assert_eq!(watch.next().await, RuntimeEvent::Changed { id: id.clone() });
     watch.runtime.exit("main", 3);
-    assert!(matches!(watch.next().await, RuntimeEvent::Exited { code: 3, pid: None, .. }));
+    assert!(matches!(watch.next().await, RuntimeEvent::Exited { code: Some(3), pid: None, .. }));
 }
 
 #[tokio::test(start_paused = true)]

@@ -49,15 +49,17 @@ fn no_file_is_a_node_nobody_described() {
 }
 
 #[test]
-fn a_good_file_is_used_and_its_removal_is_too() {
+fn a_good_file_is_used_and_none_at_all_is_no_problem() {
     let bench = Bench::new();
-    bench.write(GOOD);
     let mut file = bench.start();
     assert_eq!(file.reload(), []);
-    assert_eq!(disk(&file), Some("ssd"));
-    fs::remove_file(bench.path()).unwrap();
+    assert!(file.node().is_none());
+    bench.write(GOOD);
     assert_eq!(file.reload(), []);
-    assert!(file.node().is_none() && !bench.copy().exists());
+    assert_eq!(disk(&file), Some("ssd"));
+    bench.write("apiVersion: v1\nkind: Node\nmetadata: {name: edge-1}\n");
+    assert_eq!(file.reload(), []);
+    assert_eq!(disk(&file), None, "a Node without labels takes them away");
 }
 
 #[test]
@@ -90,6 +92,20 @@ fn every_bad_file_leaves_the_last_good_one_also_over_a_restart() {
         assert!(problems.contains("last good version is used"), "{text:?}: {problems}");
         assert_eq!(disk(&restarted), Some("ssd"), "{text:?}");
     }
+}
+
+#[test]
+fn a_file_that_is_gone_is_not_a_node_without_labels() {
+    let bench = Bench::new();
+    bench.write(GOOD);
+    let mut file = bench.start();
+    file.reload();
+    fs::remove_file(bench.path()).unwrap();
+    assert!(texts(&file.reload()).contains("is gone"));
+    assert_eq!(disk(&file), Some("ssd"));
+    let mut restarted = bench.start();
+    assert!(texts(&restarted.reload()).contains("is gone"));
+    assert_eq!(disk(&restarted), Some("ssd"), "also after a restart");
 }
 
 #[test]

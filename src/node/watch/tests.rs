@@ -113,7 +113,8 @@ async fn a_saved_a_broken_and_a_removed_file_are_each_seen() {
     until_problem(&mut watched, <[Problem]>::is_empty).await;
 
     fs::remove_file(bench.at("etc/node.yaml")).unwrap();
-    until_disk(&mut watched, None).await;
+    until_problem(&mut watched, |problems| !problems.is_empty()).await;
+    assert_eq!(disk(&watched.node.borrow()), Some("nvme"), "absence is never a delete");
 }
 
 #[tokio::test]
@@ -181,8 +182,7 @@ async fn what_changes_nothing_is_not_published() {
     bench.save("etc/node.yaml", "ssd");
     let mut watched = bench.spawn();
     watched.node.borrow_and_update();
-    let node = json!({"metadata": {"name": "edge-1", "labels": {"disk": "ssd"}}});
-    bench.store.send_replace(Some(Arc::new(serde_json::from_value(node).unwrap())));
+    bench.facts.send_modify(|_| {});
     bench.runtime.send_modify(|runtime| runtime.version = "containerd://2.0.0".to_owned());
     let version = |node: &Node| {
         node.status.as_ref()?.node_info.as_ref().map(|info| info.container_runtime_version.clone())

@@ -101,10 +101,16 @@ impl Worker {
         let (context, uid, cgroup) = (Arc::clone(&self.context), self.uid().clone(), self.cgroup());
         let released = tokio::task::spawn_blocking(move || {
             volume::tear_down(&context.volumes, uid.as_str()).map_err(|error| error_chain(&error))?;
-            context.cgroups.destroy_pod(&cgroup).map_err(|error| error_chain(&error))
+            context.cgroups.destroy_pod(&cgroup).map_err(|error| error_chain(&error))?;
+            // A pod whose record was lost has its cgroup where its resources, no longer known, had put it.
+            let listed = context.cgroups.list_pods().map_err(|error| error_chain(&error))?;
+            for left in listed.iter().filter(|left| left.uid == uid.as_str()) {
+                context.cgroups.destroy_pod(&left.path).map_err(|error| error_chain(&error))?;
+            }
+            Ok(())
         });
         let problem = match released.await {
-            Ok(Ok(_)) => return Ok(()),
+            Ok(Ok(())) => return Ok(()),
             Ok(Err(problem)) => problem,
             Err(panic) => panic.to_string(),
         };

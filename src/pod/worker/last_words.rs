@@ -2,9 +2,12 @@
 //!
 //! Rule: `getTerminationMessage` in `pkg/kubelet/kuberuntime/kuberuntime_container.go`.
 
-use std::fs::File;
+use std::fs::OpenOptions;
 use std::io::{self, Read, Seek, SeekFrom};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
+
+use nix::fcntl::OFlag;
 
 use crate::cri::log::LogLine;
 use crate::cri::proto::ContainerStatus;
@@ -52,8 +55,13 @@ fn text(bytes: io::Result<Vec<u8>>) -> String {
 }
 
 fn tail(path: &Path, limit: u64) -> io::Result<Vec<u8>> {
-    let mut file = File::open(path)?;
-    let length = file.metadata()?.len();
+    // The path may be a container's own: a fifo there would never open, and nothing but a file has an end.
+    let mut file = OpenOptions::new().read(true).custom_flags(OFlag::O_NONBLOCK.bits()).open(path)?;
+    let metadata = file.metadata()?;
+    if !metadata.is_file() {
+        return Err(io::Error::other("not a regular file"));
+    }
+    let length = metadata.len();
     file.seek(SeekFrom::Start(length.saturating_sub(limit)))?;
     let mut bytes = Vec::new();
     file.take(limit).read_to_end(&mut bytes)?;
@@ -103,6 +111,13 @@ mod tests {
         let words = of(&status(dir.path(), "File"), &exit(1));
         assert_eq!(words.len(), 4096);
         assert!(words.ends_with("xend"));
+    }
+
+    #[test]
+    fn a_fifo_in_the_messages_place_has_nothing_to_say() {
+        let dir = tempfile::tempdir().expect("a folder");
+        nix::unistd::mkfifo(&dir.path().join("message"), nix::sys::stat::Mode::S_IRWXU).expect("a fifo");
+        assert_eq!(of(&status(dir.path(), "File"), &exit(1)), "");
     }
 
     #[test]

@@ -15,11 +15,11 @@ use crate::board::{EventDraft, EventKind, reference_to, reference_to_container};
 use crate::cri::log_path::LogOwner;
 use crate::cri::translate::cgroup_parent::CgroupName;
 use crate::cri::{ContainerId, translate};
-use crate::pod::MARK;
 use crate::pod::context::{News, PodContext};
 use crate::pod::observed::ContainerState;
 use crate::pod::plan;
 use crate::pod::status::{self, Ending, SandboxNeed};
+use crate::pod::{DAEMON_SET_MARK, INCARNATION_MARK, MARK, REVISION_MARK};
 use crate::probe::{self, ProbeEvent};
 
 /// No probe's delay and no DaemonSet's `minReadySeconds` asks for a longer past than this.
@@ -215,7 +215,13 @@ impl Worker {
 
     /// Our mark on everything that the runtime keeps for us.
     pub(super) fn marks(&self) -> BTreeMap<String, String> {
-        BTreeMap::from([(MARK.to_owned(), self.context.host.node_name.clone())])
+        let record = &self.record;
+        BTreeMap::from([
+            (MARK.to_owned(), self.context.host.node_name.clone()),
+            (DAEMON_SET_MARK.to_owned(), record.daemon_set.name.clone()),
+            (REVISION_MARK.to_owned(), record.revision.to_string()),
+            (INCARNATION_MARK.to_owned(), record.incarnation.0.to_string()),
+        ])
     }
 
     pub(super) fn cgroup(&self) -> String {

@@ -81,7 +81,9 @@ impl Worker {
     /// The store has changed: volumes follow at once, and what failed for want of an object may be tried again.
     pub(super) fn take_objects(&mut self) {
         self.memory.retry_failures();
-        if self.mounts.is_none() || !volumes(&self.record.pod).iter().any(has_contents) {
+        // A pod that was adopted has its volumes from an earlier agent; they follow all the same.
+        let is_set_up = self.mounts.is_some() || self.observed.sandbox().is_some();
+        if !is_set_up || !volumes(&self.record.pod).iter().any(has_contents) {
             return;
         }
         let objects = Arc::clone(&self.objects.borrow_and_update());

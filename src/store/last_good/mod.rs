@@ -36,8 +36,6 @@ pub(super) enum LoadError {
 pub(super) enum SaveError {
     #[error("write the last good content as JSON")]
     Encode(#[from] serde_json::Error),
-    #[error("make the directory {}", path.display())]
-    Directory { path: PathBuf, source: io::Error },
     #[error(transparent)]
     Write(#[from] AtomicFileError),
 }
@@ -102,12 +100,8 @@ pub(super) fn load(path: &Path) -> Result<Option<(Objects, Memory)>, LoadError> 
     Ok(Some((Objects(objects.collect()), Memory { place: body.place, hold })))
 }
 
-/// Saves the last good content, and makes the directory for it if there is none.
+/// Saves the last good content.
 pub(super) fn save(path: &Path, objects: &Objects, memory: &Memory) -> Result<(), SaveError> {
-    if let Some(directory) = path.parent() {
-        fs::create_dir_all(directory)
-            .map_err(|source| SaveError::Directory { path: directory.to_owned(), source })?;
-    }
     let objects = objects
         .0
         .values()
