@@ -23,8 +23,11 @@ pub(super) struct FileReading {
 
 impl From<Reading> for FileReading {
     fn from(reading: Reading) -> Self {
+        let mut objects: Vec<_> = reading.objects.into_iter().map(Arc::new).collect();
+        // Collecting may reuse the room of the objects themselves for the few pointers to them.
+        objects.shrink_to_fit();
         FileReading {
-            objects: reading.objects.into_iter().map(Arc::new).collect(),
+            objects,
             problems: reading.problems,
             refused: reading.refused.identified,
             refused_unidentified: reading.refused.unidentified,
