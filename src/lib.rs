@@ -18,6 +18,7 @@ pub mod cri;
 pub mod error_chain;
 pub mod exit_code;
 pub mod go_duration;
+mod hex;
 pub mod hook;
 pub mod image;
 pub mod manifest;

@@ -9,8 +9,7 @@
 mod bare;
 mod containerd;
 mod idle;
-#[allow(clippy::unwrap_used, clippy::panic, reason = "what it is for are tests")]
-#[allow(dead_code, unused_imports, reason = "the tests use more of it")]
+#[allow(unused_imports, reason = "the tests use more of it")]
 #[path = "../../tests/kit/mod.rs"]
 mod kit;
 mod latency;

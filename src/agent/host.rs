@@ -1,43 +1,22 @@
 //! From this machine and the settings to what the translation must know of the node.
 //!
-//! Read once at the start; a node's hardware and kernel don't change under a running agent.
+//! Hardware and kernel are read once, as they don't change under a running agent; addresses and resolver are looked at again.
 
 use std::collections::BTreeMap;
+use std::fs;
 use std::net::IpAddr;
-use std::path::{Path, PathBuf};
-use std::{fs, io};
+use std::path::Path;
 
-use thiserror::Error;
+use tracing::warn;
 
 use crate::config::{CgroupDriver as DriverSetting, Settings};
-use crate::cri::translate::dns::{ResolvConf, ResolvConfError};
+use crate::cri::translate::dns::ResolvConf;
 use crate::cri::translate::host::{
     Allocatable, ApiServer, CgroupDriver, CgroupVersion, Cgroups, DnsSettings, HandlerFeatures, Host,
     KernelVersion, Swap,
 };
 use crate::cri::{CriClient, CriError, Detail, proto};
 use crate::node::{CgroupVersion as HostCgroups, HostFacts};
-
-/// Why the node can't be described.
-#[derive(Debug, Error)]
-pub enum HostError {
-    /// `resolvConf` can't be read.
-    #[error("read resolvConf {path}")]
-    ResolvConf {
-        /// The file.
-        path: PathBuf,
-        /// Why.
-        source: io::Error,
-    },
-    /// `resolvConf` can't be understood.
-    #[error("understand resolvConf {path}")]
-    ResolvConfSyntax {
-        /// The file.
-        path: PathBuf,
-        /// Why.
-        source: ResolvConfError,
-    },
-}
 
 /// What the runtime says of itself that requests depend on.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -73,16 +52,16 @@ pub(super) fn describe(
     facts: &HostFacts,
     allocatable: Allocatable,
     runtime: RuntimeFacts,
-) -> Result<Host, HostError> {
+) -> Host {
     let driver = match settings.cgroup_driver {
         DriverSetting::Cgroupfs => CgroupDriver::Cgroupfs,
         DriverSetting::Systemd => CgroupDriver::Systemd,
         DriverSetting::Auto => runtime.driver.unwrap_or(CgroupDriver::Cgroupfs),
     };
     let is_v2 = facts.cgroup == HostCgroups::V2;
-    Ok(Host {
+    Host {
         node_name: node_name.to_owned(),
-        node_ips: facts.addresses.clone(),
+        node_ips: addresses_or_loopback(&facts.addresses),
         memory_capacity_bytes: i64::try_from(facts.memory_bytes).unwrap_or(i64::MAX),
         allocatable,
         hugepage_sizes: crate::cgroup::host_page_sizes().unwrap_or_default(),
@@ -99,7 +78,7 @@ pub(super) fn describe(
         dns: DnsSettings {
             cluster_dns: settings.cluster_dns.clone(),
             cluster_domain: settings.cluster_domain.clone().unwrap_or_default(),
-            resolver: settings.resolv_conf.as_deref().map(read_resolv_conf).transpose()?,
+            resolver: settings.resolv_conf.as_deref().map(read_resolv_conf),
         },
         seccomp_default: settings.seccomp_default,
         allowed_unsafe_sysctls: settings.allowed_unsafe_sysctls.clone(),
@@ -115,11 +94,21 @@ pub(super) fn describe(
             .api_server
             .as_ref()
             .map(|server| ApiServer { host: server.host.clone(), port: server.port }),
-    })
+    }
+}
+
+/// The node with the addresses and the resolver that it has now.
+pub(super) fn refreshed(host: &Host, settings: &Settings, addresses: &[IpAddr]) -> Host {
+    let resolver = settings.resolv_conf.as_deref().map(read_resolv_conf);
+    Host {
+        node_ips: addresses_or_loopback(addresses),
+        dns: DnsSettings { resolver, ..host.dns.clone() },
+        ..host.clone()
+    }
 }
 
 /// The node's addresses for its pods when the host has none: a node without network still has itself.
-pub(super) fn addresses_or_loopback(addresses: &[IpAddr]) -> Vec<IpAddr> {
+fn addresses_or_loopback(addresses: &[IpAddr]) -> Vec<IpAddr> {
     if addresses.is_empty() { vec![IpAddr::from([127, 0, 0, 1])] } else { addresses.to_vec() }
 }
 
@@ -128,10 +117,14 @@ fn cgroup_root(configured: &str) -> Vec<String> {
     parts.chain(["kubepods".to_owned()]).collect()
 }
 
-fn read_resolv_conf(path: &Path) -> Result<ResolvConf, HostError> {
-    let text =
-        fs::read_to_string(path).map_err(|source| HostError::ResolvConf { path: path.to_owned(), source })?;
-    ResolvConf::parse(&text).map_err(|source| HostError::ResolvConfSyntax { path: path.to_owned(), source })
+/// The resolver's file as it is; one that isn't there yet, or can't be understood, is an empty one until it can.
+fn read_resolv_conf(path: &Path) -> ResolvConf {
+    let read = fs::read_to_string(path).map_err(|error| error.to_string());
+    let read = read.and_then(|text| ResolvConf::parse(&text).map_err(|error| error.to_string()));
+    read.unwrap_or_else(|problem| {
+        warn!(path = %path.display(), problem, "resolvConf can't be used; pods get no name servers of the node's");
+        ResolvConf::default()
+    })
 }
 
 fn kernel_version(release: &str) -> KernelVersion {

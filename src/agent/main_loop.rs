@@ -11,6 +11,7 @@ use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
 
+use super::host;
 use super::reconcile::Reconciler;
 use super::recording::Recorded;
 use super::runtime::{self, Health, Look, Looked, Relist};
@@ -19,9 +20,11 @@ use crate::board::{Board, Metrics, StoreStatus};
 use crate::config::Settings;
 use crate::containerd::{self, RuntimeEvent};
 use crate::cri::CriClient;
+use crate::cri::translate::Host;
 use crate::error_chain::error_chain;
-use crate::manifest::{Kind, Object, Objects, Problem};
-use crate::node::NodeName;
+use crate::manifest::{Kind, Object, Objects, Problem, Severity};
+use crate::node::host::Host as Machine;
+use crate::node::{HostFacts, NodeName};
 use crate::pod::context::{News, Report};
 use crate::pod::rebuild;
 use crate::pod::worker::Wake;
@@ -30,6 +33,8 @@ use crate::systemd::{ServiceManager, Watchdog};
 
 /// How many events of the runtime may wait for the main loop. More than that is a burst, and a burst ends in a listing.
 const EVENTS_IN_FLIGHT: usize = 1024;
+/// How often a node without any address looks whether it has one now.
+const WITHOUT_ADDRESS: Duration = Duration::from_secs(10);
 /// How often a runtime without events is listed instead.
 const WITHOUT_EVENTS: Duration = Duration::from_secs(5);
 
@@ -53,6 +58,10 @@ pub(super) struct Agent {
     pub(super) relist: Relist,
     /// Whether the runtime tells what happens, or must be asked.
     pub(super) has_events: bool,
+    /// What this machine is; its addresses may change while the agent runs.
+    pub(super) facts: watch::Sender<Arc<HostFacts>>,
+    /// What pods see of it.
+    pub(super) host: watch::Sender<Arc<Host>>,
     /// The store's Node was passed on, and the node that it makes is not known yet.
     pub(super) node_pending: bool,
     /// The slow look that is under way. A runtime that hangs must not hang the loop.
@@ -132,6 +141,7 @@ impl Agent {
                     continue;
                 }
                 Happening::RelistDue => {
+                    self.look_at_host();
                     self.look.begin(&self.cri, self.name.as_str());
                     let pause = catching_up.next().copied();
                     relist_at = Instant::now() + pause.unwrap_or_else(|| self.relist_interval());
@@ -216,6 +226,10 @@ impl Agent {
         });
         self.node_pending |= passed_on;
         let status = self.store_status(&snapshot);
+        let known = self.board.store_status();
+        let is_new =
+            |problem: &&Problem| !known.problems.contains(problem) && problem.severity != Severity::Notice;
+        status.problems.iter().filter(is_new).for_each(|problem| warn!("{problem}"));
         self.board.set_store_status(status);
         let objects = pod_objects(&snapshot.objects);
         self.objects.send_if_modified(|shown| {
@@ -289,8 +303,34 @@ impl Agent {
         }
     }
 
+    /// Takes note of addresses and a resolver that have come or changed: a node may boot long before its network.
+    fn look_at_host(&self) {
+        let addresses = match self.settings.node_ips.as_slice() {
+            [] => Machine::new("/").addresses(),
+            configured => configured.to_vec(),
+        };
+        let host = host::refreshed(&self.host.borrow(), &self.settings, &addresses);
+        self.facts.send_if_modified(|facts| {
+            let changed = facts.addresses != addresses;
+            if changed {
+                info!(?addresses, "the node's addresses have changed");
+                *facts = Arc::new(HostFacts { addresses, ..HostFacts::clone(facts) });
+            }
+            changed
+        });
+        self.host.send_if_modified(|known| {
+            let changed = **known != host;
+            if changed {
+                *known = Arc::new(host);
+            }
+            changed
+        });
+    }
+
     fn relist_interval(&self) -> Duration {
-        if self.has_events { self.settings.runtime_relist_interval } else { WITHOUT_EVENTS }
+        let usual = if self.has_events { self.settings.runtime_relist_interval } else { WITHOUT_EVENTS };
+        // A node without an address has just booted, as a rule; it is looked at sooner.
+        if self.facts.borrow().addresses.is_empty() { usual.min(WITHOUT_ADDRESS) } else { usual }
     }
 }
 

@@ -31,7 +31,6 @@ use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, warn};
 
-pub use self::host::HostError as DescribeError;
 use self::host::RuntimeFacts;
 pub use self::lock::LockError;
 use self::main_loop::Agent;
@@ -71,8 +70,6 @@ pub enum AgentError {
     Lock(#[from] LockError),
     #[error("find out about this host")]
     Host(#[from] node::HostError),
-    #[error("describe this node to its pods")]
-    Describe(#[from] DescribeError),
     #[error("prepare the state directory")]
     Volumes(#[from] PathError),
     #[error(transparent)]
@@ -93,6 +90,7 @@ pub enum AgentError {
 ///
 /// # Errors
 /// When something is missing that it can't do without. A runtime or a store that isn't there is waited for.
+#[expect(clippy::too_many_lines, reason = "one room after the other, in the order in which they can answer")]
 pub async fn run(settings: Settings, shutdown: CancellationToken) -> Result<(), AgentError> {
     let _lock = lock::StateLock::take(&settings.root_dir)?;
     let clock = Clock::start();
@@ -134,7 +132,7 @@ pub async fn run(settings: Settings, shutdown: CancellationToken) -> Result<(), 
 
     let store = DirStore::spawn(store_settings(&settings), shutdown.clone());
     let (store_node, store_node_seen) = watch::channel(None);
-    let (_facts, facts_seen) = watch::channel(Arc::clone(&facts));
+    let (facts_told, facts_seen) = watch::channel(Arc::clone(&facts));
     let fixed = Fixed {
         name: name.clone(),
         file: settings.node_file.clone(),
@@ -154,17 +152,17 @@ pub async fn run(settings: Settings, shutdown: CancellationToken) -> Result<(), 
 
     let allocatable =
         node.node.borrow().status.as_ref().and_then(|status| status.allocatable.clone()).unwrap_or_default();
-    let mut host = host::describe(&settings, name.as_str(), &facts, amounts(&allocatable), runtime_facts)?;
-    host.node_ips = host::addresses_or_loopback(&facts.addresses);
+    let host = host::describe(&settings, name.as_str(), &facts, amounts(&allocatable), runtime_facts);
     let node_limits = node_limits(&facts, &settings.resources);
     let cgroups = cgroups(&host, &node_limits)?;
+    let (host, host_seen) = watch::channel(Arc::new(host));
 
     let (reports, reports_seen) = mpsc::unbounded_channel();
     let (objects, objects_seen) = watch::channel(Arc::new(Objects::default()));
     let context = Arc::new(PodContext {
         clock,
         cri: cri.clone(),
-        host: Arc::new(host),
+        host: host_seen,
         allocatable,
         volumes,
         cgroups,
@@ -210,6 +208,8 @@ pub async fn run(settings: Settings, shutdown: CancellationToken) -> Result<(), 
         reconciler,
         relist: Relist::default(),
         has_events: false,
+        facts: facts_told,
+        host,
         node_pending: false,
         look: Look::default(),
     };
@@ -325,8 +325,8 @@ fn amounts(
 ) -> Allocatable {
     let amount = |name: &str| allocatable.get(name).and_then(|text| text.0.parse::<Quantity>().ok());
     Allocatable {
-        cpu_milli: amount("cpu").map_or(0, |amount| amount.milli_value()),
-        memory_bytes: amount("memory").map_or(0, |amount| amount.value()),
-        ephemeral_storage_bytes: amount("ephemeral-storage").map(|amount| amount.value()),
+        cpu_milli: amount("cpu").map_or(0, Quantity::milli_value),
+        memory_bytes: amount("memory").map_or(0, Quantity::value),
+        ephemeral_storage_bytes: amount("ephemeral-storage").map(Quantity::value),
     }
 }

@@ -52,7 +52,7 @@ pub(super) fn run(args: &AgentArgs) -> ExitCode {
             return ExitCode::Config;
         }
     };
-    start_logging(&loaded.settings.logging);
+    start_logging(loaded.settings.logging);
     for warning in &loaded.warnings {
         warn!("{warning}");
     }
@@ -106,7 +106,7 @@ async fn serve(settings: Settings) -> Result<(), AgentError> {
     }
 }
 
-fn start_logging(logging: &Logging) {
+fn start_logging(logging: Logging) {
     use tracing_subscriber::filter::{LevelFilter, Targets};
     use tracing_subscriber::layer::SubscriberExt;
     use tracing_subscriber::util::SubscriberInitExt;

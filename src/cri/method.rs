@@ -56,8 +56,8 @@ pub(super) struct Counts {
 
 impl Counts {
     pub(super) fn new() -> Self {
-        const NONE: AtomicU64 = AtomicU64::new(0);
-        Self { calls: [NONE; Method::ALL.len()], failures: [NONE; Method::ALL.len()] }
+        let none = || [const { AtomicU64::new(0) }; Method::ALL.len()];
+        Self { calls: none(), failures: none() }
     }
 
     pub(super) fn add(&self, method: Method) {

@@ -28,7 +28,7 @@ pub struct PodContext {
     /// The runtime.
     pub cri: CriClient,
     /// The node, as pods see it.
-    pub host: Arc<Host>,
+    pub host: watch::Receiver<Arc<Host>>,
     /// Where pods' directories are.
     pub volumes: VolumeRoot,
     /// Who makes pods' cgroups.
@@ -57,6 +57,13 @@ pub struct PodContext {
     pub agent_started: Instant,
     /// The agent is going down; pods stay as they are.
     pub shutdown: CancellationToken,
+}
+
+impl PodContext {
+    /// The node as it is now: its addresses and resolver may come later than its pods.
+    pub fn host(&self) -> Arc<Host> {
+        Arc::clone(&self.host.borrow())
+    }
 }
 
 /// What a worker tells the agent about its pod.

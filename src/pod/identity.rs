@@ -8,6 +8,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
+use crate::hex::hex;
 use crate::manifest::DaemonSetKey;
 use crate::rollout::RevisionHash;
 
@@ -81,19 +82,12 @@ pub fn derive(
 
 /// The first 128 bits of a digest as a UUID of version 8.
 pub(crate) fn uuid_text(digest: &[u8; 32]) -> String {
-    let mut hex = String::with_capacity(36);
-    for (index, byte) in digest[..16].iter().enumerate() {
-        if matches!(index, 4 | 6 | 8 | 10) {
-            hex.push('-');
-        }
-        let byte = match index {
-            6 => (byte & 0x0f) | 0x80,
-            8 => (byte & 0x3f) | 0x80,
-            _ => *byte,
-        };
-        hex.push_str(&format!("{byte:02x}"));
-    }
-    hex
+    let mut bytes = [0; 16];
+    bytes.copy_from_slice(&digest[..16]);
+    bytes[6] = (bytes[6] & 0x0f) | 0x80;
+    bytes[8] = (bytes[8] & 0x3f) | 0x80;
+    let parts = [&bytes[..4], &bytes[4..6], &bytes[6..8], &bytes[8..10], &bytes[10..]];
+    parts.map(hex).join("-")
 }
 
 #[cfg(test)]

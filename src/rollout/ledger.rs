@@ -18,6 +18,7 @@ use thiserror::Error;
 
 use super::RevisionHash;
 use crate::atomic_file::{AtomicFileError, Replacement};
+use crate::hex::hex;
 use crate::manifest::DaemonSetKey;
 use crate::pod::identity::Incarnation;
 
@@ -241,7 +242,7 @@ fn file_name(key: &DaemonSetKey) -> String {
         None => format!("{plain}.json"),
         Some(start) => {
             let digest = Sha256::digest(&plain);
-            let tail: String = digest[..8].iter().map(|byte| format!("{byte:02x}")).collect();
+            let tail: String = hex(&digest[..8]);
             format!("{start}_{tail}.json")
         }
     }
@@ -249,7 +250,7 @@ fn file_name(key: &DaemonSetKey) -> String {
 
 fn spec_digest(daemon_set: &DaemonSet) -> String {
     let spec = serde_json::to_vec(&daemon_set.spec).unwrap_or_default();
-    Sha256::digest(&spec)[..8].iter().map(|byte| format!("{byte:02x}")).collect()
+    hex(&Sha256::digest(&spec)[..8])
 }
 
 #[cfg(test)]

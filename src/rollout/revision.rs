@@ -3,8 +3,8 @@
 //! The hash must be the same for every way of writing the same template, today and after an upgrade of the agent, because another
 //! hash means another pod. So it is taken over the *defaulted* template as JSON with sorted keys, from which everything empty is left
 //! out: a field that this or a later release learns of changes no hash until a manifest uses it. What the canonical form contains is
-//! numbered ([`HASH_VERSION`]) and each pod remembers its number; pods of another number are compared by their template instead
-//! (Kubernetes does the same with its own hash, `pkg/controller/daemon/update.go`).
+//! numbered ([`HASH_VERSION`]) and each pod remembers its number; a pod of another number is left as it is, because its hash says nothing
+//! about the template. Rule: `pkg/controller/daemon/update.go`.
 
 use std::fmt;
 
@@ -12,6 +12,8 @@ use k8s_openapi::api::core::v1::PodTemplateSpec;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use sha2::{Digest, Sha256};
+
+use crate::hex::hex;
 
 /// The number of the canonical form that [`revision_of`] hashes.
 pub const HASH_VERSION: u32 = 1;
@@ -45,7 +47,7 @@ pub fn revision_of(template: &PodTemplateSpec) -> RevisionHash {
     let mut digest = Sha256::new_with_prefix(b"daemonlet/revision/1");
     digest.update(canonical.as_bytes());
     let digest: [u8; 32] = digest.finalize().into();
-    RevisionHash(digest[..5].iter().map(|byte| format!("{byte:02x}")).collect())
+    RevisionHash(hex(&digest[..5]))
 }
 
 /// The template as JSON without what is empty. `serde_json` keeps the keys of an object sorted.

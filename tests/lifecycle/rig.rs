@@ -130,7 +130,7 @@ impl Machine {
         let context = Arc::new(PodContext {
             clock,
             cri: self.runtime.client(),
-            host: Arc::new(host),
+            host: watch::channel(Arc::new(host)).1,
             volumes: VolumeRoot::prepare(&root).expect("a volume root"),
             cgroups: CgroupManager::new(Version::V2, Driver::Systemd, &cgroups, "/kubepods.slice")
                 .expect("a cgroup manager"),

@@ -95,7 +95,7 @@ impl Watcher<'_> {
     async fn listen(&self) -> End {
         match self.listen_to_containerd().await {
             End::Unimplemented => self.listen_to_cri().await,
-            end => end,
+            end @ End::Broken { .. } => end,
         }
     }
 

@@ -90,10 +90,9 @@ fn examine<'a>(
     record: &'a observed::Container,
 ) -> Finding<'a> {
     match (&record.state, role) {
-        (ContainerState::Created, _) => Finding::Start(None),
         (ContainerState::Unknown, _) => Finding::Start(Some((record, KillReason::UnknownState))),
         (ContainerState::Exited(exit), Role::Init) if !exit.is_failure() => Finding::Done,
-        (ContainerState::Exited(_), _) => Finding::Start(None),
+        (ContainerState::Created | ContainerState::Exited(_), _) => Finding::Start(None),
         (ContainerState::Running { .. }, Role::Init) => Finding::Holds,
         (ContainerState::Running { .. }, _) => examine_sidecar(inputs, container, record),
     }

@@ -84,7 +84,7 @@ impl Worker {
             self.unsure.of(&self.observed, id, happened);
         }
         while let Ok(event) = self.probe_events.try_recv() {
-            self.record_probe_event(event);
+            self.record_probe_event(&event);
         }
     }
 
@@ -111,14 +111,13 @@ impl Worker {
     }
 
     async fn look_at_everything(&mut self) -> Result<(), CriError> {
-        let listed = match self.listed.take() {
-            Some(listed) => listed,
-            None => {
-                let labels = BTreeMap::from([("io.kubernetes.pod.uid".to_owned(), self.uid().to_string())]);
-                super::Listed {
-                    sandboxes: self.context.cri.list_pod_sandboxes(&labels).await?,
-                    containers: self.context.cri.list_containers(&labels).await?,
-                }
+        let listed = if let Some(listed) = self.listed.take() {
+            listed
+        } else {
+            let labels = BTreeMap::from([("io.kubernetes.pod.uid".to_owned(), self.uid().to_string())]);
+            super::Listed {
+                sandboxes: self.context.cri.list_pod_sandboxes(&labels).await?,
+                containers: self.context.cri.list_containers(&labels).await?,
             }
         };
         let mut lagging = BTreeSet::new();

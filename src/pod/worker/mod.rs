@@ -249,7 +249,7 @@ impl Worker {
         tokio::select! {
             () = self.inbox.heard() => {}
             () = self.probe_news.notified() => {}
-            Some(event) = self.probe_events.recv() => self.record_probe_event(event),
+            Some(event) = self.probe_events.recv() => self.record_probe_event(&event),
             Ok(()) = self.objects.changed() => self.take_objects(),
             () = back_off => {}
         }

@@ -93,7 +93,7 @@ impl Worker {
         container_event(&self.context, &self.record.pod, container, kind, reason, message);
     }
 
-    pub(super) fn record_probe_event(&self, event: ProbeEvent) {
+    pub(super) fn record_probe_event(&self, event: &ProbeEvent) {
         self.container_event(&event.container, EventKind::Warning, event.reason.as_str(), &event.message);
     }
 
@@ -151,6 +151,7 @@ impl Worker {
         let needs_sandbox = plan::needs_sandbox(&self.record.pod, &self.observed);
         let shown = self.shown();
         let earlier = self.standing_status();
+        let host = self.context.host();
         let status = status::derive(status::Inputs {
             pod: &self.record.pod,
             observed: &self.observed,
@@ -160,7 +161,7 @@ impl Worker {
             ending: if self.record.ending.is_some() { Ending::Yes } else { Ending::No },
             qos_class: self.qos_class.as_str(),
             previous: shown.as_ref().map_or(earlier.as_ref(), |pod| pod.status.as_ref()),
-            host_ips: &self.context.host.node_ips,
+            host_ips: &host.node_ips,
             start_time: self.record.created,
             now: self.context.clock.wall(),
         });
@@ -190,7 +191,7 @@ impl Worker {
     }
 
     pub(super) fn pod_ips(&self) -> Vec<IpAddr> {
-        translate::pod_ips::pod_ips(&self.record.pod, self.observed.pod_ips(), &self.context.host)
+        translate::pod_ips::pod_ips(&self.record.pod, self.observed.pod_ips(), &self.context.host())
     }
 
     pub(super) fn namespace(&self) -> String {
@@ -204,7 +205,7 @@ impl Worker {
     pub(super) fn log_dir(&self) -> PathBuf {
         let (namespace, pod) = (self.namespace(), self.name());
         let owner = LogOwner { namespace: &namespace, pod: &pod, uid: self.uid().as_str() };
-        owner.directory(&self.context.host.pod_logs_dir)
+        owner.directory(&self.context.host().pod_logs_dir)
     }
 
     pub(super) fn link_name(&self, container: &str, id: &ContainerId) -> String {
@@ -217,7 +218,7 @@ impl Worker {
     pub(super) fn marks(&self) -> BTreeMap<String, String> {
         let record = &self.record;
         BTreeMap::from([
-            (MARK.to_owned(), self.context.host.node_name.clone()),
+            (MARK.to_owned(), self.context.host().node_name.clone()),
             (DAEMON_SET_MARK.to_owned(), record.daemon_set.name.clone()),
             (REVISION_MARK.to_owned(), record.revision.to_string()),
             (INCARNATION_MARK.to_owned(), record.incarnation.0.to_string()),
@@ -225,12 +226,13 @@ impl Worker {
     }
 
     pub(super) fn cgroup(&self) -> String {
-        let cgroups = &self.context.host.cgroups;
+        let host = self.context.host();
+        let cgroups = &host.cgroups;
         CgroupName::of_pod(cgroups, self.qos_class, self.uid().as_str()).path(cgroups.driver)
     }
 
     pub(super) fn memory_limit(&self) -> Option<u64> {
-        let limits = translate::pod_cgroup_limits(&self.record.pod, &self.context.host).ok()?;
+        let limits = translate::pod_cgroup_limits(&self.record.pod, &self.context.host()).ok()?;
         limits.memory_bytes.and_then(|bytes| u64::try_from(bytes).ok())
     }
 

@@ -21,7 +21,7 @@ impl Worker {
         image: &image::Ready,
         attempt: u32,
     ) -> Result<(ContainerConfig, PodSandboxConfig), String> {
-        let (pod, host) = (&self.record.pod, &self.context.host);
+        let (pod, host) = (&self.record.pod, &*self.context.host());
         let name = container.name.as_str();
         let pod_ips = self.pod_ips();
         let (marks, volumes) = (self.marks(), self.mounts.as_ref().map(mount_sources).unwrap_or_default());
@@ -105,7 +105,7 @@ impl Worker {
         }
         let node_hosts = std::fs::read_to_string("/etc/hosts").unwrap_or_default();
         let content =
-            translate::hosts_file::content(&self.record.pod, pod_ips, &node_hosts, &self.context.host)
+            translate::hosts_file::content(&self.record.pod, pod_ips, &node_hosts, &self.context.host())
                 .map_err(|error| error.to_string())?;
         volume::write_hosts_file(&self.context.volumes, self.uid().as_str(), &content)
             .map(Some)

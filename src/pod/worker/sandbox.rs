@@ -77,7 +77,7 @@ impl Worker {
         let marks = self.marks();
         let runtime_handler = &self.runtime_handler()?;
         let inputs = SandboxInputs { attempt, runtime_handler, users: None, marks: &marks };
-        translate::sandbox_config(&self.record.pod, &inputs, &self.context.host)
+        translate::sandbox_config(&self.record.pod, &inputs, &self.context.host())
     }
 
     /// The request that made the present sandbox, for what belongs into it.
@@ -117,7 +117,7 @@ impl Worker {
     }
 
     fn ensure_cgroup(&mut self) -> Result<(), Abandoned> {
-        let made = translate::pod_cgroup_limits(&self.record.pod, &self.context.host)
+        let made = translate::pod_cgroup_limits(&self.record.pod, &self.context.host())
             .map_err(|error| error.to_string())
             .and_then(|limits| {
                 let limits = crate::cgroup::Limits::from(&limits);

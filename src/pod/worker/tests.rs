@@ -28,7 +28,7 @@ fn context(runtime: &FakeRuntime, dir: &Path) -> Arc<PodContext> {
     Arc::new(PodContext {
         clock,
         cri: runtime.client(),
-        host: Arc::new(Host::for_tests()),
+        host: watch::channel(Arc::new(Host::for_tests())).1,
         volumes: VolumeRoot::prepare(dir).expect("a volume root"),
         cgroups: CgroupManager::new(Version::V2, Driver::Systemd, dir, "/kubepods.slice").expect("cgroups"),
         allocatable: BTreeMap::new(),
