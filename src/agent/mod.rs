@@ -188,6 +188,7 @@ pub async fn run(settings: Settings, shutdown: CancellationToken) -> Result<(), 
         ledger,
         recording: Recording::default(),
         pods: BTreeMap::new(),
+        known: BTreeMap::new(),
     };
     let agent = Agent {
         name,
