@@ -193,6 +193,7 @@ pub async fn run(settings: Settings, shutdown: CancellationToken) -> Result<(), 
         pods: BTreeMap::new(),
         node_limits,
         burstable_shares: 0,
+        known: BTreeMap::new(),
     };
     let agent = Agent {
         name,

@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use k8s_openapi::api::apps::v1::DaemonSet;
+use k8s_openapi::api::apps::v1::{DaemonSet, DaemonSetStatus};
 use k8s_openapi::api::core::v1::{Node, Pod};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use tokio::sync::{mpsc, watch};
@@ -19,7 +19,7 @@ use crate::cgroup;
 use crate::cri::translate::pod_cgroup::burstable_cpu_shares;
 use crate::cri::translate::runtime_class::runtime_class;
 use crate::error_chain::error_chain;
-use crate::manifest::{DaemonSetKey, Objects};
+use crate::manifest::{DaemonSetKey, Object, Objects, Stored};
 use crate::placement::{self, Verdict};
 use crate::pod::blueprint::Blueprint;
 use crate::pod::context::{News, PodContext, Report};
@@ -48,6 +48,16 @@ pub(super) struct Reconciler {
     pub(super) node_limits: cgroup::Limits,
     /// The CPU shares of all Burstable pods, as last written.
     pub(super) burstable_shares: i64,
+    pub(super) known: BTreeMap<DaemonSetKey, Known>,
+}
+
+/// What was found out about a DaemonSet before, so that a round over many that have not changed costs little.
+pub(super) struct Known {
+    /// The object that it was found out about.
+    source: Arc<Stored>,
+    revision: RevisionHash,
+    /// What is on the board.
+    published: Option<(DaemonSetStatus, Verdict)>,
 }
 
 /// One pod that has a worker, or is about to.
@@ -190,9 +200,11 @@ impl Reconciler {
         let node = Arc::clone(&self.node.borrow());
         let mut due = None;
         let mut named = BTreeSet::new();
-        for daemon_set in snapshot.objects.daemon_sets() {
+        for stored in snapshot.objects.0.values() {
+            let Object::DaemonSet(daemon_set) = &stored.object else { continue };
             let key = key_of(daemon_set);
             named.insert(key.clone());
+            self.learn(&key, stored, daemon_set);
             let next = self.reconcile_one(key, daemon_set, &node, &snapshot.objects);
             due = earliest(due, next);
         }
@@ -220,6 +232,18 @@ impl Reconciler {
         }
     }
 
+    /// Finds out what only depends on the object itself, if it is another than before.
+    fn learn(&mut self, key: &DaemonSetKey, source: &Arc<Stored>, daemon_set: &DaemonSet) {
+        if self.known.get(key).is_some_and(|known| Arc::ptr_eq(&known.source, source)) {
+            return;
+        }
+        let Some(spec) = daemon_set.spec.as_ref() else { return };
+        let revision = rollout::revision_of(&spec.template);
+        self.ledger.seen(key, daemon_set, &revision, self.context.clock.wall_seconds());
+        let known = Known { source: Arc::clone(source), revision, published: None };
+        self.known.insert(key.clone(), known);
+    }
+
     fn reconcile_one(
         &mut self,
         key: DaemonSetKey,
@@ -228,9 +252,7 @@ impl Reconciler {
         objects: &Objects,
     ) -> Option<Duration> {
         let spec = daemon_set.spec.as_ref()?;
-        let revision = rollout::revision_of(&spec.template);
-        let now = self.context.clock.wall_seconds();
-        self.ledger.seen(&key, daemon_set, &revision, now);
+        let revision = self.known.get(&key)?.revision.clone();
         let entry = self.ledger.get(&key)?.clone();
         let min_ready =
             u64::try_from(spec.min_ready_seconds.unwrap_or(0)).map_or(Duration::ZERO, Duration::from_secs);
@@ -344,6 +366,7 @@ impl Reconciler {
                 self.context.board.remove_daemon_set(&key.namespace, &key.name);
             }
             self.ledger.left(&key);
+            self.known.remove(&key);
         }
     }
 
@@ -365,8 +388,15 @@ impl Reconciler {
         .collect()
     }
 
-    /// Puts the DaemonSet on the board, with what only this node knows of it.
-    fn publish(&self, round: &Round<'_>, facts: &[PodFacts]) {
+    /// Puts the DaemonSet on the board, with what only this node knows of it, unless it is there.
+    fn publish(&mut self, round: &Round<'_>, facts: &[PodFacts]) {
+        let status = status::derive(round.entry.generation, round.min_ready, &round.verdict, facts);
+        let news = (status, round.verdict.clone());
+        let Some(known) = self.known.get_mut(&round.key) else { return };
+        if known.published.as_ref() == Some(&news) {
+            return;
+        }
+        let (status, verdict) = known.published.insert(news);
         let mut shown = round.daemon_set.clone();
         let metadata = &mut shown.metadata;
         metadata.uid = Some(round.entry.uid());
@@ -375,9 +405,9 @@ impl Reconciler {
         let annotations = metadata.annotations.get_or_insert_default();
         let generation = round.entry.template_generation.to_string();
         annotations.insert("deprecated.daemonset.template.generation".to_owned(), generation);
-        shown.status = Some(status::derive(round.entry.generation, round.min_ready, &round.verdict, facts));
+        shown.status = Some(status.clone());
         self.context.board.put_daemon_set(shown);
-        self.context.board.set_explanation(round.key.clone(), round.verdict.clone());
+        self.context.board.set_explanation(round.key.clone(), verdict.clone());
     }
 
     pub(super) fn event(&self, daemon_set: &DaemonSet, kind: EventKind, reason: &str, message: &str) {
