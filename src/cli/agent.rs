@@ -15,6 +15,9 @@ use crate::exit_code::ExitCode;
 /// Where the configuration is unless the command line says otherwise.
 const CONFIG: &str = "/etc/daemonlet/config.yaml";
 
+/// How many pods may touch a file system that hangs before others have to wait for them.
+const BLOCKING_THREADS: usize = 32;
+
 /// Run the agent in the foreground
 #[derive(Debug, Args)]
 pub(super) struct AgentArgs {
@@ -57,7 +60,8 @@ pub(super) fn run(args: &AgentArgs) -> ExitCode {
         warn!("{warning}");
     }
     info!(version = env!("CARGO_PKG_VERSION"), settings = ?loaded.settings, "daemonlet starts");
-    let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+    let mut runtime = tokio::runtime::Builder::new_current_thread();
+    let runtime = match runtime.enable_all().max_blocking_threads(BLOCKING_THREADS).build() {
         Ok(runtime) => runtime,
         Err(problem) => {
             error!(%problem, "cannot start");

@@ -36,8 +36,7 @@ pub(super) fn of(
 
 fn condition(inputs: &Inputs<'_>, type_: &str, unmet: Unmet) -> PodCondition {
     let status = if unmet.is_none() { "True" } else { "False" };
-    let before = inputs.previous.and_then(|previous| previous.conditions.as_ref());
-    let before = before.and_then(|conditions| conditions.iter().find(|condition| condition.type_ == type_));
+    let before = inputs.previous.iter().find(|condition| condition.type_ == type_);
     let since =
         before.filter(|condition| condition.status == status).and_then(|c| c.last_transition_time.clone());
     let some = |text: String| (!text.is_empty()).then_some(text);

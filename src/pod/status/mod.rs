@@ -12,7 +12,7 @@ mod tests;
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
-use k8s_openapi::api::core::v1::{HostIP, Pod, PodIP, PodStatus};
+use k8s_openapi::api::core::v1::{HostIP, Pod, PodCondition, PodIP, PodStatus};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use k8s_openapi::jiff::{Timestamp, Unit};
 
@@ -36,8 +36,8 @@ pub struct Inputs<'a> {
     pub ending: Ending,
     /// The pod's QoS class.
     pub qos_class: &'a str,
-    /// The status as it was last told, whose transition times go on while nothing changes.
-    pub previous: Option<&'a PodStatus>,
+    /// The conditions as they were last told, whose transition times go on while nothing changes.
+    pub previous: &'a [PodCondition],
     /// The node's addresses, the primary one first.
     pub host_ips: &'a [IpAddr],
     /// When the pod was first seen.

@@ -105,7 +105,7 @@ impl Case {
             sandbox: SandboxNeed::Usable,
             ending: self.ending,
             qos_class: "BestEffort",
-            previous,
+            previous: previous.and_then(|status| status.conditions.as_deref()).unwrap_or_default(),
             host_ips: &["192.0.2.1".parse().expect("an address")],
             start_time: at(0),
             now: at(now),

@@ -93,6 +93,7 @@ struct Worker {
     complaints: BTreeMap<String, Duration>,
     /// How the pod is, once that is another than what its record says, and when to write it.
     unwritten: Option<(Standing, Duration)>,
+    told: Option<report::Told>,
     ready: Option<bool>,
 }
 
@@ -138,6 +139,7 @@ impl Worker {
             removed_attempts: BTreeMap::new(),
             complaints: BTreeMap::new(),
             unwritten: None,
+            told: None,
             ready: None,
             record,
             context,

@@ -1,12 +1,12 @@
 //! Telling: the pod's status to the board, its readiness to the agent, Events to whom they concern.
 
 use std::collections::BTreeMap;
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::net::IpAddr;
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::time::Duration;
 
-use k8s_openapi::api::core::v1::{Pod, PodStatus};
+use k8s_openapi::api::core::v1::{Pod, PodCondition, PodStatus};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use k8s_openapi::jiff::Timestamp;
 
@@ -149,8 +149,6 @@ impl Worker {
         let results = self.probes.results();
         let waiting = self.memory.waiting(&self.backing_off, &self.full_name);
         let needs_sandbox = plan::needs_sandbox(&self.record.pod, &self.observed);
-        let shown = self.shown();
-        let earlier = self.standing_status();
         let host = self.context.host();
         let status = status::derive(status::Inputs {
             pod: &self.record.pod,
@@ -160,13 +158,16 @@ impl Worker {
             sandbox: if needs_sandbox { SandboxNeed::Missing } else { SandboxNeed::Usable },
             ending: if self.record.ending.is_some() { Ending::Yes } else { Ending::No },
             qos_class: self.qos_class.as_str(),
-            previous: shown.as_ref().map_or(earlier.as_ref(), |pod| pod.status.as_ref()),
+            previous: self.told.as_ref().map_or(&self.standing_conditions(), |told| &told.conditions),
             host_ips: &host.node_ips,
             start_time: self.record.created,
             now: self.context.clock.wall(),
         });
-        let ready_since = ready_since(&status);
-        if shown.is_none_or(|pod| pod.status.as_ref() != Some(&status)) {
+        let ready_since = ready_since(status.conditions.as_deref().unwrap_or_default());
+        let digest = digest(&status);
+        if self.told.as_ref().is_none_or(|told| told.digest != digest) {
+            let conditions = status.conditions.clone().unwrap_or_default();
+            self.told = Some(Told { conditions, digest });
             let mut pod = Pod::clone(&self.record.pod);
             if let Some(ending) = &self.record.ending {
                 pod.metadata.deletion_timestamp = Some(Time(ending.at));
@@ -182,12 +183,6 @@ impl Worker {
             let news = ready_since.map_or(News::NotReady, |since| News::Ready { since: ago(since) });
             tell(&self.context, self.uid(), news);
         }
-    }
-
-    /// What the board shows of this pod.
-    pub(super) fn shown(&self) -> Option<Arc<Pod>> {
-        let shown = self.context.board.pod(&self.namespace(), &self.name());
-        shown.filter(|pod| pod.metadata.uid.as_deref() == Some(self.uid().as_str()))
     }
 
     pub(super) fn pod_ips(&self) -> Vec<IpAddr> {
@@ -255,9 +250,22 @@ impl Worker {
     }
 }
 
-/// Since when the status says Ready, if it does.
-pub(super) fn ready_since(status: &PodStatus) -> Option<Timestamp> {
-    let conditions = status.conditions.as_deref().unwrap_or_default();
+/// The status that was last told, as far as it is needed again.
+#[derive(Debug)]
+pub(super) struct Told {
+    pub(super) conditions: Vec<PodCondition>,
+    /// Tells whether the next one differs; the whole of it would take more room than all else that a worker has.
+    digest: u64,
+}
+
+fn digest(status: &PodStatus) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    serde_json::to_vec(status).unwrap_or_default().hash(&mut hasher);
+    hasher.finish()
+}
+
+/// Since when the conditions say Ready, if they do.
+pub(super) fn ready_since(conditions: &[PodCondition]) -> Option<Timestamp> {
     let ready = conditions.iter().find(|condition| condition.type_ == "Ready" && condition.status == "True");
     ready.and_then(|condition| condition.last_transition_time.as_ref()).map(|time| time.0)
 }

@@ -7,7 +7,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use k8s_openapi::api::core::v1::{PodCondition, PodStatus};
+use k8s_openapi::api::core::v1::PodCondition;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use tracing::warn;
 
@@ -79,16 +79,15 @@ impl Worker {
         Verdicts { results, standing: &self.record.standing }
     }
 
-    /// The status that a new agent starts from: since when the pod is Ready.
-    pub(super) fn standing_status(&self) -> Option<PodStatus> {
-        let since = self.record.standing.ready_since?;
-        let ready = PodCondition {
+    /// What a new agent starts from: since when the pod is Ready.
+    pub(super) fn standing_conditions(&self) -> Vec<PodCondition> {
+        let ready = self.record.standing.ready_since.map(|since| PodCondition {
             type_: "Ready".to_owned(),
             status: "True".to_owned(),
             last_transition_time: Some(Time(since)),
             ..PodCondition::default()
-        };
-        Some(PodStatus { conditions: Some(vec![ready]), ..PodStatus::default() })
+        });
+        ready.into_iter().collect()
     }
 
     /// Writes down how the pod is, if that is another than what was written and has lasted; says when to come back for it otherwise.
@@ -134,9 +133,7 @@ impl Worker {
 
     /// How the pod is now, if that is known.
     fn standing(&self) -> Option<Standing> {
-        // What the board shows may be from a worker that panicked.
-        self.ready?;
-        let shown = self.shown()?;
+        let told = self.told.as_ref()?;
         let results = self.probes.results();
         let verdicts = self.verdicts(&results);
         let mut containers = BTreeMap::new();
@@ -154,6 +151,6 @@ impl Worker {
                 containers.insert(name.to_owned(), ContainerStanding { id, started, ready });
             }
         }
-        Some(Standing { ready_since: shown.status.as_ref().and_then(report::ready_since), containers })
+        Some(Standing { ready_since: report::ready_since(&told.conditions), containers })
     }
 }
