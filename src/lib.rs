@@ -4,6 +4,11 @@
 //! the pure rooms (`manifest`, `placement`, `rollout`, `pod::plan`, `cri::translate`) decide and never act, and the other
 //! rooms act and never decide.
 
+#![cfg_attr(
+    test,
+    allow(clippy::pedantic, reason = "a test is written for what it says, and small costs are none")
+)]
+
 pub mod agent;
 pub mod api;
 pub mod atomic_file;

@@ -89,7 +89,8 @@ async fn a_command_in_a_container_wakes_nobody() {
     let mut watch = Watch::of(true, true);
     assert_eq!(watch.next().await, CONTAINERD);
     let (_, id) = watch.container().await;
-    (watch.next().await, watch.next().await);
+    watch.next().await;
+    watch.next().await;
     watch.client.exec_sync(&id, &["true".to_owned()], None).await.unwrap();
     assert!(watch.silent().await);
 }
