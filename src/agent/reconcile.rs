@@ -143,7 +143,7 @@ struct Round<'a> {
 impl Reconciler {
     /// Takes a pod into care that is on record.
     pub(super) fn adopt(&mut self, record: PodRecord, listed: Listed) {
-        let is_new = listed.sandboxes.is_empty() && listed.containers.is_empty();
+        let is_new = listed.is_empty();
         let uid = record.uid.clone();
         let mut tracked = Tracked::of(&record);
         tracked.sight = if is_new { Sight::Seen } else { Sight::Unseen };

@@ -72,6 +72,39 @@ fn what_dies_while_the_agent_is_away_is_restarted_when_it_is_back() {
 }
 
 #[test]
+fn volumes_of_an_adopted_pod_follow_the_store_also_what_changed_meanwhile() {
+    let Some(mut node) = Node::start() else { return };
+    let settings = |level: &str| {
+        format!(
+            "apiVersion: v1\nkind: ConfigMap\nmetadata: {{name: cm, namespace: test}}\ndata: {{level: {level}}}\n"
+        )
+    };
+    node.apply("cm.yaml", settings("low"));
+    let spec = "
+containers:
+- name: main
+  image: busybox:1
+  command: [sleep, infinity]
+  volumeMounts: [{name: config, mountPath: /config}]
+volumes:
+- name: config
+  configMap: {name: cm}
+";
+    node.apply("app.yaml", daemon_set("app", spec));
+    let pod = node.agent.wait_ready("app");
+    let before = container_ids(&pod);
+    node.agent.kill9();
+    node.apply("cm.yaml", settings("middle"));
+    node.agent.launch();
+    node.agent.wait_ready("app");
+    let level = || node.exec(&pod, "main", &["cat", "/config/level"]);
+    wait_until("the change made while the agent was away", || level() == "middle");
+    node.apply("cm.yaml", settings("high"));
+    wait_until("the change made afterwards", || level() == "high");
+    assert_eq!(container_ids(&node.agent.wait_ready("app")), before);
+}
+
+#[test]
 fn an_agent_killed_at_any_moment_of_a_start_makes_one_pod_and_not_two() {
     let Some(mut node) = Node::prepared("") else { return };
     node.apply("app.yaml", daemon_set("app", SPEC));

@@ -113,6 +113,20 @@ fn a_label_of_the_node_brings_a_daemon_set_and_takes_it_away() {
 }
 
 #[test]
+fn a_node_and_a_daemon_set_that_come_together_are_decided_together() {
+    let Some(node) = Node::start() else { return };
+    let name = node.slot().node_name();
+    let tainted = format!(
+        "apiVersion: v1\nkind: Node\nmetadata: {{name: {name}}}\nspec: {{taints: [{{key: dedicated, value: db, effect: NoSchedule}}]}}\n---\n"
+    );
+    node.apply("site.yaml", tainted + &sleeper("late", "x"));
+    node.agent.wait_daemon_set("late", "not wanted here", |object| {
+        object["status"]["desiredNumberScheduled"] == 0 && object["status"]["numberMisscheduled"] == 0
+    });
+    assert!(node.sandboxes().is_empty(), "no pod was started before the taint was seen");
+}
+
+#[test]
 fn a_taint_keeps_new_pods_away_and_only_no_execute_ends_old_ones() {
     let Some(node) = Node::start() else { return };
     node.apply("old.yaml", sleeper("old", "x"));

@@ -153,6 +153,13 @@ pub struct Listed {
     pub containers: Vec<proto::Container>,
 }
 
+impl Listed {
+    /// Whether the runtime had nothing of the pod.
+    pub fn is_empty(&self) -> bool {
+        self.sandboxes.is_empty() && self.containers.is_empty()
+    }
+}
+
 /// Starts the worker of a pod that is on record. `listed` is what the runtime has of it.
 pub fn spawn(context: Arc<PodContext>, record: PodRecord, listed: Listed) -> WorkerHandle {
     let (orders, orders_seen) = watch::channel(Orders::Run);

@@ -115,7 +115,12 @@ impl Worker {
             (container.name.clone(), container_hash(&container.name, image))
         });
         let mut objects = context.objects.clone();
-        objects.mark_unchanged();
+        // A pod that is made now is made from the store as it is; one that was there before may have missed something.
+        if listed.as_ref().is_some_and(Listed::is_empty) {
+            objects.mark_unchanged();
+        } else {
+            objects.mark_changed();
+        }
         Self {
             hashes: hashes.collect(),
             qos_class: QosClass::of(&record.pod).unwrap_or(QosClass::BestEffort),

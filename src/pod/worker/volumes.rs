@@ -87,6 +87,10 @@ impl Worker {
             return;
         }
         let objects = Arc::clone(&self.objects.borrow_and_update());
+        // None at all: the store was not read yet.
+        if objects.0.is_empty() {
+            return;
+        }
         let refreshed = volume::refresh(&self.context.volumes, &self.pod_volumes(&objects));
         if !refreshed.changed.is_empty() {
             info!(volumes = ?refreshed.changed, "volumes follow the store");
