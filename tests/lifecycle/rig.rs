@@ -70,7 +70,9 @@ impl Machine {
     /// A machine with such a runtime.
     pub(crate) fn with(options: &FakeOptions) -> Self {
         let runtime = FakeRuntime::start_with(options);
-        Self { runtime, booted: (Timestamp::now(), Instant::now()), dir: TempDir::new().expect("a folder") }
+        let (wall, at) = runtime.read(State::started);
+        let booted = (Timestamp::UNIX_EPOCH + wall, at);
+        Self { runtime, booted, dir: TempDir::new().expect("a folder") }
     }
 
     pub(crate) fn path(&self) -> &Path {

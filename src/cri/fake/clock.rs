@@ -19,6 +19,11 @@ impl Clock {
         Self { wall, start: Instant::now(), last: 0 }
     }
 
+    /// What o'clock it was when the runtime started, and when that was by tokio's clock.
+    pub(super) fn origin(&self) -> (Duration, Instant) {
+        (self.wall, self.start)
+    }
+
     /// Nanoseconds since the Unix epoch; no two readings are equal, as on a real machine.
     pub(super) fn now(&mut self) -> i64 {
         let now = self.wall + self.start.elapsed();

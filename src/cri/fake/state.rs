@@ -92,6 +92,12 @@ impl State {
         self.clock.now()
     }
 
+    /// The wall's time when the runtime started, as time since the Unix epoch, and that instant by tokio's clock. Whoever compares
+    /// the runtime's times with its own in paused time starts from here: a second look at the wall would find that real time has passed.
+    pub fn started(&self) -> (Duration, Instant) {
+        self.clock.origin()
+    }
+
     /// A new id, of the length and letters of containerd's, that still tells which came first.
     fn next_id(&mut self) -> String {
         self.serial += 1;
