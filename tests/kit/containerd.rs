@@ -145,7 +145,7 @@ impl Containerd {
             std::thread::sleep(Duration::from_millis(200));
             let tasks = self.ctr(&["tasks", "list", "-q"]);
             for task in tasks.lines() {
-                let _ = self.ctr_command(&["tasks", "kill", "--signal", "SIGKILL", task]).output();
+                let _ = self.ctr_command(&["tasks", "delete", "--force", task]).output();
             }
             ended = self.remove_sandboxes();
         }
