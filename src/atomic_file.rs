@@ -5,7 +5,8 @@
 //! takes over. This module must never follow a symlink at that name.
 //!
 //! Bringing a file to the disk is all waiting. So several files are brought there side by side ([`write_all`]): together they
-//! take hardly longer than one.
+//! take hardly longer than one. And a new file can be placed first and brought to the disk afterwards ([`place`], [`sync_all`]): from the
+//! first moment it outlives the process, from the second also a power cut.
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
@@ -51,6 +52,9 @@ pub enum AtomicFileError {
         /// What the system says.
         source: io::Error,
     },
+    /// Whoever was to write it broke down.
+    #[error("writing was interrupted")]
+    Interrupted,
     /// The file has its new content, but a power cut may still bring the old one back.
     #[error("sync directory {}", path.display())]
     SyncDirectory {
@@ -62,7 +66,7 @@ pub enum AtomicFileError {
 }
 
 /// How many files are on their way to the disk at once.
-const SIDE_BY_SIDE: usize = 8;
+const SIDE_BY_SIDE: usize = 4;
 
 /// A file to be replaced, and what by.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -78,6 +82,7 @@ pub struct Replacement {
 /// Replaces `path` by a file of these bytes and this mode, and returns once it is on the disk.
 pub fn write(path: &Path, bytes: &[u8], mode: u32) -> Result<(), AtomicFileError> {
     let staged = Staged::new(path, bytes, mode)?;
+    staged.sync()?;
     staged.commit()?;
     sync(staged.directory).map_err(|source| not_synced(staged.directory, source))
 }
@@ -85,12 +90,34 @@ pub fn write(path: &Path, bytes: &[u8], mode: u32) -> Result<(), AtomicFileError
 /// Replaces files, each on its own, and returns once all are on the disk. One result for each, in their order: what hinders one
 /// hinders no other.
 pub fn write_all(files: &[Replacement]) -> Vec<Result<(), AtomicFileError>> {
-    let staged = side_by_side(files, |file| Staged::new(&file.path, &file.bytes, file.mode));
-    let committed: Vec<_> = staged
-        .into_iter()
-        .map(|staged| staged.and_then(|staged| staged.commit().map(|()| staged.directory)))
-        .collect();
-    // One sync of a directory is enough for all that is in it.
+    let committed = side_by_side(files, |file| {
+        let staged = Staged::new(&file.path, &file.bytes, file.mode)?;
+        staged.sync()?;
+        staged.commit()?;
+        Ok(staged.directory)
+    });
+    sync_directories(committed)
+}
+
+/// Gives a file its place, whole or not at all, also if this process is killed at any moment; [`sync_all`] then makes it outlast a power
+/// cut, too. For new files alone: until it is on the disk, a power cut may leave an empty file, and would have cost what was there before.
+pub fn place(file: &Replacement) -> Result<(), AtomicFileError> {
+    Staged::new(&file.path, &file.bytes, file.mode)?.commit()
+}
+
+/// Brings files to the disk that were placed. One result for each, in their order. One that is gone again needs no bringing.
+pub fn sync_all(paths: &[PathBuf]) -> Vec<Result<(), AtomicFileError>> {
+    let synced = side_by_side(paths, |path| match sync(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => {
+            Err(AtomicFileError::Write { path: path.clone(), source: error })
+        }
+        _ => Ok(path.parent().unwrap_or(path)),
+    });
+    sync_directories(synced)
+}
+
+/// Brings the names of files to the disk, each directory once.
+fn sync_directories(committed: Vec<Result<&Path, AtomicFileError>>) -> Vec<Result<(), AtomicFileError>> {
     let mut directories: Vec<&Path> = committed.iter().flatten().copied().collect();
     directories.sort_unstable();
     directories.dedup();
@@ -127,8 +154,9 @@ fn side_by_side<'i, I: Sync, T: Send>(items: &'i [I], work: impl Fn(&'i I) -> T 
     done.into_inner().unwrap_or_else(PoisonError::into_inner).into_values().collect()
 }
 
-/// A finished file that is on the disk but hasn't its name yet.
+/// A finished file that hasn't its name yet.
 struct Staged<'a> {
+    file: File,
     temporary: PathBuf,
     path: &'a Path,
     directory: &'a Path,
@@ -156,11 +184,24 @@ impl<'a> Staged<'a> {
             .custom_flags(OFlag::O_NOFOLLOW.bits())
             .open(&temporary)
             .map_err(|source| AtomicFileError::Create { path: temporary.clone(), source })?;
-        if let Err(source) = fill(file, bytes, mode) {
-            discard(&temporary);
-            return Err(AtomicFileError::Write { path: temporary, source });
-        }
-        Ok(Self { temporary, path, directory })
+        let staged = Self { file, temporary, path, directory };
+        staged.fill(bytes, mode).map_err(|source| staged.not_written(source))?;
+        Ok(staged)
+    }
+
+    fn fill(&self, bytes: &[u8], mode: u32) -> io::Result<()> {
+        // The mode given to open is subject to the umask, and does nothing for a file that a killed agent left.
+        self.file.set_permissions(Permissions::from_mode(mode))?;
+        (&self.file).write_all(bytes)
+    }
+
+    fn sync(&self) -> Result<(), AtomicFileError> {
+        self.file.sync_all().map_err(|source| self.not_written(source))
+    }
+
+    fn not_written(&self, source: io::Error) -> AtomicFileError {
+        discard(&self.temporary);
+        AtomicFileError::Write { path: self.temporary.clone(), source }
     }
 
     fn commit(&self) -> Result<(), AtomicFileError> {
@@ -176,8 +217,8 @@ fn discard(temporary: &Path) {
     let _ = fs::remove_file(temporary);
 }
 
-fn sync(directory: &Path) -> io::Result<()> {
-    File::open(directory)?.sync_all()
+fn sync(path: &Path) -> io::Result<()> {
+    File::open(path)?.sync_all()
 }
 
 fn not_synced(directory: &Path, source: io::Error) -> AtomicFileError {
@@ -187,13 +228,6 @@ fn not_synced(directory: &Path, source: io::Error) -> AtomicFileError {
 /// The same failure once more, for another file.
 fn again(error: &io::Error) -> io::Error {
     error.raw_os_error().map_or_else(|| error.kind().into(), io::Error::from_raw_os_error)
-}
-
-fn fill(mut file: File, bytes: &[u8], mode: u32) -> io::Result<()> {
-    // The mode given to open is subject to the umask, and does nothing for a file that a killed agent left.
-    file.set_permissions(Permissions::from_mode(mode))?;
-    file.write_all(bytes)?;
-    file.sync_all()
 }
 
 #[cfg(test)]
@@ -259,6 +293,18 @@ mod tests {
         }
         assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 39);
         assert!(write_all(&[]).is_empty());
+    }
+
+    #[test]
+    fn files_are_placed_first_and_brought_to_the_disk_afterwards() {
+        let directory = tempfile::tempdir().unwrap();
+        let file =
+            Replacement { path: directory.path().join("record"), bytes: b"whole".to_vec(), mode: 0o600 };
+        place(&file).unwrap();
+        assert_eq!(fs::read(&file.path).unwrap(), b"whole");
+        let gone = directory.path().join("removed meanwhile");
+        assert!(sync_all(&[file.path, gone]).iter().all(Result::is_ok));
+        assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 1);
     }
 
     #[test]

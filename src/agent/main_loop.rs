@@ -112,7 +112,7 @@ impl Agent {
                 Ok(()) = self.reconciler.node.changed() => Happening::Node,
                 Ok(()) = self.node_problems.changed() => Happening::Store,
                 Some(report) = self.reconciler.reports.recv() => Happening::Report(report),
-                recorded = self.reconciler.recording.ended() => Happening::Recorded(recorded),
+                recorded = self.reconciler.recording.progress() => Happening::Recorded(recorded),
                 Some(event) = events_seen.recv() => Happening::Runtime(event),
                 () = tokio::time::sleep_until(relist_at), if self.look.is_idle() => Happening::RelistDue,
                 looked = self.look.ended() => Happening::Looked(looked),

@@ -76,7 +76,7 @@ pub(super) struct Tracked {
 }
 
 impl Tracked {
-    /// A pod that was just made and whose record is on the way to the disk.
+    /// A pod as its record says it is, without a worker.
     fn of(record: &PodRecord) -> Self {
         Self {
             pod: Arc::clone(&record.pod),
@@ -95,7 +95,7 @@ impl Tracked {
 
 /// The agent's end of a pod.
 pub(super) enum Hand {
-    /// Its record is on the way to the disk; before it is there the runtime must not hear of the pod.
+    /// Its record has no place yet; until it has, the runtime must not hear of the pod.
     Recording {
         /// Why it was told to stop meanwhile.
         stop: Option<&'static str>,
@@ -279,7 +279,7 @@ impl Reconciler {
         earliest(due, until_available(&facts, min_ready))
     }
 
-    /// Makes a pod, once its counter and its record are on the disk.
+    /// Makes a pod: first it is put on record, and only then does the runtime hear of it.
     fn start(&mut self, round: &Round<'_>, node: &Node, objects: &Objects) -> Option<Duration> {
         if let Some(wait) = self.recording.held(self.context.clock.monotonic()) {
             return Some(wait);

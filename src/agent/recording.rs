@@ -1,12 +1,16 @@
-//! Brings to the disk what must be there before a pod may be made, without holding up the main loop.
+//! Writes down what must be written before a pod may be made, without holding up the main loop.
 //!
-//! A new pod's record and its DaemonSet's ledger entry are written side by side on a thread, those of many pods together; the runtime
-//! hears of a pod when both are on the disk. There is one batch at a time, so that a file has one writer; what comes up meanwhile goes
-//! with the next. After a failure nothing is tried for a while: a full disk must not be asked without end.
+//! On a thread, for many pods together: first their records get their places, and from then on the runtime may hear of the pods, for an
+//! agent that is killed finds them again. Then records and ledger entries are brought to the disk side by side. A power cut in the
+//! milliseconds between loses what can be told again: no process outlives it, a sandbox without a record is ended as a stray, and a ledger
+//! entry follows from the object and the records. There is one batch at a time, so that a file has one writer; what comes up meanwhile goes
+//! with the next. After a failure no pod is made for a while: a full disk must not be asked without end.
 
+use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::task::{JoinError, JoinHandle};
+use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
 use tracing::{error, info};
 
 use super::reconcile::{Hand, RETRY, Reconciler};
@@ -33,26 +37,36 @@ pub(super) struct Recording {
 struct Batch {
     entries: Vec<DaemonSetKey>,
     pods: Vec<PodRecord>,
+    /// One result for each pod, once all have their places.
+    placed: Option<oneshot::Receiver<Vec<Written>>>,
     /// One result for each entry, then one for each pod.
-    task: JoinHandle<Vec<Result<(), AtomicFileError>>>,
+    task: JoinHandle<Vec<Written>>,
 }
 
-/// A batch that has ended, well or not.
+type Written = Result<(), AtomicFileError>;
+
+/// How far a batch has come, well or not.
 #[derive(Debug)]
-pub(super) struct Recorded {
-    entries: Vec<DaemonSetKey>,
-    pods: Vec<PodRecord>,
-    results: Result<Vec<Result<(), AtomicFileError>>, JoinError>,
+pub(super) enum Recorded {
+    /// The records have their places.
+    Placed(Vec<(PodRecord, Written)>),
+    /// Everything is on the disk.
+    Synced(Vec<(DaemonSetKey, Written)>),
 }
 
 impl Recording {
-    /// Waits for the end of the batch; for ever if there is none. Safe to drop and await again.
-    pub(super) async fn ended(&mut self) -> Recorded {
+    /// Waits for a batch to come further; for ever if there is none. Safe to drop and await again.
+    pub(super) async fn progress(&mut self) -> Recorded {
         let Some(batch) = &mut self.batch else { return std::future::pending().await };
-        let results = (&mut batch.task).await;
-        let (entries, pods) = (std::mem::take(&mut batch.entries), std::mem::take(&mut batch.pods));
+        if let Some(placed) = &mut batch.placed {
+            let results = placed.await.unwrap_or_default();
+            batch.placed = None;
+            return Recorded::Placed(with_results(std::mem::take(&mut batch.pods), results));
+        }
+        let results = (&mut batch.task).await.unwrap_or_default();
+        let entries = std::mem::take(&mut batch.entries);
         self.batch = None;
-        Recorded { entries, pods, results }
+        Recorded::Synced(with_results(entries, results))
     }
 
     /// How long nothing may be tried yet.
@@ -60,73 +74,70 @@ impl Recording {
         self.held_until.checked_sub(now).filter(|left| !left.is_zero())
     }
 
-    /// Has the pod's record written with the next batch.
+    /// Has the pod's record placed with the next batch.
     pub(super) fn add(&mut self, record: PodRecord) {
         self.next.push(record);
     }
 }
 
 impl Reconciler {
-    /// Begins to bring to the disk what isn't there, unless that is under way or held.
+    /// Begins to write what isn't on the disk, unless that is under way or held.
     pub(super) fn record(&mut self) {
         if self.recording.batch.is_some() || self.recording.held(self.context.clock.monotonic()).is_some() {
             return;
         }
         let pods = std::mem::take(&mut self.recording.next);
-        let (entries, mut files): (Vec<_>, Vec<_>) = self.ledger.take_unsaved().into_iter().unzip();
+        let (entries, entry_files): (Vec<_>, Vec<_>) = self.ledger.take_unsaved().into_iter().unzip();
         if entries.is_empty() && pods.is_empty() {
             return;
         }
-        files.extend(pods.iter().map(|record| self.context.records.replacement(record)));
-        let task = tokio::task::spawn_blocking(move || atomic_file::write_all(&files));
-        self.recording.batch = Some(Batch { entries, pods, task });
+        let records: Vec<_> = pods.iter().map(|record| self.context.records.replacement(record)).collect();
+        let (tell, placed) = oneshot::channel();
+        let task = tokio::task::spawn_blocking(move || {
+            let results: Vec<Written> = records.iter().map(atomic_file::place).collect();
+            let there = records.into_iter().zip(&results).filter(|(_, placed)| placed.is_ok());
+            let there: Vec<_> = there.map(|(record, _)| record.path).collect();
+            // Nobody listens any more when the agent goes down.
+            let _ = tell.send(results);
+            for problem in atomic_file::sync_all(&there).into_iter().filter_map(Result::err) {
+                error!(error = error_chain(&problem), "a pod's record may not outlast a power cut");
+            }
+            atomic_file::write_all(&entry_files)
+        });
+        self.recording.batch = Some(Batch { entries, pods, placed: Some(placed), task });
     }
 
     /// Hands the pods that are on record to their workers. What could not be written is tried again later, as another pod.
     pub(super) fn recorded(&mut self, recorded: Recorded) {
-        let Recorded { entries, pods, results } = recorded;
-        let (mut results, broken) = match results {
-            Ok(results) => (results.into_iter(), None),
-            Err(broken) => (Vec::new().into_iter(), Some(broken.to_string())),
-        };
-        let mut next = |told: &dyn Fn(AtomicFileError) -> String| match results.next() {
-            Some(Ok(())) => None,
-            Some(Err(problem)) => Some(told(problem)),
-            None => Some(broken.clone().unwrap_or_default()),
-        };
-        let mut failed = Vec::new();
-        for key in entries {
-            let told = |source| error_chain(&LedgerError::Write { key: key.clone(), source });
-            if let Some(problem) = next(&told) {
-                self.ledger.not_saved(&key);
-                failed.push((key.clone(), problem));
-            }
-        }
-        for record in pods {
-            let told = |source| error_chain(&RecordError::Write { uid: record.uid.clone(), source });
-            let problem = next(&told);
-            let is_counted = !failed.iter().any(|(key, _)| *key == record.daemon_set);
-            match problem {
-                None if is_counted => self.put_to_work(record),
-                None => self.forget(&record.uid),
-                Some(problem) => {
-                    self.forget(&record.uid);
-                    failed.push((record.daemon_set, problem));
+        match recorded {
+            Recorded::Placed(pods) => {
+                for (record, placed) in pods {
+                    match placed {
+                        Ok(()) => self.put_to_work(record),
+                        Err(source) => {
+                            self.forget(&record.uid);
+                            let problem = RecordError::Write { uid: record.uid, source };
+                            self.failed(&record.daemon_set, &error_chain(&problem));
+                        }
+                    }
                 }
             }
-        }
-        let now = self.context.clock.monotonic();
-        self.recording.held_until = if failed.is_empty() { Duration::ZERO } else { now + RETRY };
-        for (key, problem) in failed {
-            error!(daemonset = %key, error = problem, "the state directory can't be written; no pod is made until it can");
-            self.tell_failure(&key, &problem);
+            Recorded::Synced(entries) => {
+                for (key, saved) in entries {
+                    if let Err(source) = saved {
+                        self.ledger.not_saved(&key);
+                        let problem = LedgerError::Write { key: key.clone(), source };
+                        self.failed(&key, &error_chain(&problem));
+                    }
+                }
+            }
         }
     }
 
     fn put_to_work(&mut self, record: PodRecord) {
         let Some(tracked) = self.pods.get_mut(&record.uid) else { return };
         info!(daemonset = %record.daemon_set, pod = tracked.name, revision = %record.revision, "pod made");
-        let handle = worker::spawn(std::sync::Arc::clone(&self.context), record, worker::Listed::default());
+        let handle = worker::spawn(Arc::clone(&self.context), record, worker::Listed::default());
         if let Hand::Recording { stop: Some(reason) } = tracked.handle {
             handle.stop(reason, None);
         }
@@ -141,7 +152,9 @@ impl Reconciler {
         }
     }
 
-    fn tell_failure(&self, key: &DaemonSetKey, problem: &str) {
+    fn failed(&mut self, key: &DaemonSetKey, problem: &str) {
+        error!(daemonset = %key, error = problem, "the state directory can't be written; no pod is made until it can");
+        self.recording.held_until = self.context.clock.monotonic() + RETRY;
         let snapshot = self.snapshots.borrow();
         if let Some(Object::DaemonSet(found)) =
             snapshot.objects.get(Kind::DaemonSet, &key.namespace, &key.name)
@@ -149,4 +162,11 @@ impl Reconciler {
             self.event(found, EventKind::Warning, "FailedCreate", &format!("Error creating: {problem}"));
         }
     }
+}
+
+/// Each item with its result. Should the thread have broken down, there are none.
+fn with_results<T>(items: Vec<T>, results: Vec<Written>) -> Vec<(T, Written)> {
+    let broken = || Err(AtomicFileError::Interrupted);
+    let results = results.into_iter().chain(std::iter::repeat_with(broken));
+    items.into_iter().zip(results).collect()
 }

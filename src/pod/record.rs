@@ -199,7 +199,7 @@ impl Records {
         atomic_file::write(&path, &bytes, mode).map_err(failed)
     }
 
-    /// A record as it is to be written, together with other files.
+    /// A new record as it is to be placed.
     pub fn replacement(&self, record: &PodRecord) -> Replacement {
         let bytes = serde_json::to_vec(record).unwrap_or_default();
         Replacement { path: self.path(&record.uid), bytes, mode: 0o600 }

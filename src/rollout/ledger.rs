@@ -1,7 +1,7 @@
 //! What must be remembered of each DaemonSet across restarts: its instance, generations and the incarnation counter.
 //!
-//! One small JSON file a DaemonSet below `<rootDir>/daemonsets`. The ledger itself only says what is to be written: its owner brings that
-//! to the disk *before* anything that follows from it is done.
+//! One small JSON file a DaemonSet below `<rootDir>/daemonsets`. The ledger itself only says what is to be written; its owner brings
+//! that to the disk.
 //! A counter that was raised for a pod that never came to be leaves a gap and does no harm; a counter used twice would give two pods one
 //! UID, so it is never lowered. A file that can't be read is refused with its reason and rebuilt from the pods that are known.
 
@@ -185,7 +185,7 @@ impl Ledger {
         }
     }
 
-    /// Raises the incarnation counter, also above `highest_known`, and returns it. A pod may be made of it once the entry is on the disk.
+    /// Raises the incarnation counter, also above `highest_known`, and returns it.
     pub fn next_incarnation(
         &mut self,
         key: &DaemonSetKey,
