@@ -25,6 +25,11 @@ pub(super) fn delegate(dir: &Path) -> Result<(), CgroupError> {
     Ok(())
 }
 
+/// Whether cgroups of version 1 have CPUs and memory nodes in this tree.
+pub(super) fn has_cpusets(tree: &Path) -> bool {
+    tree.join("cpuset.cpus").exists()
+}
+
 /// Gives a new cgroup of version 1 the CPUs and memory nodes of its parent: without any it takes no process.
 pub(super) fn inherit_cpuset(parent: &Path, dir: &Path) -> Result<(), CgroupError> {
     for name in ["cpuset.cpus", "cpuset.mems"] {

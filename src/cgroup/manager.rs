@@ -205,6 +205,11 @@ impl CgroupManager {
 
     /// Makes a cgroup and those above it in one tree.
     fn make(&self, tree: &Path, path: &str) -> Result<(), CgroupError> {
+        if self.version == Version::V1 && !control::has_cpusets(tree) {
+            // Nothing is handed down here: the last name alone is enough, where the others are there.
+            let dir = below(tree, path);
+            return fs::create_dir_all(&dir).at("make cgroup", &dir);
+        }
         let mut dir = tree.to_owned();
         for name in path.split('/').filter(|name| !name.is_empty()) {
             if self.version == Version::V2 {
