@@ -1,7 +1,6 @@
 //! The main loop: turns what happens into calls of the [`Reconciler`]. Nothing in it decides, and once the pods are taken up nothing in it
 //! waits for the runtime.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -249,7 +248,6 @@ impl Agent {
             freshness: snapshot.freshness.clone(),
             problems,
             ignored: snapshot.ignored.clone(),
-            set_aside: BTreeMap::new(),
             objects: snapshot.objects.0.len(),
         }
     }

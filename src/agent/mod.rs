@@ -52,6 +52,7 @@ use crate::node::watch::{self as node_watch, Fixed, Sources};
 use crate::node::{self, HostFacts, ResourcePolicy};
 use crate::pod::context::{Directory, PodContext};
 use crate::pod::record::{RecordError, Records};
+use crate::pod::user_namespace::UserNamespaces;
 use crate::rollout::ledger::{Ledger, LedgerError};
 use crate::store::{DirSettings, DirStore, PollMode};
 use crate::systemd::{ServiceManager, Watchdog};
@@ -164,6 +165,7 @@ pub async fn run(settings: Settings, shutdown: CancellationToken) -> Result<(), 
         cri: cri.clone(),
         host: host_seen,
         allocatable,
+        users: UserNamespaces::new(volumes.pods_dir()),
         volumes,
         cgroups,
         board: Arc::clone(&board),

@@ -81,7 +81,6 @@ pub(super) fn status(state: &ApiState) -> Response {
             "objects": store.objects,
             "problems": store.problems.iter().map(problem).collect::<Vec<_>>(),
             "ignored": ignored,
-            "setAside": store.set_aside,
         },
         "runtime": {"endpoint": runtime.endpoint, "version": runtime.version, "problem": runtime.problem},
         "daemonSets": board.count(ItemKind::DaemonSet),

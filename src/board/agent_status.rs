@@ -16,8 +16,6 @@ pub struct StoreStatus {
     pub problems: Vec<Problem>,
     /// Files that are no manifests by their name or type.
     pub ignored: Vec<IgnoredFile>,
-    /// How many objects of each kind that is not daemonlet's were set aside.
-    pub set_aside: BTreeMap<String, usize>,
     /// How many good objects there are.
     pub objects: usize,
 }

@@ -1,6 +1,5 @@
 //! `daemonlet status`: how the agent itself is doing.
 
-use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use clap::{Args, ValueEnum};
@@ -67,7 +66,6 @@ struct Store {
     objects: usize,
     problems: Vec<Problem>,
     ignored: Vec<Ignored>,
-    set_aside: BTreeMap<String, usize>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -148,7 +146,6 @@ fn describe(status: &Status) -> String {
         "Ignored files",
         store.ignored.iter().map(|file| format!("{}: {}", file.path, file.reason)),
     );
-    section(&mut text, "Set aside", store.set_aside.iter().map(|(kind, count)| format!("{kind}: {count}")));
     TabWriter::for_descriptions().align(&text)
 }
 

@@ -1,10 +1,23 @@
-//! What only containerd's own API gives: its event stream.
+//! What only containerd's own API gives: its event stream, and the end of a task that its CRI lost.
 //!
 //! Everything that the CRI can do is done there; daemonlet runs on any CRI v1 runtime, and with containerd it learns of changes
 //! at once. Nothing here decides anything: an event only says when to look.
 
 mod event;
+mod task;
 mod watch;
 
+use tonic::Request;
+use tonic::metadata::MetadataValue;
+
 pub use event::{EventSource, RuntimeEvent};
+pub use task::{delete_task, left_task};
 pub use watch::watch;
+
+/// Where containerd's CRI keeps its containers.
+const NAMESPACE: &str = "k8s.io";
+
+fn in_namespace<T>(mut request: Request<T>) -> Request<T> {
+    request.metadata_mut().insert("containerd-namespace", MetadataValue::from_static(NAMESPACE));
+    request
+}

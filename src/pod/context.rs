@@ -11,6 +11,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::identity::PodUid;
 use super::record::Records;
+use super::user_namespace::UserNamespaces;
 use crate::backoff::BackoffPolicy;
 use crate::board::{Board, Metrics};
 use crate::cgroup::CgroupManager;
@@ -31,6 +32,8 @@ pub struct PodContext {
     pub host: watch::Receiver<Arc<Host>>,
     /// Where pods' directories are.
     pub volumes: VolumeRoot,
+    /// Who gives pods user IDs of their own.
+    pub users: UserNamespaces,
     /// Who makes pods' cgroups.
     pub cgroups: CgroupManager,
     /// What the node gives to pods, as the Node's status has it.

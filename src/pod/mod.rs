@@ -15,6 +15,7 @@ pub mod priority;
 pub mod rebuild;
 pub mod record;
 pub mod status;
+pub mod user_namespace;
 pub mod worker;
 
 /// Our mark: sandboxes and containers with this label are daemonlet's, with the node's name for its value; all others are somebody

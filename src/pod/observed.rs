@@ -116,10 +116,10 @@ impl Observed {
     }
 
     /// The newest container of this name that has ended, leaving out the newest of all.
-    pub fn last_ended(&self, name: &str) -> Option<&Exit> {
+    pub fn last_ended(&self, name: &str) -> Option<(&ContainerId, &Exit)> {
         self.containers.iter().filter(|container| container.name == name).skip(1).find_map(|container| {
             match &container.state {
-                ContainerState::Exited(exit) => Some(exit),
+                ContainerState::Exited(exit) => Some((&container.id, exit)),
                 _ => None,
             }
         })

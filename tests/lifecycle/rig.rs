@@ -17,12 +17,13 @@ use daemonlet::containerd::{self, RuntimeEvent};
 use daemonlet::cri::Method;
 use daemonlet::cri::fake::{FakeOptions, FakeRuntime, State};
 use daemonlet::cri::translate::Host;
-use daemonlet::cri::translate::host::CgroupDriver;
+use daemonlet::cri::translate::host::{CgroupDriver, HandlerFeatures};
 use daemonlet::manifest::{DaemonSetKey, Objects, read};
 use daemonlet::pod::blueprint::Blueprint;
 use daemonlet::pod::context::{Directory, News, PodContext, Report};
 use daemonlet::pod::identity::{self, Incarnation, PodUid};
 use daemonlet::pod::record::{PodRecord, Records};
+use daemonlet::pod::user_namespace::UserNamespaces;
 use daemonlet::pod::worker::{self, Listed, Wake, WorkerHandle};
 use daemonlet::rollout::{HASH_VERSION, revision_of};
 use daemonlet::volume::VolumeRoot;
@@ -124,6 +125,8 @@ impl Machine {
         }
         let mut host =
             Host { node_name: NODE.into(), root_dir: root.clone(), pod_logs_dir: logs, ..Host::for_tests() };
+        let features = HandlerFeatures { user_namespaces: true, ..HandlerFeatures::default() };
+        host.handlers.insert(String::new(), features);
         // systemd's cgroups are the runtime's to make, and this one makes none.
         host.cgroups.driver = CgroupDriver::Systemd;
         let clock = Clock::simulated(self.booted.0, self.booted.1);
@@ -134,6 +137,7 @@ impl Machine {
             cri: self.runtime.client(),
             host: watch::channel(Arc::new(host)).1,
             volumes: VolumeRoot::prepare(&root).expect("a volume root"),
+            users: UserNamespaces::new(root.join("pods")),
             cgroups: CgroupManager::new(Version::V2, Driver::Systemd, &cgroups, "/kubepods.slice")
                 .expect("a cgroup manager"),
             allocatable: BTreeMap::new(),

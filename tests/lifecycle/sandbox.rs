@@ -1,9 +1,10 @@
 //! Sandboxes that can't be made, aren't answered for, or die.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use daemonlet::cri::Method;
-use daemonlet::cri::fake::Request;
+use daemonlet::cri::fake::{RecordedCall, Request};
 use serde_json::json;
 use tokio::time::sleep;
 use tonic::Status;
@@ -145,4 +146,41 @@ async fn init_containers_run_again_in_a_new_sandbox() {
         .collect();
     let expected = [("one", 0), ("two", 0), ("main", 0), ("one", 1), ("two", 0), ("main", 1)];
     assert_eq!(made, expected.map(|(name, attempt)| (name.to_owned(), attempt)));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_pod_with_users_of_its_own_keeps_them_over_an_agent_restart_and_gives_them_back() {
+    let machine = Machine::boot();
+    let mut spec = one_container(&json!({}));
+    spec["hostUsers"] = json!(false);
+    let agent = machine.start_agent().await;
+    let (first, second) = (agent.run_named("first", &spec), agent.run_named("second", &spec));
+    agent.until_ready(&first).await;
+    agent.until_ready(&second).await;
+    drop(agent);
+    let mut agent = machine.start_agent().await;
+    agent.until_ready(&second).await;
+    machine.runtime.step("exit main 1").expect("one ends");
+    machine.until("restarted", |state| users_of_containers(&state.calls).len() == 3).await;
+    let users = users_of_containers(&machine.runtime.calls());
+    let (before, after) = users.split_at(2);
+    assert_eq!(before.iter().collect::<BTreeSet<_>>(), BTreeSet::from([&65_536, &131_072]));
+    assert!(before.contains(&after[0]), "{users:?}");
+    for pod in [&first, &second] {
+        agent.stop(pod, None);
+        agent.until_gone(pod).await;
+    }
+    machine.assert_clean();
+}
+
+/// What root in each container that was made is on the host.
+fn users_of_containers(calls: &[RecordedCall]) -> Vec<u32> {
+    let security = calls.iter().filter_map(|call| match &call.request {
+        Request::CreateContainer(request) => {
+            request.config.as_ref()?.linux.as_ref()?.security_context.as_ref()
+        }
+        _ => None,
+    });
+    let options = security.filter_map(|context| context.namespace_options.as_ref()?.userns_options.as_ref());
+    options.flat_map(|users| &users.uids).map(|mapping| mapping.host_id).collect()
 }

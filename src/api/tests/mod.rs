@@ -224,7 +224,6 @@ async fn the_agents_status_names_its_store_and_runtime_and_every_problem() {
             object: None,
         }],
         ignored: vec![IgnoredFile { path: "/m/a.yaml~".into(), reason: "an editor's back-up".into() }],
-        set_aside: [("Service".to_owned(), 2)].into(),
         objects: 5,
     });
     let status = get(&state, "/apis/daemonlet.dev/v1/status").await;
@@ -233,7 +232,6 @@ async fn the_agents_status_names_its_store_and_runtime_and_every_problem() {
     assert_eq!(status["store"]["reason"], "/m is not mounted");
     assert_eq!(status["store"]["problems"][0]["file"], "/m/a.yaml");
     assert_eq!(status["store"]["ignored"][0]["path"], "/m/a.yaml~");
-    assert_eq!(status["store"]["setAside"], json!({"Service": 2}));
     assert_eq!(status["runtime"]["version"], "containerd://2.0.5");
     assert_eq!((&status["daemonSets"], &status["pods"]), (&json!(2), &json!(2)));
 }

@@ -158,7 +158,6 @@ async fn status_names_what_is_wrong_with_the_agent() {
             object: None,
         }],
         ignored: vec![IgnoredFile { path: "/m/b.yaml~".into(), reason: "an editor's back-up".into() }],
-        set_aside: [("Service".to_owned(), 2)].into(),
         objects: 1,
     });
     let text = printed(&agent, "status").await;
@@ -168,7 +167,6 @@ async fn status_names_what_is_wrong_with_the_agent() {
         "Not ready:\n  runtime: its first answer\n",
         "Problems:\n  /m/a.yaml:3: spec.selector: Required value\n",
         "Ignored files:\n  /m/b.yaml~: an editor's back-up\n",
-        "Set aside:\n  Service: 2\n",
     ] {
         assert!(text.contains(part), "{part:?} is missing in\n{text}");
     }

@@ -11,15 +11,12 @@ use containerd_client::services::v1::SubscribeRequest;
 use containerd_client::services::v1::events_client::EventsClient;
 use tokio::sync::mpsc::Sender;
 use tokio::time::sleep;
-use tonic::metadata::MetadataValue;
 use tonic::{Code, Request, Status, Streaming};
 use tracing::{debug, warn};
 
 use super::event::{EventSource, RuntimeEvent, TOPICS, from_cri, from_envelope};
+use super::{NAMESPACE, in_namespace};
 use crate::cri::{CriClient, CriError, Outage};
-
-/// Where containerd's CRI keeps its containers.
-const NAMESPACE: &str = "k8s.io";
 
 /// Between two tries, at first and at most: the kubelet's pace of dialling. A runtime that restarts is soon back.
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
@@ -102,8 +99,7 @@ impl Watcher<'_> {
     async fn listen_to_containerd(&self) -> End {
         let filters =
             TOPICS.iter().map(|topic| format!("topic==\"{topic}\",namespace==\"{NAMESPACE}\"")).collect();
-        let mut request = Request::new(SubscribeRequest { filters });
-        request.metadata_mut().insert("containerd-namespace", MetadataValue::from_static(NAMESPACE));
+        let request = in_namespace(Request::new(SubscribeRequest { filters }));
         let mut client = EventsClient::new(self.client.channel());
         let open = async {
             client.subscribe(request).await.map_err(|s| refused(&s)).map(tonic::Response::into_inner)

@@ -51,6 +51,8 @@ pub enum TranslateError {
     UserNamespaces(String),
     #[error("no user namespace is allocated for the pod")]
     UserNamespaceMissing,
+    #[error("can't allocate a user namespace for the pod: {0}")]
+    UserNamespaceAllocation(String),
 
     // Its name on the network.
     #[error("pod Hostname {name:?} is not a valid DNS label: {problem}")]

@@ -2,7 +2,7 @@
 //!
 //! Rule: `NamespacesForPod` in the kubelet's `pkg/kubelet/kuberuntime/util`.
 
-use k8s_openapi::api::core::v1::PodSpec;
+use k8s_openapi::api::core::v1::{Pod, PodSpec};
 
 use super::error::TranslateError;
 use super::host::{Host, UserNamespaceRange};
@@ -31,6 +31,15 @@ pub fn wants_own_users(spec: &PodSpec) -> bool {
     spec.host_users == Some(false)
 }
 
+/// Whether the pod is to have user IDs of its own, and its runtime handler can map them.
+pub fn can_have_own_users(pod: &Pod, handler: &str, host: &Host) -> bool {
+    pod.spec.as_ref().is_some_and(wants_own_users) && maps_users(handler, host)
+}
+
+fn maps_users(handler: &str, host: &Host) -> bool {
+    host.handlers.get(handler).is_some_and(|features| features.user_namespaces)
+}
+
 /// The mapping of a user namespace, for namespaces and for mounts.
 pub(super) fn id_mappings(range: UserNamespaceRange) -> Vec<IdMapping> {
     vec![IdMapping { host_id: range.host_id, container_id: 0, length: range.length }]
@@ -46,7 +55,7 @@ pub(super) fn check_users(
     if !wants_own_users(spec) {
         return Ok(());
     }
-    if !host.handlers.get(handler).is_some_and(|features| features.user_namespaces) {
+    if !maps_users(handler, host) {
         return Err(TranslateError::UserNamespaces(handler.to_owned()));
     }
     users.map(drop).ok_or(TranslateError::UserNamespaceMissing)

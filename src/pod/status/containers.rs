@@ -6,16 +6,16 @@ use k8s_openapi::api::core::v1::{
 };
 
 use super::{Ending, Inputs, time};
+use crate::cri::ContainerId;
 use crate::pod::observed::{self, ContainerState, Exit};
 use crate::pod::plan::Role;
 
 /// Derives one container's status. `default_waiting` is the reason of a container that nothing else is known of.
 pub(super) fn status(inputs: &Inputs<'_>, container: &Container, default_waiting: &str) -> ContainerStatus {
     let record = inputs.observed.newest(&container.name);
-    let earlier = inputs.observed.last_ended(&container.name).map(|exit| (exit, None));
     let waiting = inputs.waiting.get(&container.name).filter(|_| inputs.ending == Ending::No);
 
-    let mut last_state = earlier.map(|(exit, id)| terminated(exit, id));
+    let mut last_state = inputs.observed.last_ended(&container.name).map(|(id, exit)| terminated(exit, id));
     let state = match record.map(|record| (record, &record.state)) {
         None => waiting_state(
             waiting.map_or(default_waiting, |waiting| &waiting.reason),
@@ -26,7 +26,7 @@ pub(super) fn status(inputs: &Inputs<'_>, container: &Container, default_waiting
             ..ApiState::default()
         },
         Some((record, ContainerState::Exited(exit))) => {
-            let ended = terminated(exit, Some(&record.id));
+            let ended = terminated(exit, &record.id);
             let done = is_done(inputs, container, exit);
             match waiting.filter(|_| !done) {
                 // What the container waits for is more telling than how it ended, which moves to the last state.
@@ -88,7 +88,7 @@ fn waiting_state(reason: &str, message: Option<&str>) -> ApiState {
     ApiState { waiting: Some(waiting), ..ApiState::default() }
 }
 
-fn terminated(exit: &Exit, id: Option<&crate::cri::ContainerId>) -> ApiState {
+fn terminated(exit: &Exit, id: &ContainerId) -> ApiState {
     let some = |text: &str| (!text.is_empty()).then(|| text.to_owned());
     ApiState {
         terminated: Some(ContainerStateTerminated {
@@ -97,7 +97,7 @@ fn terminated(exit: &Exit, id: Option<&crate::cri::ContainerId>) -> ApiState {
             message: some(&exit.message),
             started_at: exit.started_at.map(time),
             finished_at: Some(time(exit.finished_at)),
-            container_id: id.map(|id| format!("containerd://{id}")),
+            container_id: Some(format!("containerd://{id}")),
             signal: None,
         }),
         ..ApiState::default()

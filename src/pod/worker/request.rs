@@ -50,7 +50,7 @@ impl Worker {
             hosts_file,
             termination_log,
             runtime_handler: &runtime_handler,
-            users: None,
+            users: self.users(&runtime_handler, host).map_err(|error| error.to_string())?,
             marks: &marks,
         };
         let mut config =

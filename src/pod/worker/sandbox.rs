@@ -6,8 +6,10 @@ use tracing::{info, warn};
 
 use super::{Abandoned, Worker};
 use crate::board::EventKind;
+use crate::containerd;
 use crate::cri::proto::{PodSandboxConfig, StatusResponse};
-use crate::cri::translate::{self, SandboxInputs, SandboxPlan};
+use crate::cri::translate::host::UserNamespaceRange;
+use crate::cri::translate::{self, Host, SandboxInputs, SandboxPlan};
 use crate::cri::{ContainerId, CriError, Detail, SandboxId};
 use crate::error_chain::error_chain;
 use crate::pod::plan::Memory as _;
@@ -76,8 +78,25 @@ impl Worker {
     pub(super) fn sandbox_plan(&self, attempt: u32) -> Result<SandboxPlan, translate::TranslateError> {
         let marks = self.marks();
         let runtime_handler = &self.runtime_handler()?;
-        let inputs = SandboxInputs { attempt, runtime_handler, users: None, marks: &marks };
-        translate::sandbox_config(&self.record.pod, &inputs, &self.context.host())
+        let host = self.context.host();
+        let users = self.users(runtime_handler, &host)?;
+        let inputs = SandboxInputs { attempt, runtime_handler, users, marks: &marks };
+        translate::sandbox_config(&self.record.pod, &inputs, &host)
+    }
+
+    /// The pod's own user IDs, if it is to have some and they can be had; the translation refuses what can't.
+    pub(super) fn users(
+        &self,
+        runtime_handler: &str,
+        host: &Host,
+    ) -> Result<Option<UserNamespaceRange>, translate::TranslateError> {
+        if !translate::namespaces::can_have_own_users(&self.record.pod, runtime_handler, host) {
+            return Ok(None);
+        }
+        let given = self.context.users.of_pod(self.uid());
+        given
+            .map(Some)
+            .map_err(|error| translate::TranslateError::UserNamespaceAllocation(error_chain(&error)))
     }
 
     /// The request that made the present sandbox, for what belongs into it.
@@ -132,10 +151,15 @@ impl Worker {
     }
 
     pub(super) async fn remove_sandbox(&mut self, id: &SandboxId) -> Result<(), Abandoned> {
-        let removed = match self.stop_sandbox(id).await {
+        let mut removed = match self.stop_sandbox(id).await {
             Ok(()) => self.context.cri.remove_pod_sandbox(id).await,
             Err(error) => Err(error),
         };
+        if let Err(refusal) = &removed
+            && self.clear_the_way(refusal).await
+        {
+            removed = self.context.cri.remove_pod_sandbox(id).await;
+        }
         self.gone_or_abandoned(removed, id.as_str())?;
         self.stopped.remove(id);
         self.observed.sandboxes.retain(|sandbox| sandbox.id != *id);
@@ -160,11 +184,27 @@ impl Worker {
     pub(super) async fn remove_containers(&mut self, ids: &[ContainerId]) -> Result<(), Abandoned> {
         for id in ids {
             self.remove_log(id);
-            let removed = self.context.cri.remove_container(id).await;
+            let mut removed = self.context.cri.remove_container(id).await;
+            if let Err(refusal) = &removed
+                && self.clear_the_way(refusal).await
+            {
+                removed = self.context.cri.remove_container(id).await;
+            }
             self.gone_or_abandoned(removed, id.as_str())?;
             self.observed.containers.retain(|container| container.id != *id);
         }
         Ok(())
+    }
+
+    /// Whether a removal that was refused may be tried once more, as what stood in its way is gone.
+    async fn clear_the_way(&self, refusal: &CriError) -> bool {
+        let Some(id) = containerd::left_task(refusal) else { return false };
+        warn!(container = id, "containerd has a task that its CRI knows nothing of; it is ended");
+        let ended = containerd::delete_task(&self.context.cri, id).await;
+        if let Err(status) = &ended {
+            warn!(container = id, error = status.message(), "cannot end the task");
+        }
+        ended.is_ok()
     }
 
     /// What the runtime doesn't know any more is as good as removed.

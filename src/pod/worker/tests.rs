@@ -20,6 +20,7 @@ use crate::manifest::DaemonSetKey;
 use crate::pod::context::Directory;
 use crate::pod::identity::Incarnation;
 use crate::pod::record::Records;
+use crate::pod::user_namespace::UserNamespaces;
 use crate::rollout::RevisionHash;
 use crate::volume::VolumeRoot;
 
@@ -30,6 +31,7 @@ fn context(runtime: &FakeRuntime, dir: &Path) -> Arc<PodContext> {
         cri: runtime.client(),
         host: watch::channel(Arc::new(Host::for_tests())).1,
         volumes: VolumeRoot::prepare(dir).expect("a volume root"),
+        users: UserNamespaces::new(dir.join("pods")),
         cgroups: CgroupManager::new(Version::V2, Driver::Systemd, dir, "/kubepods.slice").expect("cgroups"),
         allocatable: BTreeMap::new(),
         metrics: Arc::new(Metrics::new("test")),

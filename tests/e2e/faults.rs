@@ -1,0 +1,37 @@
+//! What goes wrong below the agent: the node ends exactly right all the same.
+
+use k8s_openapi::api::core::v1::Pod;
+
+use crate::kit::{Node, daemon_set, wait_until};
+
+const SPEC: &str = "
+terminationGracePeriodSeconds: 1
+containers:
+- name: main
+  image: busybox:1
+  command: [sleep, infinity]
+";
+
+/// The instance of the pod's first container that ended last.
+fn dead_instance(pod: &Pod) -> Option<String> {
+    let ended = pod.status.as_ref()?.container_statuses.as_ref()?.first()?.last_state.as_ref()?;
+    let id = ended.terminated.as_ref()?.container_id.as_ref()?;
+    Some(id.trim_start_matches("containerd://").to_owned())
+}
+
+#[test]
+fn a_task_that_the_cri_lost_keeps_no_pod_from_going() {
+    let Some(node) = Node::start() else { return };
+    node.apply("app.yaml", daemon_set("app", SPEC));
+    let pod = node.agent.wait_ready("app");
+    node.kill(&pod, "main");
+    let pod = node.agent.wait_pod("app", "restarted", |pod| dead_instance(pod).is_some());
+    let dead = dead_instance(&pod).unwrap();
+    // As a StartContainer leaves it whose caller is killed in the midst of it: a task runs, and the CRI takes its container for exited.
+    node.containerd.ctr(&["tasks", "start", "--detach", "--null-io", &dead]);
+    node.delete("app.yaml");
+    node.agent.wait_gone("app");
+    wait_until("nothing is left", || node.sandboxes().is_empty() && node.containers().is_empty());
+    let tasks = node.containerd.ctr(&["tasks", "list", "--quiet"]);
+    assert_eq!(tasks.trim(), "");
+}
