@@ -13,6 +13,7 @@
 
 mod host;
 mod lock;
+mod log_rotation;
 mod main_loop;
 mod reconcile;
 mod recording;
@@ -185,6 +186,13 @@ pub async fn run(settings: Settings, shutdown: CancellationToken) -> Result<(), 
     for entry in refused {
         warn!(file = %entry.path.display(), reason = entry.reason, "ledger entry refused; it is made anew");
     }
+    let rotation = log_rotation::keep_within(
+        settings.container_logs,
+        Arc::clone(&board),
+        cri.clone(),
+        settings.pod_logs_dir.clone(),
+    );
+    tokio::spawn(shutdown.clone().run_until_cancelled_owned(rotation));
     let reconciler = Reconciler {
         context,
         snapshots: store.snapshots.clone(),

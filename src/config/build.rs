@@ -5,10 +5,12 @@ use std::time::Duration;
 use super::keys::{Key, Shape, find};
 use super::layer::{Given, Layer, kind, leaf};
 use super::problem::{Origin, Problem};
-use super::settings::{ApiServer, CgroupDriver, LogFormat, LogLevel, Logging, Poll, Settings, Store};
+use super::settings::{
+    ApiServer, CgroupDriver, LogBounds, LogFormat, LogLevel, Logging, Poll, Settings, Store,
+};
 use super::value::{
-    amount, cpu_millis, domain, duration_within, endpoint, flag, ip, node_name, number_within, path, sysctl,
-    threshold,
+    amount, cpu_millis, domain, duration_within, endpoint, flag, ip, log_size, node_name, number_within,
+    path, sysctl, threshold,
 };
 use crate::manifest::tree::{Entry, Node, Value};
 use crate::node::{EvictionThresholds, Reserved, ResourcePolicy};
@@ -81,6 +83,10 @@ pub(super) fn settings(layer: &Layer, problems: &mut Vec<Problem>) -> Settings {
             .text("cpuCFSQuotaPeriod", duration_within(Duration::from_millis(1), SECOND)),
         max_container_restart_period: read
             .text("crashLoopBackOff.maxContainerRestartPeriod", duration_within(SECOND, 300 * SECOND)),
+        container_logs: LogBounds {
+            max_size: read.text("containerLogMaxSize", log_size),
+            max_files: read.number("containerLogMaxFiles", 2),
+        },
         max_parallel_image_pulls: read.number("maxParallelImagePulls", 1),
         api_server: api_server(&mut read),
         resources: ResourcePolicy {

@@ -131,6 +131,8 @@ pub(super) const KEYS: &[Key] = &[
         "5m",
         "The longest wait between two starts, 1s to 5m.",
     ),
+    text("containerLogMaxSize", "10Mi", "The size at which a container's log is rotated. -1: never."),
+    bare("containerLogMaxFiles", "5", "How many files are kept of a container's log, at least 2."),
     bare("maxParallelImagePulls", "1", "How many images are pulled at once."),
     text("apiServer.host", "", "KUBERNETES_SERVICE_HOST for pods. Empty: they are given none."),
     bare("apiServer.port", "443", "KUBERNETES_SERVICE_PORT for pods."),

@@ -61,6 +61,8 @@ pub struct Settings {
     pub cpu_cfs_quota_period: Duration,
     /// The longest wait between two starts of a container that keeps failing.
     pub max_container_restart_period: Duration,
+    /// How large containers' logs grow, and how many files of each are kept.
+    pub container_logs: LogBounds,
     /// How many images are pulled at once, at least 1.
     pub max_parallel_image_pulls: u32,
     /// Where pods find the Kubernetes API.
@@ -69,6 +71,15 @@ pub struct Settings {
     pub resources: ResourcePolicy,
     /// The agent's own log.
     pub logging: Logging,
+}
+
+/// The bounds of one container's log.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct LogBounds {
+    /// From how many bytes on it is rotated; none: never.
+    pub max_size: Option<u64>,
+    /// How many files there may be of it, itself included; at least 2.
+    pub max_files: u32,
 }
 
 /// Who manages control groups.

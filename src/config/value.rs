@@ -126,6 +126,11 @@ pub(super) fn amount(text: &str) -> Result<u64, String> {
     u64::try_from(found.value()).map_err(|_| format!("{text} is below 0"))
 }
 
+/// A size from which something happens: bytes, or none for a negative one.
+pub(super) fn log_size(text: &str) -> Result<Option<u64>, String> {
+    Ok(u64::try_from(quantity(text)?.value()).ok())
+}
+
 /// Processor time in thousandths of a core.
 pub(super) fn cpu_millis(text: &str) -> Result<u64, String> {
     let found = quantity(text)?;

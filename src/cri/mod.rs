@@ -13,6 +13,7 @@ mod image;
 pub mod json;
 pub mod log;
 pub mod log_path;
+pub mod log_rotation;
 mod method;
 pub mod proto;
 mod runtime;

@@ -9,5 +9,6 @@ mod api;
 mod bad_input;
 mod becomes_ready;
 mod faults;
+mod housekeeping;
 mod runtime;
 mod updates;

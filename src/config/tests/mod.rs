@@ -99,7 +99,7 @@ fn every_key_can_be_written() {
         "nodeName: edge-1\nnodeIPs: [192.0.2.7, '2001:db8::7']\nstore: {path: /m, poll: always, pollInterval: 1m30s}\n\
          containerdEndpoint: /run/c.sock\ncgroupDriver: systemd\nclusterDNS:\n- 10.96.0.10\nclusterDomain: cluster.local\n\
          resolvConf: ''\nmaxPods: 20\npodPidsLimit: 4096\nseccompDefault: yes\nallowedUnsafeSysctls: [net.ipv4.*]\n\
-         cpuCFSQuota: false\ncrashLoopBackOff: {maxContainerRestartPeriod: 10s}\nmaxParallelImagePulls: 3\n\
+         cpuCFSQuota: false\ncrashLoopBackOff: {maxContainerRestartPeriod: 10s}\nmaxParallelImagePulls: 3\ncontainerLogMaxSize: 1Gi\ncontainerLogMaxFiles: 3\n\
          apiServer: {host: 192.0.2.1, port: 6443}\nsystemReserved: {cpu: 1, memory: 1Gi}\n\
          evictionHard: {memory.available: 5%}\nlogging: {level: debug, format: json}\n",
     )
@@ -114,6 +114,7 @@ fn every_key_can_be_written() {
     assert_eq!((found.resolv_conf, found.resources.max_pods, found.pod_pids_limit), (None, 20, Some(4096)));
     assert!(found.seccomp_default && !found.cpu_cfs_quota);
     assert_eq!(found.max_container_restart_period, Duration::from_secs(10));
+    assert_eq!((found.container_logs.max_size, found.container_logs.max_files), (Some(1 << 30), 3));
     assert_eq!(found.api_server, Some(ApiServer { host: "192.0.2.1".to_owned(), port: 6443 }));
     assert_eq!(
         found.resources.system_reserved,

@@ -1,0 +1,139 @@
+//! Keeps the logs of this node's pods within bounds.
+//!
+//! Nobody tells when a log has grown, so they are looked at: as often as the kubelet does (10 s) only while one grows so fast that it matters,
+//! and once a minute else. Only containers that the board shows running are turned; those that have ended are removed with their logs. What
+//! can't be turned stays as it is and is tried again. Rule: the kubelet's `containerLogMaxSize` and `containerLogMaxFiles`.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use k8s_openapi::api::core::v1::Pod;
+use k8s_openapi::jiff::Timestamp;
+use tokio::time::{Instant, sleep};
+use tracing::{debug, warn};
+
+use crate::board::Board;
+use crate::config::LogBounds;
+use crate::cri::log_path::{LogOwner, log_path};
+use crate::cri::log_rotation::{make_room, turn, turn_back};
+use crate::cri::{ContainerId, CriClient};
+use crate::error_chain::error_chain;
+
+const SOONEST: Duration = Duration::from_secs(10);
+const LATEST: Duration = Duration::from_secs(60);
+
+/// The log of a container that runs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Log {
+    id: ContainerId,
+    path: PathBuf,
+}
+
+/// Rotates logs, for ever.
+pub(super) async fn keep_within(bounds: LogBounds, board: Arc<Board>, cri: CriClient, pod_logs: PathBuf) {
+    let Some(max_size) = bounds.max_size else { return };
+    let (mut looked, mut before) = (Instant::now(), BTreeMap::new());
+    let mut pause = SOONEST;
+    loop {
+        sleep(pause).await;
+        let elapsed = looked.elapsed();
+        looked = Instant::now();
+        let mut now = BTreeMap::new();
+        pause = LATEST;
+        for log in board.pods().iter().flat_map(|pod| logs_of(pod, &pod_logs)) {
+            let size = match fs::metadata(&log.path) {
+                Ok(metadata) => metadata.len(),
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                    // Somebody removed it: what the container says goes nowhere until it is made anew.
+                    reopen(&cri, &log).await;
+                    0
+                }
+                Err(_) => continue,
+            };
+            let grown = size.saturating_sub(before.get(&log.id).copied().unwrap_or(0));
+            let is_empty = size >= max_size && rotate(&cri, &log, bounds.max_files).await;
+            let size = if is_empty { 0 } else { size };
+            pause = pause.min(next_look(grown, elapsed, max_size.saturating_sub(size)));
+            now.insert(log.id, size);
+        }
+        before = now;
+    }
+}
+
+/// When a log that has grown so much in this time, and goes on so, has filled half of what is left to its bound.
+fn next_look(grown: u64, elapsed: Duration, left: u64) -> Duration {
+    if grown == 0 {
+        return LATEST;
+    }
+    #[allow(
+        clippy::cast_precision_loss,
+        reason = "sizes of files are far below 2^52, and this is an estimate"
+    )]
+    let half_way = elapsed.as_secs_f64() * left as f64 / grown as f64 / 2.0;
+    Duration::from_secs_f64(half_way.min(LATEST.as_secs_f64())).clamp(SOONEST, LATEST)
+}
+
+/// The logs of the pod's containers that run.
+fn logs_of(pod: &Pod, pod_logs: &Path) -> Vec<Log> {
+    let text = |field: &Option<String>| field.clone().unwrap_or_default();
+    let (namespace, name, uid) =
+        (text(&pod.metadata.namespace), text(&pod.metadata.name), text(&pod.metadata.uid));
+    let directory = LogOwner { namespace: &namespace, pod: &name, uid: &uid }.directory(pod_logs);
+    let Some(status) = &pod.status else { return Vec::new() };
+    let all = status.init_container_statuses.iter().chain(&status.container_statuses).flatten();
+    let running =
+        all.filter(|container| container.state.as_ref().is_some_and(|state| state.running.is_some()));
+    running
+        .filter_map(|container| {
+            let (_, id) = container.container_id.as_deref()?.split_once("://")?;
+            let attempt = u32::try_from(container.restart_count).ok()?;
+            Some(Log { id: id.into(), path: directory.join(log_path(&container.name, attempt)) })
+        })
+        .collect()
+}
+
+/// Whether the log is empty now.
+async fn rotate(cri: &CriClient, log: &Log, max_files: u32) -> bool {
+    let path = log.path.clone();
+    let turned = tokio::task::spawn_blocking(move || {
+        make_room(&path, max_files)?;
+        turn(&path, Timestamp::now())
+    });
+    let rotated = match turned.await {
+        Ok(Ok(rotated)) => rotated,
+        Ok(Err(error)) => {
+            warn!(log = %log.path.display(), error = error_chain(&error), "cannot rotate the log");
+            return false;
+        }
+        Err(panic) => {
+            warn!(log = %log.path.display(), error = %panic, "cannot rotate the log");
+            return false;
+        }
+    };
+    if reopen(cri, log).await {
+        debug!(log = %log.path.display(), "log rotated");
+        return true;
+    }
+    // The container goes on writing there; the name must be the one that is read.
+    if let Err(error) = turn_back(&rotated, &log.path) {
+        warn!(log = %log.path.display(), error = error_chain(&error), "cannot undo the rotation of the log");
+    }
+    false
+}
+
+async fn reopen(cri: &CriClient, log: &Log) -> bool {
+    match cri.reopen_container_log(&log.id).await {
+        Ok(()) => true,
+        Err(error) => {
+            warn!(log = %log.path.display(), %error, "the runtime does not reopen the log");
+            false
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;
