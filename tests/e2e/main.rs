@@ -8,5 +8,6 @@ mod adoption;
 mod api;
 mod bad_input;
 mod becomes_ready;
+mod inside;
 mod runtime;
 mod updates;
