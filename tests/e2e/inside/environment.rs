@@ -24,7 +24,7 @@ serviceAccountName: robot
 containers:
 - name: main
   image: busybox:1
-  command: [sh, -c, 'sleep infinity', '$(LEVEL)', '$$(LEVEL)', '$(NOBODY)', a$b]
+  command: [sh, -c, 'sleep infinity; true', '$(LEVEL)', '$$(LEVEL)', '$(NOBODY)', a$b]
   args: ['$(POD)']
   workingDir: /tmp/$(LEVEL)
   resources: {requests: {cpu: 100m, memory: 16Mi}, limits: {cpu: 250m, memory: 64Mi}}
@@ -115,7 +115,7 @@ fn a_process_starts_with_the_environment_and_arguments_of_its_manifest() {
     assert_eq!(found.get("UNSET"), None);
     assert_eq!(variables(&app, "open").get("KUBERNETES_SERVICE_PORT").map(String::as_str), Some("6443"));
     let words = app.sh("main", "tr '\\0' '\\n' < /proc/1/cmdline");
-    assert_eq!(words, format!("sh\n-c\nsleep infinity\nhigh-s3cret\n$(LEVEL)\n$(NOBODY)\na$b\n{pod}"));
+    assert_eq!(words, format!("sh\n-c\nsleep infinity; true\nhigh-s3cret\n$(LEVEL)\n$(NOBODY)\na$b\n{pod}"));
     // A working directory is what it says, made where it is missing.
     assert_eq!(app.sh("main", "readlink /proc/1/cwd"), "/tmp/$(LEVEL)");
 }

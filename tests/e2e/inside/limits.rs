@@ -105,7 +105,7 @@ fn containers_pods_and_classes_have_the_limits_of_their_manifests() {
         (&burstable, "capped", (2, None, Some(64 * MI)), by_memory(64 * MI)),
         (&burstable, "plain", (2, None, None), 999),
         (&all_capped, "main", (102, Some(50_000), Some(64 * MI)), by_memory(64 * MI)),
-        (&of_pod, "main", (2, Some(50_000), Some(128 * MI)), -997),
+        (&of_pod, "main", (512, Some(50_000), Some(128 * MI)), -997),
         (&best_effort, "main", (2, None, None), 1000),
     ] {
         let what = format!("{} {container}", app.name());

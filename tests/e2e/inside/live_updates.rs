@@ -49,7 +49,7 @@ volumes:
     // A program that keeps its directory open sees a swap of one link, and never half of an update.
     let before = app.sh("main", "readlink /settings/..data");
 
-    node.apply("objects.yaml", objects("high", ", other: y"));
+    node.apply("objects.yaml", objects("high", ", other: it"));
     wait_until("the volumes have followed", || show() == "highof-highhighof-highhighlevel\nother");
     assert_ne!(app.sh("main", "readlink /settings/..data"), before);
     assert_eq!(app.sh("main", "ls -d /settings/..2* | wc -l"), "1", "the old files are gone");
