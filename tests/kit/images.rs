@@ -30,7 +30,8 @@ pub(super) fn busybox_with(directory: &Path, tag: &str, config: &Value, files: &
     }
     let top = image.join("top.tar");
     tar(&["-cf", &top.display().to_string(), "-C", &layer.display().to_string(), "."]);
-    let digest: String = Sha256::digest(fs::read(top).unwrap()).iter().map(|byte| format!("{byte:02x}")).collect();
+    let digest: String =
+        Sha256::digest(fs::read(top).unwrap()).iter().map(|byte| format!("{byte:02x}")).collect();
 
     let mut described: Value = serde_json::from_slice(&fs::read(image.join("config.json")).unwrap()).unwrap();
     described["config"] = config.clone();

@@ -122,7 +122,8 @@ pub fn derive(inputs: Inputs<'_>) -> PodStatus {
 
 /// How many bytes each container's termination message may have.
 fn message_limit(spec: &PodSpec) -> usize {
-    let others = spec.init_containers.iter().map(Vec::len).chain(spec.ephemeral_containers.iter().map(Vec::len));
+    let others =
+        spec.init_containers.iter().map(Vec::len).chain(spec.ephemeral_containers.iter().map(Vec::len));
     MESSAGE_BYTES / (spec.containers.len() + others.sum::<usize>()).max(1)
 }
 

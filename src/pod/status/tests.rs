@@ -179,8 +179,11 @@ fn the_messages_of_a_pods_containers_share_what_room_there_is() {
         container
     };
     let long = "é".repeat(4096);
-    for (spec, room) in [(one(), 8192), (with_init(), 6144), (json!({"containers": vec![json!({"name": "c"}); 5]}), 2456)] {
-        let status = Case::of(spec, vec![ended("c", &long)]).waiting("c", "CrashLoopBackOff").status(None, 10);
+    for (spec, room) in
+        [(one(), 8192), (with_init(), 6144), (json!({"containers": vec![json!({"name": "c"}); 5]}), 2456)]
+    {
+        let status =
+            Case::of(spec, vec![ended("c", &long)]).waiting("c", "CrashLoopBackOff").status(None, 10);
         let last = status.container_statuses.and_then(|statuses| statuses.into_iter().next()?.last_state);
         let message = last.and_then(|last| last.terminated?.message).unwrap_or_default();
         assert_eq!(message.len(), room);

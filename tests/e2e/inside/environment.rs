@@ -64,7 +64,10 @@ containers:
 
 fn variables(app: &Inside<'_>, container: &str) -> BTreeMap<String, String> {
     let text = app.sh(container, "tr '\\0' '\\n' < /proc/1/environ");
-    text.lines().filter_map(|line| line.split_once('=')).map(|(name, value)| (name.into(), value.into())).collect()
+    text.lines()
+        .filter_map(|line| line.split_once('='))
+        .map(|(name, value)| (name.into(), value.into()))
+        .collect()
 }
 
 #[test]
@@ -123,7 +126,8 @@ fn a_process_starts_with_the_environment_and_arguments_of_its_manifest() {
 #[test]
 fn a_terminal_and_standard_input_are_there_where_they_are_asked_for() {
     let Some(node) = Node::start() else { return };
-    let spec = sleepers("", &[("plain", ""), ("input", "stdin: true"), ("terminal", "stdin: true, tty: true")]);
+    let spec =
+        sleepers("", &[("plain", ""), ("input", "stdin: true"), ("terminal", "stdin: true, tty: true")]);
     let app = Inside::run(&node, "app", &spec);
     let input = |container: &str| app.sh(container, "readlink /proc/1/fd/0");
     assert_eq!(input("plain"), "/dev/null");
@@ -154,13 +158,22 @@ fn a_container_waits_for_the_object_that_its_environment_needs_and_says_so() {
     ];
     let reason = |message: &str| if message.is_empty() { "" } else { "CreateContainerConfigError" };
     let pod = node.agent.wait_pod("app", "three of four wait, with their reasons", |pod| {
-        reasons.iter().all(|(name, message)| waiting(pod, name) == (reason(message).to_owned(), (*message).to_owned()))
+        reasons
+            .iter()
+            .all(|(name, message)| waiting(pod, name) == (reason(message).to_owned(), (*message).to_owned()))
     });
     let late = OBJECTS.replace("name: first", "name: late").replace("name: second", "name: late");
     node.apply("late.yaml", late.trim_end().trim_end_matches("---"));
-    node.apply("app.yaml", format!("{}{}", OBJECTS.replace("token:", "missing: x, token:"), daemon_set("app", &spec)));
+    node.apply(
+        "app.yaml",
+        format!("{}{}", OBJECTS.replace("token:", "missing: x, token:"), daemon_set("app", &spec)),
+    );
     let app = Inside::ready(&node, "app");
     assert_eq!(Some(app.uid()), pod.metadata.uid);
-    let value = |container: &str, name: &str| variables(&app, container).get(name).cloned().unwrap_or_default();
-    assert_eq!((value("map", "X"), value("key", "X"), value("all", "token")), ("low".into(), "x".into(), "s3cret".into()));
+    let value =
+        |container: &str, name: &str| variables(&app, container).get(name).cloned().unwrap_or_default();
+    assert_eq!(
+        (value("map", "X"), value("key", "X"), value("all", "token")),
+        ("low".into(), "x".into(), "s3cret".into())
+    );
 }

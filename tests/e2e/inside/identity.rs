@@ -23,7 +23,8 @@ volumes: [{name: work, emptyDir: {}}]",
         ],
     );
     let app = Inside::run(&node, "app", &spec);
-    for (container, user, group) in [("pods", "1000", "3000"), ("own", "1001", "3001"), ("root", "0", "3000")] {
+    for (container, user, group) in [("pods", "1000", "3000"), ("own", "1001", "3001"), ("root", "0", "3000")]
+    {
         assert_eq!(app.status(container, "Uid"), [user; 4].join(" "), "{container}");
         assert_eq!(app.status(container, "Gid"), [group; 4].join(" "), "{container}");
         let groups = app.status(container, "Groups");
@@ -47,7 +48,9 @@ fn an_image_says_who_runs_it_where_the_manifest_does_not() {
     );
     node.containerd.import_busybox(BY_NUMBER, &json!({"User": "1234:5678", "Env": ["PATH=/bin"]}), &[]);
     let container = |name: &str, image: &str, context: &str| {
-        format!("- {{name: {name}, image: '{image}', command: [sleep, infinity], securityContext: {context}}}\n")
+        format!(
+            "- {{name: {name}, image: '{image}', command: [sleep, infinity], securityContext: {context}}}\n"
+        )
     };
     let spec = [
         "securityContext: {supplementalGroups: [4000]}\ncontainers:\n".to_owned(),

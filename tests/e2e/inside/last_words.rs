@@ -32,7 +32,8 @@ fn what_a_container_says_last_is_in_its_status() {
     let mut spec = "terminationGracePeriodSeconds: 1\ncontainers:\n".to_owned();
     for (name, script, field, ..) in containers {
         let comma = if field.is_empty() { "" } else { ", " };
-        spec += &format!("- {{name: {name}, image: 'busybox:1', command: [sh, -c, '{script}']{comma}{field}}}\n");
+        spec +=
+            &format!("- {{name: {name}, image: 'busybox:1', command: [sh, -c, '{script}']{comma}{field}}}\n");
     }
     spec += "- name: long
   image: busybox:1

@@ -22,7 +22,8 @@ impl Cgroup {
     fn of(app: &Inside<'_>, container: &str) -> Self {
         let pid = app.node.pid(&app.pod, container);
         let table = fs::read_to_string(format!("/proc/{pid}/cgroup")).unwrap();
-        let line = table.lines().find(|line| line.contains(":memory:") || (is_v2() && line.starts_with("0::")));
+        let line =
+            table.lines().find(|line| line.contains(":memory:") || (is_v2() && line.starts_with("0::")));
         Self(line.and_then(|line| line.splitn(3, ':').nth(2)).unwrap().to_owned())
     }
 
@@ -31,9 +32,16 @@ impl Cgroup {
     }
 
     fn file(&self, controller: &str, name: &str) -> String {
-        let tree = if is_v2() { PathBuf::from("/sys/fs/cgroup") } else { Path::new("/sys/fs/cgroup").join(controller) };
+        let tree = if is_v2() {
+            PathBuf::from("/sys/fs/cgroup")
+        } else {
+            Path::new("/sys/fs/cgroup").join(controller)
+        };
         let file = tree.join(self.0.trim_start_matches('/')).join(name);
-        fs::read_to_string(&file).unwrap_or_else(|error| panic!("{}: {error}", file.display())).trim().to_owned()
+        fs::read_to_string(&file)
+            .unwrap_or_else(|error| panic!("{}: {error}", file.display()))
+            .trim()
+            .to_owned()
     }
 
     fn limits(&self) -> Limits {
@@ -84,8 +92,10 @@ fn containers_pods_and_classes_have_the_limits_of_their_manifests() {
             ("small", "resources: {limits: {cpu: 100m, memory: 32Mi}}"),
         ],
     );
-    let burstable =
-        sleepers("", &[("asks", requests.as_str()), ("capped", "resources: {limits: {memory: 64Mi}}"), ("plain", "")]);
+    let burstable = sleepers(
+        "",
+        &[("asks", requests.as_str()), ("capped", "resources: {limits: {memory: 64Mi}}"), ("plain", "")],
+    );
     let all_capped =
         sleepers("", &[("main", "resources: {requests: {cpu: 100m}, limits: {cpu: 500m, memory: 64Mi}}")]);
     let of_pod = sleepers("resources: {limits: {cpu: 500m, memory: 128Mi}}", &[("main", "")]);
@@ -134,13 +144,16 @@ fn containers_pods_and_classes_have_the_limits_of_their_manifests() {
     assert_eq!((quota, memory), (None, Some(memory_of_the_machine() / 4096 * 4096)), "all pods together");
 
     // The container sees its own limit where programs look for it.
-    let file = if is_v2() { "/sys/fs/cgroup/memory.max" } else { "/sys/fs/cgroup/memory/memory.limit_in_bytes" };
+    let file =
+        if is_v2() { "/sys/fs/cgroup/memory.max" } else { "/sys/fs/cgroup/memory/memory.limit_in_bytes" };
     assert_eq!(guaranteed.sh("large", &format!("cat {file}")), (64 * MI).to_string());
 }
 
 #[test]
 fn pods_live_below_the_cgroup_root_that_is_configured_and_leave_it() {
-    let Some(node) = node_with(|node| format!("cgroupRoot: {}/edge/pods\n", node.slot().cgroup())) else { return };
+    let Some(node) = node_with(|node| format!("cgroupRoot: {}/edge/pods\n", node.slot().cgroup())) else {
+        return;
+    };
     let app = Inside::run(&node, "app", &sleepers("", &[("main", "")]));
     let pod = format!("{}/edge/pods/kubepods/besteffort/pod{}", node.slot().cgroup(), app.uid());
     assert_eq!(Cgroup::of(&app, "main").parent().0, pod);

@@ -1,7 +1,12 @@
 //! Volumes follow the store while their containers run; what was read at a container's start does not.
 
+use std::time::{Duration, Instant};
+
 use super::{Inside, restarts, sleepers};
 use crate::kit::{Node, container_ids, daemon_set, wait_until};
+
+/// A kubelet takes a minute and more.
+const SOON: Duration = Duration::from_secs(15);
 
 fn objects(level: &str, more: &str) -> String {
     format!(
@@ -42,7 +47,9 @@ volumes:
     node.apply("objects.yaml", objects("low", ", extra: x"));
     node.apply("app.yaml", daemon_set("app", &spec));
     let app = Inside::ready(&node, "app");
-    let show = || app.sh("main", "cat /settings/level /keys/token /all/level /all/token /picked/deep/er/level | tr '\\n' ' '; ls /settings");
+    let show = || {
+        app.sh("main", "cat /settings/level /keys/token /all/level /all/token /picked/deep/er/level | tr '\\n' ' '; ls /settings")
+    };
     let fixed = || app.sh("main", "cat /one; echo -$LEVEL; tr '\\0' '\\n' < /proc/1/environ | grep LEVEL");
     assert_eq!(show(), "lowof-lowlowof-lowlowextra\nlevel");
     assert_eq!(fixed(), "low-low\nLEVEL=low");
@@ -50,7 +57,9 @@ volumes:
     let before = app.sh("main", "readlink /settings/..data");
 
     node.apply("objects.yaml", objects("high", ", other: it"));
+    let applied = Instant::now();
     wait_until("the volumes have followed", || show() == "highof-highhighof-highhighlevel\nother");
+    assert!(applied.elapsed() < SOON, "{:?}", applied.elapsed());
     assert_ne!(app.sh("main", "readlink /settings/..data"), before);
     assert_eq!(app.sh("main", "ls -d /settings/..2* | wc -l"), "1", "the old files are gone");
     assert_eq!(fixed(), "low-low\nLEVEL=low");
@@ -67,9 +76,9 @@ volumes:
     node.apply("objects.yaml", objects("top", ""));
     wait_until("the volumes have followed", || show().starts_with("top"));
     node.kill(&after, "main");
-    let pod = node.agent.wait_pod("app", "restarted", |pod| {
-        restarts(pod, "main") == 1 && crate::kit::is_ready(pod)
-    });
+    let pod = node
+        .agent
+        .wait_pod("app", "restarted", |pod| restarts(pod, "main") == 1 && crate::kit::is_ready(pod));
     let app = Inside { node: &node, pod };
     assert_eq!(app.sh("main", "cat /one; tr '\\0' '\\n' < /proc/1/environ | grep LEVEL"), "topLEVEL=top");
 }
@@ -91,7 +100,10 @@ volumes:
         )],
     );
     let needed = |source: &str| {
-        sleepers(&format!("volumes: [{{name: data, {source}}}]"), &[("main", "volumeMounts: [{name: data, mountPath: /data}]")])
+        sleepers(
+            &format!("volumes: [{{name: data, {source}}}]"),
+            &[("main", "volumeMounts: [{name: data, mountPath: /data}]")],
+        )
     };
     node.apply("here.yaml", objects("here", "").replace("settings", "here").replace("keys", "others"));
     node.apply("optional.yaml", daemon_set("optional", &optional));
@@ -115,7 +127,10 @@ volumes:
         node.agent.wait_event(&format!("{name}-"), "FailedMount", |said| said == message);
     }
     let app = Inside::ready(&node, "optional");
-    assert_eq!(app.sh("main", "ls /map /secret /all /key"), "/all:\nname\n\n/key:\nlevel\n\n/map:\n\n/secret:");
+    assert_eq!(
+        app.sh("main", "ls /map /secret /all /key"),
+        "/all:\nname\n\n/key:\nlevel\n\n/map:\n\n/secret:"
+    );
     assert_eq!(node.sandboxes().len(), 1, "only the pod that can be has a sandbox");
 
     node.apply("objects.yaml", objects("late", ""));

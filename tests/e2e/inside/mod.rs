@@ -71,7 +71,8 @@ impl<'a> Inside<'a> {
     /// Whether a shell's command succeeds in a container.
     #[track_caller]
     fn can(&self, container: &str, script: &str) -> bool {
-        self.sh(container, &format!("if ({script}) >/dev/null 2>&1; then echo yes; else echo no; fi")) == "yes"
+        self.sh(container, &format!("if ({script}) >/dev/null 2>&1; then echo yes; else echo no; fi"))
+            == "yes"
     }
 
     /// A field of `/proc/1/status`, its words apart by one space.
@@ -79,7 +80,11 @@ impl<'a> Inside<'a> {
     fn status(&self, container: &str, field: &str) -> String {
         let text = self.sh(container, "cat /proc/1/status");
         let value = text.lines().find_map(|line| line.strip_prefix(field)?.strip_prefix(':'));
-        value.unwrap_or_else(|| panic!("{container} has no {field}: {text}")).split_whitespace().collect::<Vec<_>>().join(" ")
+        value
+            .unwrap_or_else(|| panic!("{container} has no {field}: {text}"))
+            .split_whitespace()
+            .collect::<Vec<_>>()
+            .join(" ")
     }
 
     /// The line of `/proc/1/mountinfo` for the topmost mount at a path, if there is one.
@@ -111,7 +116,9 @@ fn statuses(pod: &Pod) -> BTreeMap<String, ContainerStatus> {
 /// Why a container waits: the reason and the message, empty if it doesn't.
 fn waiting(pod: &Pod, container: &str) -> (String, String) {
     let state = statuses(pod).remove(container).and_then(|status| status.state?.waiting);
-    state.map(|waiting| (waiting.reason.unwrap_or_default(), waiting.message.unwrap_or_default())).unwrap_or_default()
+    state
+        .map(|waiting| (waiting.reason.unwrap_or_default(), waiting.message.unwrap_or_default()))
+        .unwrap_or_default()
 }
 
 fn restarts(pod: &Pod, container: &str) -> i32 {

@@ -45,7 +45,8 @@ fn mounts_travel_between_host_and_containers_as_propagation_says() {
     }
     tmpfs(&shared.0.join("earlier"));
     let mounts = |more: &str| format!("volumeMounts: [{{name: shared, mountPath: /shared{more}}}]");
-    let both = format!("securityContext: {{privileged: true}}, {}", mounts(", mountPropagation: Bidirectional"));
+    let both =
+        format!("securityContext: {{privileged: true}}, {}", mounts(", mountPropagation: Bidirectional"));
     let spec = sleepers(
         &format!("volumes: [{{name: shared, hostPath: {{path: {}, type: Directory}}}}]", shared.0.display()),
         &[
@@ -57,9 +58,13 @@ fn mounts_travel_between_host_and_containers_as_propagation_says() {
         ],
     );
     let app = Inside::run(&node, "app", &spec);
-    for (container, tag) in
-        [("both", Some("shared:")), ("follows", Some("master:")), ("none", None), ("unsaid", None), ("shut", None)]
-    {
+    for (container, tag) in [
+        ("both", Some("shared:")),
+        ("follows", Some("master:")),
+        ("none", None),
+        ("unsaid", None),
+        ("shut", None),
+    ] {
         let line = app.mount(container, "/shared").unwrap();
         let tags: Vec<&str> = line.split(' ').skip(6).take_while(|field| *field != "-").collect();
         assert_eq!(tags.len(), usize::from(tag.is_some()), "{container}: {line}");
@@ -105,17 +110,23 @@ fn a_host_path_must_be_what_its_type_says_and_is_mounted_once_it_is() {
         let mounts: Vec<String> =
             (0..list.len()).map(|index| format!("{{name: v{index}, mountPath: /v{index}}}")).collect();
         let volumes: String = list.iter().enumerate().map(volume).collect();
-        sleepers(&format!("volumes:\n{volumes}"), &[("main", &format!("volumeMounts: [{}]", mounts.join(", ")))])
+        sleepers(
+            &format!("volumes:\n{volumes}"),
+            &[("main", &format!("volumeMounts: [{}]", mounts.join(", ")))],
+        )
     };
     let below = |name: &str| dir.join(name).display().to_string();
     let paths: Vec<String> = refused.iter().map(|(name, ..)| below(name)).collect();
-    let list: Vec<(&str, &str)> = paths.iter().zip(refused).map(|(path, (_, kind, _))| (path.as_str(), kind)).collect();
+    let list: Vec<(&str, &str)> =
+        paths.iter().zip(refused).map(|(path, (_, kind, _))| (path.as_str(), kind)).collect();
     node.apply("app.yaml", daemon_set("app", &volumes(&list)));
     for (index, (path, (_, kind, expected))) in paths.iter().zip(refused).enumerate() {
         let message = format!(
             "MountVolume.SetUp failed for volume \"v{index}\" : hostPath type check failed: {path} is not {expected}"
         );
-        let event = node.agent.wait_event("app-", "FailedMount", |said| said.starts_with(&format!("MountVolume.SetUp failed for volume \"v{index}\"")));
+        let event = node.agent.wait_event("app-", "FailedMount", |said| {
+            said.starts_with(&format!("MountVolume.SetUp failed for volume \"v{index}\""))
+        });
         assert_eq!(event["message"], message, "{kind}");
     }
     assert!(node.sandboxes().is_empty());

@@ -12,7 +12,8 @@ const TWO: [(&str, &str); 2] = [("one", ""), ("two", "")];
 type Namespaces = BTreeMap<&'static str, String>;
 
 fn inside(app: &Inside<'_>, container: &str) -> Namespaces {
-    let text = app.sh(container, &format!("for kind in {}; do readlink /proc/self/ns/$kind; done", KINDS.join(" ")));
+    let text =
+        app.sh(container, &format!("for kind in {}; do readlink /proc/self/ns/$kind; done", KINDS.join(" ")));
     KINDS.into_iter().zip(text.lines().map(str::to_owned)).collect()
 }
 

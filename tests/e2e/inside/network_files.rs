@@ -22,7 +22,10 @@ fn start() -> Option<Node> {
         let resolver = node.path("resolv.conf");
         let text = "# the site's\nnameserver 192.0.2.53\nsearch corp.example site.example\noptions ndots:3 timeout:2\n";
         fs::write(&resolver, text).unwrap();
-        format!("clusterDNS: [10.96.0.10]\nclusterDomain: cluster.local\nresolvConf: {}\n", resolver.display())
+        format!(
+            "clusterDNS: [10.96.0.10]\nclusterDomain: cluster.local\nresolvConf: {}\n",
+            resolver.display()
+        )
     })
 }
 
@@ -61,7 +64,13 @@ fn the_resolver_follows_dns_policy_and_config() {
             "edns0 ndots:7 timeout:2",
         ),
         ("cluster", String::new(), "10.96.0.10", searches, "ndots:5"),
-        ("on-host", "hostNetwork: true".to_owned(), "192.0.2.53", "corp.example site.example", "ndots:3 timeout:2"),
+        (
+            "on-host",
+            "hostNetwork: true".to_owned(),
+            "192.0.2.53",
+            "corp.example site.example",
+            "ndots:3 timeout:2",
+        ),
         (
             "on-host-cluster",
             "hostNetwork: true\ndnsPolicy: ClusterFirstWithHostNet".to_owned(),
@@ -81,7 +90,8 @@ fn the_resolver_follows_dns_policy_and_config() {
 #[test]
 fn a_pods_name_and_its_hosts_file_are_what_the_manifest_makes_of_them() {
     let Some(node) = start() else { return };
-    let aliases = "hostAliases: [{ip: 192.0.2.7, hostnames: [db, db.example]}, {ip: 192.0.2.8, hostnames: [cache]}]";
+    let aliases =
+        "hostAliases: [{ip: 192.0.2.7, hostnames: [db, db.example]}, {ip: 192.0.2.8, hostnames: [cache]}]";
     let aliased = "\n# Entries added by HostAliases.\n192.0.2.7\tdb\tdb.example\n192.0.2.8\tcache\n";
     let hosts = |app: &Inside<'_>, container: &str| app.sh(container, "cat /etc/hosts; echo .");
     let names = |app: &Inside<'_>| app.sh("main", "hostname; cat /etc/hostname");
@@ -113,7 +123,9 @@ fn a_pods_name_and_its_hosts_file_are_what_the_manifest_makes_of_them() {
         &sleepers("hostname: web\nsubdomain: sub\nsetHostnameAsFQDN: true", &MAIN),
     );
     assert_eq!(names(&full), "web.sub.test.svc.cluster.local\nweb.sub.test.svc.cluster.local");
-    assert!(hosts(&full, "main").ends_with(&format!("{}\tweb.sub.test.svc.cluster.local\tweb\n.", full.ip())));
+    assert!(
+        hosts(&full, "main").ends_with(&format!("{}\tweb.sub.test.svc.cluster.local\tweb\n.", full.ip()))
+    );
 
     let on_host = Inside::run(&node, "on-host", &sleepers(&format!("hostNetwork: true\n{aliases}"), &MAIN));
     let of_host = fs::read_to_string("/etc/hosts").unwrap();

@@ -52,7 +52,8 @@ fn capabilities_are_the_runtimes_own_with_what_is_added_and_without_what_is_drop
     assert_eq!((app.status("plain", "Seccomp"), app.status("plain", "NoNewPrivs")), ("0".into(), "0".into()));
 
     // What of the host's state is shut, and open to the privileged.
-    for path in ["/proc/kcore", "/proc/keys", "/proc/timer_list", "/proc/scsi", "/proc/acpi", "/sys/firmware"] {
+    for path in ["/proc/kcore", "/proc/keys", "/proc/timer_list", "/proc/scsi", "/proc/acpi", "/sys/firmware"]
+    {
         if !std::path::Path::new(path).exists() {
             continue;
         }
@@ -80,7 +81,10 @@ fn seccomp_is_the_containers_profile_or_the_pods_or_the_nodes_default() {
     let containers = [
         ("plain", ""),
         ("unconfined", "securityContext: {seccompProfile: {type: Unconfined}}"),
-        ("local", "securityContext: {seccompProfile: {type: Localhost, localhostProfile: profiles/no-mkdir.json}}"),
+        (
+            "local",
+            "securityContext: {seccompProfile: {type: Localhost, localhostProfile: profiles/no-mkdir.json}}",
+        ),
         ("shut", "securityContext: {allowPrivilegeEscalation: false}"),
         ("privileged", "securityContext: {privileged: true}"),
     ];
@@ -89,7 +93,9 @@ fn seccomp_is_the_containers_profile_or_the_pods_or_the_nodes_default() {
     let app = Inside::run(&node, "app", &of_pod);
     let seccomp = |pod: &Inside<'_>, container: &str| pod.status(container, "Seccomp");
     assert_eq!(seccomp(&by_default, "plain"), "2");
-    for (container, mode) in [("plain", "2"), ("unconfined", "0"), ("local", "2"), ("shut", "2"), ("privileged", "0")] {
+    for (container, mode) in
+        [("plain", "2"), ("unconfined", "0"), ("local", "2"), ("shut", "2"), ("privileged", "0")]
+    {
         assert_eq!(seccomp(&app, container), mode, "{container}");
     }
     assert!(!app.can("local", "mkdir /tmp/x"));
@@ -107,7 +113,10 @@ fn a_read_only_root_is_read_only_but_for_its_volumes() {
     let spec = sleepers(
         "volumes: [{name: work, emptyDir: {}}]",
         &[
-            ("shut", "securityContext: {readOnlyRootFilesystem: true}, volumeMounts: [{name: work, mountPath: /work}]"),
+            (
+                "shut",
+                "securityContext: {readOnlyRootFilesystem: true}, volumeMounts: [{name: work, mountPath: /work}]",
+            ),
             ("open", ""),
         ],
     );
@@ -115,5 +124,8 @@ fn a_read_only_root_is_read_only_but_for_its_volumes() {
     assert!(!app.can("shut", "touch /tmp/x"));
     assert!(app.can("shut", "touch /work/x && echo x > /dev/termination-log"));
     assert!(app.can("open", "touch /tmp/x"));
-    assert!(app.mount("shut", "/").is_some_and(|line| line.split(' ').nth(5).is_some_and(|o| o.starts_with("ro"))));
+    assert!(
+        app.mount("shut", "/")
+            .is_some_and(|line| line.split(' ').nth(5).is_some_and(|o| o.starts_with("ro")))
+    );
 }

@@ -1,6 +1,5 @@
 //! subPath and subPathExpr: a part of a volume, and never anything outside of it. Rule: `pkg/volume/util/subpath/subpath_linux.go`.
 
-use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -9,8 +8,8 @@ use std::thread;
 use k8s_openapi::api::core::v1::Pod;
 use nix::fcntl::{AT_FDCWD, RenameFlags, renameat2};
 
-use super::{Inside, node_with, sleepers, waiting};
-use crate::kit::{Node, daemon_set, is_so_in_time, wait_until};
+use super::{Inside, node_with, restarts, sleepers, waiting};
+use crate::kit::{Node, daemon_set, is_ready, is_so_in_time, wait_until};
 
 /// A directory of the host that no pod has any business in.
 fn outside(node: &Node) -> PathBuf {
@@ -33,10 +32,10 @@ fn listing(dir: &Path) -> Vec<String> {
     found
 }
 
-/// Where an emptyDir lies on the host.
-fn empty_dir(node: &Node, pod: &Pod, name: &str) -> PathBuf {
+/// Where a volume lies on the host, by its plugin and name.
+fn volume(node: &Node, pod: &Pod, name: &str) -> PathBuf {
     let uid = pod.metadata.uid.as_deref().unwrap();
-    node.path("state/pods").join(uid).join("volumes/kubernetes.io~empty-dir").join(name)
+    node.path("state/pods").join(uid).join(format!("volumes/kubernetes.io~{name}"))
 }
 
 #[test]
@@ -71,11 +70,15 @@ initContainers:
             ("whole", "volumeMounts: [{name: work, mountPath: /work}]"),
         ],
     );
-    let settings = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: settings, namespace: test}\ndata: {level: low}\n";
+    let settings =
+        "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: settings, namespace: test}\ndata: {level: low}\n";
     node.apply("app.yaml", format!("{settings}---\n{}", daemon_set("app", &spec)));
     let app = Inside::ready(&node, "app");
     assert!(app.can("main", "echo 1 > /made/x; echo 2 > /own/y; echo 3 >> /conf; echo 4 > /dot/z"));
-    assert_eq!(app.sh("whole", &format!("cat /work/a/b/x /work/pods/{}/y /work/real/z", app.name())), "1\n2\n4");
+    assert_eq!(
+        app.sh("whole", &format!("cat /work/a/b/x /work/pods/{}/y /work/real/z", app.name())),
+        "1\n2\n4"
+    );
     assert_eq!(app.sh("main", "cat /linked /etc/app/level"), "volume\nlow");
     assert!(!app.can("main", "echo x > /linked") && !app.can("main", "echo x > /etc/app/level"));
     assert_eq!(app.sh("main", "ls /etc/app"), "level");
@@ -87,9 +90,55 @@ initContainers:
     let expected = ["host/main/4", "map/main/3", "work/main/0", "work/main/1", "work/main/2", "work/main/5"];
     let table = fs::read_to_string("/proc/self/mountinfo").unwrap();
     let points = table.lines().filter_map(|line| line.split(' ').nth(4)).map(PathBuf::from);
-    let mut found: Vec<PathBuf> = points.filter_map(|point| Some(point.strip_prefix(&bound).ok()?.into())).collect();
+    let mut found: Vec<PathBuf> =
+        points.filter_map(|point| Some(point.strip_prefix(&bound).ok()?.into())).collect();
     found.sort();
     assert_eq!(found, expected.map(PathBuf::from));
+}
+
+#[test]
+fn a_container_that_another_agent_starts_anew_has_its_volumes_as_they_are() {
+    let Some(mut node) = Node::start() else { return };
+    let settings = |level: &str| {
+        format!(
+            "apiVersion: v1\nkind: ConfigMap\nmetadata: {{name: settings, namespace: test}}\ndata: {{level: {level}}}\n"
+        )
+    };
+    let spec = sleepers(
+        "
+volumes:
+- {name: disk, emptyDir: {}}
+- {name: memory, emptyDir: {medium: Memory}}
+- {name: map, configMap: {name: settings}}",
+        &[(
+            "main",
+            "volumeMounts: [{name: disk, mountPath: /disk, subPath: a/b}, {name: memory, mountPath: /memory},
+    {name: map, mountPath: /level, subPath: level}, {name: memory, mountPath: /part, subPath: c}]",
+        )],
+    );
+    node.apply("settings.yaml", settings("low"));
+    let app = Inside::run(&node, "app", &spec);
+    app.sh("main", "echo 1 > /disk/x; echo 2 > /memory/y; echo 3 > /part/z");
+    let before = app.pod;
+    let roots = |node: &Node| {
+        let table = fs::read_to_string("/proc/self/mountinfo").unwrap();
+        table.lines().filter(|line| line.split(' ').nth(4) == node.path("state").to_str()).count()
+    };
+    let bound = roots(&node);
+    node.agent.restart();
+    assert_eq!(roots(&node), bound, "the root is not bound onto itself once more");
+    node.apply("settings.yaml", settings("high"));
+    let map = volume(&node, &before, "configmap/map");
+    wait_until("the volume has followed", || {
+        fs::read_to_string(map.join("level")).is_ok_and(|level| level == "high")
+    });
+    assert_eq!(node.exec(&before, "main", &["cat", "/level"]), "low", "what the container mounted stays");
+    node.kill(&before, "main");
+    let pod = node.agent.wait_pod("app", "restarted", |pod| restarts(pod, "main") == 1 && is_ready(pod));
+    let app = Inside { node: &node, pod };
+    assert_eq!(Some(app.uid()), before.metadata.uid);
+    assert_eq!(app.sh("main", "cat /disk/x /memory/y /part/z /memory/c/z"), "1\n2\n3\n3");
+    assert_eq!(app.sh("main", "cat /level"), "high", "what the path means at the start");
 }
 
 #[test]
@@ -123,9 +172,14 @@ initContainers:
         ("unknown", "subPathExpr: $(NOBODY)/x"),
     ];
     let env = "env: [{name: STEPS, value: ../../..}, {name: ROOT, value: /etc}]";
-    let fields = refused.map(|(_, path)| format!("{env}, volumeMounts: [{{name: work, mountPath: /v, {path}}}]"));
-    let containers: Vec<(&str, &str)> =
-        refused.iter().zip(&fields).map(|((name, _), fields)| (*name, fields.as_str())).chain([("fine", "")]).collect();
+    let fields =
+        refused.map(|(_, path)| format!("{env}, volumeMounts: [{{name: work, mountPath: /v, {path}}}]"));
+    let containers: Vec<(&str, &str)> = refused
+        .iter()
+        .zip(&fields)
+        .map(|((name, _), fields)| (*name, fields.as_str()))
+        .chain([("fine", "")])
+        .collect();
     node.apply("app.yaml", daemon_set("app", &sleepers(&volumes, &containers)));
     let pod = node.agent.wait_pod("app", "all but one refused", |pod| {
         refused.iter().all(|(name, _)| !waiting(pod, name).1.is_empty()) && waiting(pod, "fine").0.is_empty()
@@ -159,7 +213,9 @@ const VICTIMS: [(&str, &str, &str); 3] = [
 
 #[test]
 fn a_link_swapped_in_while_containers_restart_never_shows_them_the_host() {
-    let Some(node) = node_with(|_| "crashLoopBackOff: {maxContainerRestartPeriod: 1s}\n".to_owned()) else { return };
+    let Some(node) = node_with(|_| "crashLoopBackOff: {maxContainerRestartPeriod: 1s}\n".to_owned()) else {
+        return;
+    };
     let outside = outside(&node);
     let before = listing(&outside);
     fs::create_dir(node.path("seen")).unwrap();
@@ -189,7 +245,7 @@ containers:
     let starts = || VICTIMS.map(|(name, ..)| seen(name).lines().count());
     wait_until("each has run", || starts().iter().all(|count| *count > 0));
     let pod = node.agent.wait_pod("app", "it", |_| true);
-    let work = empty_dir(&node, &pod, "work");
+    let work = volume(&node, &pod, "empty-dir/work");
     let swap = || {
         let (link, x) = (work.join("link"), work.join("x"));
         renameat2(AT_FDCWD, &link, AT_FDCWD, &x, RenameFlags::RENAME_EXCHANGE).unwrap();
@@ -209,14 +265,16 @@ containers:
     wait_until("each starts again", || starts().iter().zip(at_rest).all(|(now, then)| *now > then));
 
     // In a race: both outcomes come about, and none is the host's.
+    // A refusal that goes on is an Event once; the log has each.
     let refusals = || {
-        let mut found = BTreeMap::<&str, usize>::new();
-        for line in node.agent.log().lines().filter(|line| line.contains("cannot mount the subPath")) {
-            for (name, ..) in VICTIMS {
-                *found.entry(name).or_default() += usize::from(line.contains(&format!("container \\\"{name}\\\"")) || line.contains(&format!("container \"{name}\"")));
-            }
-        }
-        VICTIMS.map(|(name, ..)| found.get(name).copied().unwrap_or_default())
+        let log = node.agent.log();
+        let of = |name: &str| {
+            let container = format!("container \\\"{name}\\\"");
+            log.lines()
+                .filter(|line| line.contains("cannot mount the subPath") && line.contains(&container))
+                .count()
+        };
+        VICTIMS.map(|(name, ..)| of(name))
     };
     let (started, refused) = (starts(), refusals());
     let is_over = AtomicBool::new(false);

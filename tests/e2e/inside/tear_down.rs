@@ -52,7 +52,13 @@ volumes:
   {name: map, mountPath: /level, subPath: level}, {name: host, mountPath: /file, subPath: file}, {name: all, mountPath: /disk/all}]";
     let app = Inside::run(&node, "app", &sleepers(&volumes, &[("main", mounts)]));
     // A container may leave behind what is hard to remove: links to the host, and files that nobody may write.
-    app.sh("main", &format!("ln -s {0} /disk/link && ln -s {0} /memory/link && mkdir -p /disk/d/e && chmod 0 /disk/d", node.path("host").display()));
+    app.sh(
+        "main",
+        &format!(
+            "ln -s {0} /disk/link && ln -s {0} /memory/link && mkdir -p /disk/d/e && chmod 0 /disk/d",
+            node.path("host").display()
+        ),
+    );
     let uid = app.uid();
     assert!(!places_of(&node, &uid).is_empty());
     node.delete("app.yaml");
@@ -76,7 +82,10 @@ volumes:
     let fields = "securityContext: {privileged: true}, volumeMounts: [{name: data, mountPath: /data, mountPropagation: Bidirectional},
   {name: precious, mountPath: /precious}]";
     let app = Inside::run(&node, "app", &sleepers(&volumes, &[("main", fields)]));
-    app.sh("main", "mkdir -p /data/a/mnt /data/b && echo x > /data/b/own && mount --bind /precious /data/a/mnt");
+    app.sh(
+        "main",
+        "mkdir -p /data/a/mnt /data/b && echo x > /data/b/own && mount --bind /precious /data/a/mnt",
+    );
     let uid = app.uid();
     let point = node.path("state/pods").join(&uid).join("volumes/kubernetes.io~empty-dir/data/a/mnt");
     assert!(point.join("file").exists(), "the mount has reached the host");

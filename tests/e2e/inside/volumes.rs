@@ -2,7 +2,7 @@
 //! `atomic_writer.go` and `SetVolumeOwnership`.
 
 use super::{Inside, sleepers};
-use crate::kit::{Node, daemon_set};
+use crate::kit::{Node, daemon_set, wait_until};
 
 const OBJECTS: &str = "
 apiVersion: v1
@@ -65,19 +65,37 @@ fn owners(app: &Inside<'_>, paths: &[&str]) -> Vec<String> {
 #[test]
 fn volumes_hold_what_their_sources_say() {
     let Some(node) = Node::start() else { return };
-    node.apply("app.yaml", format!("{OBJECTS}{}", daemon_set("app", &sleepers(VOLUMES, &[("main", MOUNTS)]))));
+    node.apply(
+        "app.yaml",
+        format!("{OBJECTS}{}", daemon_set("app", &sleepers(VOLUMES, &[("main", MOUNTS)]))),
+    );
     let app = Inside::ready(&node, "app");
     let paths = [
-        "/disk", "/memory", "/map", "/map/level", "/map/raw", "/items/a/b/level", "/items/place", "/secret",
-        "/secret/token", "/downward/labels", "/downward/name", "/projected/token", "/projected/level",
-        "/projected/secrets/token", "/map/..data",
+        "/disk",
+        "/memory",
+        "/map",
+        "/map/level",
+        "/map/raw",
+        "/items/a/b/level",
+        "/items/place",
+        "/secret",
+        "/secret/token",
+        "/downward/labels",
+        "/downward/name",
+        "/projected/token",
+        "/projected/level",
+        "/projected/secrets/token",
+        "/map/..data",
     ];
     let modes = [
-        "777", "777", "777", "644", "644", "600", "444", "777", "400", "644", "600", "440", "440", "400", "755",
+        "777", "777", "777", "644", "644", "600", "444", "777", "400", "644", "600", "440", "440", "400",
+        "755",
     ];
-    let expected: Vec<String> = paths.iter().zip(modes).map(|(path, mode)| format!("{path} {mode} 0 0")).collect();
+    let expected: Vec<String> =
+        paths.iter().zip(modes).map(|(path, mode)| format!("{path} {mode} 0 0")).collect();
     // A tmpfs is mounted with a sticky bit, or without.
-    let found: Vec<String> = owners(&app, &paths).iter().map(|line| line.replace(" 1777 ", " 777 ")).collect();
+    let found: Vec<String> =
+        owners(&app, &paths).iter().map(|line| line.replace(" 1777 ", " 777 ")).collect();
     assert_eq!(found, expected);
 
     for (path, content) in [
@@ -96,10 +114,16 @@ fn volumes_hold_what_their_sources_say() {
     assert!(app.sh("main", "cat /downward/labels").lines().any(|line| line == "app=\"app\""));
     assert_eq!(app.sh("main", "od -An -tx1 /map/raw").trim(), "00 01 02 ff");
     // Each name is a link through `..data`, and that is one to a directory named after the time.
-    assert_eq!(app.sh("main", "for link in /map/level /items/a /projected/secrets; do readlink $link; done"), "..data/level\n..data/a\n..data/secrets");
+    assert_eq!(
+        app.sh("main", "for link in /map/level /items/a /projected/secrets; do readlink $link; done"),
+        "..data/level\n..data/a\n..data/secrets"
+    );
     let stamped = app.sh("main", "readlink /map/..data");
     assert!(stamped.starts_with("..20") && stamped.len() >= "..2025_01_31_10_20_30.".len(), "{stamped}");
-    assert_eq!(app.sh("main", "ls /items /secret /projected"), "/items:\na\nplace\n\n/projected:\nlevel\nnamespace\nsecrets\ntoken\n\n/secret:\ntoken");
+    assert_eq!(
+        app.sh("main", "ls /items /secret /projected"),
+        "/items:\na\nplace\n\n/projected:\nlevel\nnamespace\nsecrets\ntoken\n\n/secret:\ntoken"
+    );
 
     // What is secret is on no disk, and what is made from the store is not the container's to change.
     for (path, on_memory, read_only) in [
@@ -128,29 +152,48 @@ fn a_volumes_group_may_read_its_files_and_write_where_they_are_the_pods() {
     let context = "securityContext: {runAsUser: 1000, runAsGroup: 3000, fsGroup: 2000}";
     let spec = sleepers(&format!("{context}{VOLUMES}"), &[("main", MOUNTS)]);
     let only_user = sleepers(&format!("securityContext: {{runAsUser: 1000}}{VOLUMES}"), &[("main", MOUNTS)]);
-    node.apply("app.yaml", format!("{OBJECTS}{}---\n{}", daemon_set("app", &spec), daemon_set("user", &only_user)));
+    node.apply(
+        "app.yaml",
+        format!("{OBJECTS}{}---\n{}", daemon_set("app", &spec), daemon_set("user", &only_user)),
+    );
     let app = Inside::ready(&node, "app");
     for line in owners(&app, &["/disk", "/memory", "/map", "/secret", "/projected"]) {
         let (path, owner) = line.split_once(' ').unwrap();
         assert!(owner == "2777 0 2000" || owner == "3777 0 2000", "{path}: {owner}");
     }
-    assert_eq!(
-        owners(
-            &app,
-            &["/map/level", "/items/a/b", "/items/a/b/level", "/secret/token", "/downward/name", "/projected/token"]
-        ),
-        [
-            "/map/level 644 0 2000",
-            "/items/a/b 2755 0 2000",
-            "/items/a/b/level 640 0 2000",
-            "/secret/token 440 0 2000",
-            "/downward/name 640 0 2000",
-            "/projected/token 640 1000 2000",
-        ]
-    );
+    let files = [
+        "/map/level",
+        "/items/a/b",
+        "/items/a/b/level",
+        "/secret/token",
+        "/downward/name",
+        "/projected/token",
+    ];
+    let expected = [
+        "/map/level 644 0 2000",
+        "/items/a/b 2755 0 2000",
+        "/items/a/b/level 640 0 2000",
+        "/secret/token 440 0 2000",
+        "/downward/name 640 0 2000",
+        "/projected/token 640 1000 2000",
+    ];
+    assert_eq!(owners(&app, &files), expected);
     assert_eq!(app.sh("main", "cat /secret/token /projected/secrets/token"), "s3crets3cret");
     assert!(app.can("main", "mkdir /disk/x /memory/x && touch /disk/x/y"));
     assert_eq!(app.sh("main", "stat -c '%g' /disk/x /disk/x/y /memory/x"), "2000\n2000\n2000");
+
+    // Files that follow the store come with the same owners.
+    let newer = OBJECTS
+        .replace("level: low", "level: high")
+        .replace("s3cret", "newer")
+        .replace("who-i-am", "and-now");
+    node.apply(
+        "app.yaml",
+        format!("{newer}{}---\n{}", daemon_set("app", &spec), daemon_set("user", &only_user)),
+    );
+    let contents = "cat /map/level /items/a/b/level /secret/token /projected/token /projected/secrets/token";
+    wait_until("the new contents", || app.sh("main", contents) == "highhighnewerand-nownewer");
+    assert_eq!(owners(&app, &files), expected);
 
     // With no group, the token is its one user's; other secrets are root's as their modes say.
     let user = Inside::ready(&node, "user");
