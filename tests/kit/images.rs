@@ -30,12 +30,11 @@ pub(super) fn busybox_with(directory: &Path, tag: &str, config: &Value, files: &
     }
     let top = image.join("top.tar");
     tar(&["-cf", &top.display().to_string(), "-C", &layer.display().to_string(), "."]);
-    let digest: String =
-        Sha256::digest(fs::read(top).unwrap()).iter().map(|byte| format!("{byte:02x}")).collect();
+    let digest = Sha256::digest(fs::read(top).unwrap());
 
     let mut described: Value = serde_json::from_slice(&fs::read(image.join("config.json")).unwrap()).unwrap();
     described["config"] = config.clone();
-    described["rootfs"]["diff_ids"].as_array_mut().unwrap().push(json!(format!("sha256:{digest}")));
+    described["rootfs"]["diff_ids"].as_array_mut().unwrap().push(json!(format!("sha256:{digest:x}")));
     fs::write(image.join("config.json"), described.to_string()).unwrap();
     let manifest = json!([{"Config": "config.json", "RepoTags": [tag], "Layers": ["layer.tar", "top.tar"]}]);
     fs::write(image.join("manifest.json"), manifest.to_string()).unwrap();

@@ -3,6 +3,8 @@
 
 use std::collections::BTreeMap;
 
+use serde_json::json;
+
 use super::{Inside, sleepers, waiting};
 use crate::kit::{Node, daemon_set};
 
@@ -121,6 +123,40 @@ fn a_process_starts_with_the_environment_and_arguments_of_its_manifest() {
     assert_eq!(words, format!("sh\n-c\nsleep infinity; true\nhigh-s3cret\n$(LEVEL)\n$(NOBODY)\na$b\n{pod}"));
     // A working directory is what it says, made where it is missing.
     assert_eq!(app.sh("main", "readlink /proc/1/cwd"), "/tmp/$(LEVEL)");
+}
+
+#[test]
+fn what_the_manifest_leaves_out_the_image_says() {
+    let Some(node) = Node::start() else { return };
+    let image = "docker.io/library/described:1";
+    let config = json!({"Entrypoint": ["sh", "-c"], "Cmd": ["sleep 1001; true"], "WorkingDir": "/srv",
+        "Env": ["PATH=/bin", "OF_IMAGE=yes", "BOTH=image"]});
+    node.containerd.import_busybox(image, &config, &[("srv/file", "")]);
+    let spec = format!(
+        "
+containers:
+- {{name: neither, image: '{image}'}}
+- {{name: args, image: '{image}', args: [sleep 1002; true]}}
+- {{name: command, image: '{image}', command: [sleep, '1003']}}
+- {{name: both, image: '{image}', command: [sleep], args: ['1004'], workingDir: /tmp, env: [{{name: BOTH, value: own}}]}}
+"
+    );
+    let app = Inside::run(&node, "app", &spec);
+    for (container, words, dir, both) in [
+        ("neither", "sh -c sleep 1001; true ", "/srv", "image"),
+        ("args", "sh -c sleep 1002; true ", "/srv", "image"),
+        ("command", "sleep 1003 ", "/srv", "image"),
+        ("both", "sleep 1004 ", "/tmp", "own"),
+    ] {
+        assert_eq!(
+            app.sh(container, "tr '\\0' ' ' < /proc/1/cmdline; readlink /proc/1/cwd"),
+            format!("{words}{dir}"),
+            "{container}"
+        );
+        let found = variables(&app, container);
+        let value = |name: &str| found.get(name).map(String::as_str);
+        assert_eq!((value("OF_IMAGE"), value("BOTH")), (Some("yes"), Some(both)), "{container}");
+    }
 }
 
 #[test]

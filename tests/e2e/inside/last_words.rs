@@ -3,7 +3,7 @@
 
 use k8s_openapi::api::core::v1::Pod;
 
-use super::statuses;
+use super::{container, spec, statuses};
 use crate::kit::{Node, daemon_set};
 
 /// How much all messages of a pod may come to.
@@ -29,17 +29,11 @@ fn what_a_container_says_last_is_in_its_status() {
         ("both", "echo in the log; echo said > /dev/termination-log; exit 1", fallback, "said\n", 1),
         ("well", "echo in the log; exit 0", fallback, "", 0),
     ];
-    let mut spec = "terminationGracePeriodSeconds: 1\ncontainers:\n".to_owned();
-    for (name, script, field, ..) in containers {
-        let comma = if field.is_empty() { "" } else { ", " };
-        spec +=
-            &format!("- {{name: {name}, image: 'busybox:1', command: [sh, -c, '{script}']{comma}{field}}}\n");
-    }
-    spec += "- name: long
-  image: busybox:1
-  command: [sh, -c, 'head -c 5000 /dev/zero | tr \"\\0\" x > /dev/termination-log; echo end >> /dev/termination-log; exit 1']
-";
-    node.apply("app.yaml", daemon_set("app", &spec));
+    let fill = "head -c 5000 /dev/zero | tr \"\\0\" x > /dev/termination-log; echo end >> /dev/termination-log; exit 1";
+    let shell =
+        |name: &str, script: &str, field: &str| container(name, &format!("[sh, -c, '{script}']"), field);
+    let lines = containers.iter().map(|(name, script, field, ..)| shell(name, script, field));
+    node.apply("app.yaml", daemon_set("app", &spec("", lines.chain([shell("long", fill, "")]))));
     let pod = node.agent.wait_pod("app", "every container has ended", |pod| {
         let names = containers.iter().map(|(name, ..)| *name).chain(["long"]);
         names.into_iter().all(|name| left(pod, name).is_some())

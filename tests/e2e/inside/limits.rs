@@ -4,8 +4,10 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use super::{Inside, node_with, sleepers};
-use crate::kit::{Node, wait_until};
+use k8s_openapi::api::core::v1::Pod;
+
+use super::{Inside, node_with, restarts, sleepers, statuses};
+use crate::kit::{Node, daemon_set, wait_until};
 
 const MI: u64 = 1 << 20;
 /// In the terms of cgroup v1; what the kernel has without a limit.
@@ -154,14 +156,36 @@ fn pods_live_below_the_cgroup_root_that_is_configured_and_leave_it() {
     let Some(node) = node_with(|node| format!("cgroupRoot: {}/edge/pods\n", node.slot().cgroup())) else {
         return;
     };
-    let app = Inside::run(&node, "app", &sleepers("", &[("main", "")]));
-    let pod = format!("{}/edge/pods/kubepods/besteffort/pod{}", node.slot().cgroup(), app.uid());
+    let app = Inside::run(&node, "app", &sleepers("", &[("main", "resources: {requests: {cpu: 100m}}")]));
+    let class = Cgroup(format!("{}/edge/pods/kubepods/burstable", node.slot().cgroup()));
+    let pod = format!("{}/pod{}", class.0, app.uid());
     assert_eq!(Cgroup::of(&app, "main").parent().0, pod);
     let elsewhere = format!("{}/kubepods", node.slot().network());
     assert!(!node.cgroups().iter().any(|path| path.ends_with(&elsewhere)), "{:?}", node.cgroups());
     let of_pod = || node.cgroups().into_iter().filter(|path| path.contains(&app.uid())).collect::<Vec<_>>();
     assert!(!of_pod().is_empty());
+    wait_until("the class has what its pod requests", || class.limits().0 == shares(102));
     node.delete("app.yaml");
     node.agent.wait_gone("app");
     wait_until("no cgroup of the pod is left", || of_pod().is_empty());
+    wait_until("the class has the least", || class.limits().0 == shares(2));
+}
+
+#[test]
+fn a_container_that_takes_more_memory_than_its_limit_is_killed_and_told_of() {
+    let Some(node) = Node::start() else { return };
+    let spec = "
+containers:
+- {name: greedy, image: 'busybox:1', command: [tail, /dev/zero], resources: {limits: {memory: 16Mi}}}
+- {name: modest, image: 'busybox:1', command: [sleep, infinity], resources: {limits: {memory: 16Mi}}}
+";
+    node.apply("app.yaml", daemon_set("app", spec));
+    let ended = |pod: &Pod, name: &str| {
+        let status = statuses(pod).remove(name)?;
+        status.state?.terminated.or_else(|| status.last_state?.terminated)
+    };
+    let pod = node.agent.wait_pod("app", "the greedy one has ended", |pod| ended(pod, "greedy").is_some());
+    let end = ended(&pod, "greedy").unwrap();
+    assert_eq!((end.reason.as_deref(), end.exit_code), (Some("OOMKilled"), 137));
+    assert_eq!(restarts(&pod, "modest"), 0);
 }

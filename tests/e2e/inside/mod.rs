@@ -10,6 +10,7 @@ mod namespaces;
 mod network_files;
 mod privileges;
 mod sub_path;
+mod sub_path_race;
 mod tear_down;
 mod volumes;
 
@@ -20,17 +21,21 @@ use k8s_openapi::api::core::v1::{ContainerStatus, Pod};
 
 use crate::kit::{Node, daemon_set};
 
-/// The spec of a pod whose containers do nothing. `pod` are lines of the spec; each container has a name and further fields in YAML's
-/// flow style.
+/// A line of a pod's spec: a container of busybox. `command` and further `fields` are in YAML's flow style.
+fn container(name: &str, command: &str, fields: &str) -> String {
+    let comma = if fields.is_empty() { "" } else { ", " };
+    format!("- {{name: {name}, image: 'busybox:1', command: {command}{comma}{fields}}}\n")
+}
+
+/// A pod's spec of lines in YAML and of containers.
+fn spec(pod: &str, containers: impl IntoIterator<Item = String>) -> String {
+    let containers: Vec<String> = containers.into_iter().collect();
+    format!("{}\nterminationGracePeriodSeconds: 1\ncontainers:\n{}", pod.trim(), containers.concat())
+}
+
+/// The spec of a pod whose containers, each with a name and further fields, do nothing.
 fn sleepers(pod: &str, containers: &[(&str, &str)]) -> String {
-    let containers: String = containers
-        .iter()
-        .map(|(name, fields)| {
-            let comma = if fields.is_empty() { "" } else { ", " };
-            format!("- {{name: {name}, image: busybox:1, command: [sleep, infinity]{comma}{fields}}}\n")
-        })
-        .collect();
-    format!("{}\nterminationGracePeriodSeconds: 1\ncontainers:\n{containers}", pod.trim())
+    spec(pod, containers.iter().map(|(name, fields)| container(name, "[sleep, infinity]", fields)))
 }
 
 /// A node whose agent has configuration that depends on the node's own paths.

@@ -82,6 +82,7 @@ fn mounts_travel_between_host_and_containers_as_propagation_says() {
         assert_eq!(app.can(container, "test -e /shared/from-container/x"), sees, "{container}");
     }
     assert!(!app.can("shut", "touch /shared/x"));
+    assert!(app.can("shut", "touch /shared/earlier/x"), "read-only is not recursive unless it is asked for");
     assert!(app.can("unsaid", "touch /shared/x"));
     // Undone by the host, a container's mount is gone for the container as well.
     umount2(&shared.0.join("from-container"), MntFlags::empty()).unwrap();

@@ -3,6 +3,8 @@
 use std::collections::BTreeMap;
 use std::fs;
 
+use daemonlet::cri::Detail;
+
 use super::{Inside, sleepers};
 use crate::kit::{Node, daemon_set};
 
@@ -41,6 +43,8 @@ fn a_pods_containers_share_what_the_manifest_says_with_each_other_and_the_host()
         let (one, two) = (inside(&app, "one"), inside(&app, "two"));
         assert_eq!(same(&one, &host), with_host, "{name} with the host");
         assert_eq!(same(&one, &two), with_each_other, "{name} with each other");
+        assert!(app.can("one", &format!("echo {name} > /dev/shm/{name}")));
+        assert!(app.can("two", &format!("rm /dev/shm/{name}")), "{name}: shared memory is the pod's");
         let ends_with_sleep = app.sh("one", "cat /proc/1/cmdline").starts_with("sleep");
         let first_is_own = matches!(name, "plain" | "ipcs" | "nets");
         assert_eq!(ends_with_sleep, first_is_own, "{name}: what is process 1");
@@ -52,7 +56,7 @@ fn a_pods_containers_share_what_the_manifest_says_with_each_other_and_the_host()
 }
 
 #[test]
-fn sysctls_hold_in_the_pod_and_only_there() {
+fn sysctls_hold_in_the_pod_alone_and_what_a_node_cannot_give_is_refused() {
     let Some(node) = Node::configured("allowedUnsafeSysctls: ['kernel.msg*']\n") else { return };
     let sysctls = |list: &[(&str, &str)]| {
         let items: Vec<String> =
@@ -73,11 +77,21 @@ fn sysctls_hold_in_the_pod_and_only_there() {
     }
     assert_eq!(files.map(read), before, "the host's own");
 
+    let own_users = daemon_set("users", &sleepers("hostUsers: false", &[("main", "")]));
+    node.apply("users.yaml", own_users);
     node.apply(
         "unsafe.yaml",
         daemon_set("unsafe", &sleepers(&sysctls(&[("net.core.somaxconn", "99")]), &[("main", "")])),
     );
     let refusal = "forbidden sysctl: \"net.core.somaxconn\" not allowlisted";
     node.agent.wait_event("unsafe-", "SysctlForbidden", |said| said.contains(refusal));
-    assert_eq!(node.sandboxes().len(), 1, "only the other pod has one");
+    // containerd before 2.0 and runc before 1.2 can't give a pod users of its own, and say so.
+    let handlers = node.containerd.ask(async |cri| cri.status(Detail::Brief).await.unwrap().runtime_handlers);
+    let can = handlers.iter().any(|handler| handler.features.as_ref().is_some_and(|it| it.user_namespaces));
+    if !can {
+        let refusal =
+            "can't set `spec.hostUsers: false`, runtime handler \"\" does not support user namespaces";
+        node.agent.wait_event("users-", "FailedCreatePodSandBox", |said| said.ends_with(refusal));
+        assert_eq!(node.sandboxes().len(), 1, "only the first pod has one");
+    }
 }

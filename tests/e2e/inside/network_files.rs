@@ -90,18 +90,18 @@ fn the_resolver_follows_dns_policy_and_config() {
 #[test]
 fn a_pods_name_and_its_hosts_file_are_what_the_manifest_makes_of_them() {
     let Some(node) = start() else { return };
-    let aliases =
+    let host_aliases =
         "hostAliases: [{ip: 192.0.2.7, hostnames: [db, db.example]}, {ip: 192.0.2.8, hostnames: [cache]}]";
-    let aliased = "\n# Entries added by HostAliases.\n192.0.2.7\tdb\tdb.example\n192.0.2.8\tcache\n";
+    let added = "\n# Entries added by HostAliases.\n192.0.2.7\tdb\tdb.example\n192.0.2.8\tcache\n";
     let hosts = |app: &Inside<'_>, container: &str| app.sh(container, "cat /etc/hosts; echo .");
-    let names = |app: &Inside<'_>| app.sh("main", "hostname; cat /etc/hostname");
+    let both_names = |app: &Inside<'_>| app.sh("main", "hostname; cat /etc/hostname");
 
     let plain = Inside::run(&node, "plain", &sleepers("", &MAIN));
-    assert_eq!(names(&plain), [plain.name(), plain.name()].join("\n"));
+    assert_eq!(both_names(&plain), [plain.name(), plain.name()].join("\n"));
     assert_eq!(hosts(&plain, "main"), format!("{HOSTS}{}\t{}\n.", plain.ip(), plain.name()));
 
     let named = sleepers(
-        &format!("hostname: web\nsubdomain: sub\n{aliases}\nvolumes: [{{name: work, emptyDir: {{}}}}]"),
+        &format!("hostname: web\nsubdomain: sub\n{host_aliases}\nvolumes: [{{name: work, emptyDir: {{}}}}]"),
         &[
             ("main", ""),
             ("other", ""),
@@ -110,8 +110,8 @@ fn a_pods_name_and_its_hosts_file_are_what_the_manifest_makes_of_them() {
     );
     let named = Inside::run(&node, "named", &named);
     let line = format!("{}\tweb.sub.test.svc.cluster.local\tweb\n", named.ip());
-    assert_eq!(names(&named), "web\nweb");
-    assert_eq!(hosts(&named, "main"), format!("{HOSTS}{line}{aliased}."));
+    assert_eq!(both_names(&named), "web\nweb");
+    assert_eq!(hosts(&named, "main"), format!("{HOSTS}{line}{added}."));
     assert_eq!(hosts(&named, "other"), hosts(&named, "main"));
     assert!(named.can("own", "test -d /etc/hosts"), "a mount of the manifest's own takes its place");
     // It is the container's to change, and each start of one writes it anew.
@@ -122,15 +122,16 @@ fn a_pods_name_and_its_hosts_file_are_what_the_manifest_makes_of_them() {
         "full",
         &sleepers("hostname: web\nsubdomain: sub\nsetHostnameAsFQDN: true", &MAIN),
     );
-    assert_eq!(names(&full), "web.sub.test.svc.cluster.local\nweb.sub.test.svc.cluster.local");
+    assert_eq!(both_names(&full), "web.sub.test.svc.cluster.local\nweb.sub.test.svc.cluster.local");
     assert!(
         hosts(&full, "main").ends_with(&format!("{}\tweb.sub.test.svc.cluster.local\tweb\n.", full.ip()))
     );
 
-    let on_host = Inside::run(&node, "on-host", &sleepers(&format!("hostNetwork: true\n{aliases}"), &MAIN));
-    let of_host = fs::read_to_string("/etc/hosts").unwrap();
+    let on_host =
+        Inside::run(&node, "on-host", &sleepers(&format!("hostNetwork: true\n{host_aliases}"), &MAIN));
+    let the_nodes = fs::read_to_string("/etc/hosts").unwrap();
     let header = "# Kubernetes-managed hosts file (host network).\n";
-    assert_eq!(hosts(&on_host, "main"), format!("{header}{of_host}{aliased}."));
+    assert_eq!(hosts(&on_host, "main"), format!("{header}{the_nodes}{added}."));
     let host = nix::unistd::gethostname().unwrap().into_string().unwrap();
     assert_eq!(on_host.sh("main", "hostname"), host);
 

@@ -69,7 +69,7 @@ volumes:
 
 #[test]
 fn a_mount_that_a_container_has_left_in_its_volume_is_never_deleted_through() {
-    let Some(node) = Node::start() else { return };
+    let Some(mut node) = Node::start() else { return };
     fs::create_dir(node.path("precious")).unwrap();
     fs::write(node.path("precious/file"), "x").unwrap();
     let volumes = format!(
@@ -95,6 +95,15 @@ volumes:
     assert!(event["message"].as_str().unwrap().contains(&point.display().to_string()), "{event}");
     assert_eq!(fs::read_to_string(node.path("precious/file")).unwrap(), "x");
     assert!(point.join("file").exists(), "nor is it undone: somebody may use it");
+
+    // Another agent knows no better, not even one that has lost its records.
+    node.agent.kill9();
+    fs::remove_dir_all(node.path("state/records")).unwrap();
+    node.agent.launch();
+    node.agent.wait_until_ready();
+    node.agent.wait_event("app-", "FailedKillPod", |said| said.contains("mounted below"));
+    assert_eq!(fs::read_to_string(node.path("precious/file")).unwrap(), "x");
+    assert!(point.join("file").exists());
 
     umount2(&point, MntFlags::UMOUNT_NOFOLLOW).unwrap();
     node.agent.wait_gone("app");

@@ -54,7 +54,7 @@ serviceAccountName: robot
 
 const MOUNTS: &str = "resources: {limits: {memory: 32Mi}}, volumeMounts: [{name: disk, mountPath: /disk},
   {name: memory, mountPath: /memory}, {name: by-pod, mountPath: /by-pod}, {name: map, mountPath: /map}, {name: items, mountPath: /items},
-  {name: secret, mountPath: /secret}, {name: downward, mountPath: /downward}, {name: projected, mountPath: /projected}]";
+  {name: secret, mountPath: /secret}, {name: by-pod, mountPath: /secret/nested}, {name: downward, mountPath: /downward}, {name: projected, mountPath: /projected}]";
 
 /// Mode, owner and group of what is behind a path.
 fn owners(app: &Inside<'_>, paths: &[&str]) -> Vec<String> {
@@ -122,7 +122,7 @@ fn volumes_hold_what_their_sources_say() {
     assert!(stamped.starts_with("..20") && stamped.len() >= "..2025_01_31_10_20_30.".len(), "{stamped}");
     assert_eq!(
         app.sh("main", "ls /items /secret /projected"),
-        "/items:\na\nplace\n\n/projected:\nlevel\nnamespace\nsecrets\ntoken\n\n/secret:\ntoken"
+        "/items:\na\nplace\n\n/projected:\nlevel\nnamespace\nsecrets\ntoken\n\n/secret:\nnested\ntoken"
     );
 
     // What is secret is on no disk, and what is made from the store is not the container's to change.
