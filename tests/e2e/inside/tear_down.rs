@@ -61,9 +61,24 @@ volumes:
     );
     let uid = app.uid();
     assert!(!places_of(&node, &uid).is_empty());
+    // Others that look at the host hold what they saw, as agents for logs and metrics do, and must not hold up anything.
+    let looks_on = sleepers(
+        &format!("volumes: [{{name: state, hostPath: {{path: {}}}}}]", node.path("state").display()),
+        &[
+            (
+                "follows",
+                "volumeMounts: [{name: state, mountPath: /state, mountPropagation: HostToContainer}]",
+            ),
+            ("holds", "volumeMounts: [{name: state, mountPath: /state}]"),
+        ],
+    );
+    let looks_on = Inside::run(&node, "looks-on", &looks_on);
+    let memory = format!("/state/pods/{uid}/volumes/kubernetes.io~empty-dir/memory");
+    assert!(looks_on.mount("follows", &memory).is_some() && looks_on.mount("holds", &memory).is_some());
     node.delete("app.yaml");
     node.agent.wait_gone("app");
     expect_nothing_left(&node, &uid);
+    assert!(looks_on.mount("follows", &memory).is_none());
     assert_eq!(fs::read_to_string(node.path("host/file")).unwrap(), "x");
 }
 

@@ -54,7 +54,7 @@ serviceAccountName: robot
 
 const MOUNTS: &str = "resources: {limits: {memory: 32Mi}}, volumeMounts: [{name: disk, mountPath: /disk},
   {name: memory, mountPath: /memory}, {name: by-pod, mountPath: /by-pod}, {name: map, mountPath: /map}, {name: items, mountPath: /items},
-  {name: secret, mountPath: /secret}, {name: by-pod, mountPath: /secret/nested}, {name: downward, mountPath: /downward}, {name: projected, mountPath: /projected}]";
+  {name: secret, mountPath: /secret}, {name: by-pod, mountPath: /secret/nested}, {name: downward, mountPath: /downward}, {name: projected, mountPath: /projected}, {name: disk, mountPath: /part, subPath: a/b}]";
 
 /// Mode, owner and group of what is behind a path.
 fn owners(app: &Inside<'_>, paths: &[&str]) -> Vec<String> {
@@ -157,7 +157,7 @@ fn a_volumes_group_may_read_its_files_and_write_where_they_are_the_pods() {
         format!("{OBJECTS}{}---\n{}", daemon_set("app", &spec), daemon_set("user", &only_user)),
     );
     let app = Inside::ready(&node, "app");
-    for line in owners(&app, &["/disk", "/memory", "/map", "/secret", "/projected"]) {
+    for line in owners(&app, &["/disk", "/part", "/disk/a", "/memory", "/map", "/secret", "/projected"]) {
         let (path, owner) = line.split_once(' ').unwrap();
         assert!(owner == "2777 0 2000" || owner == "3777 0 2000", "{path}: {owner}");
     }
