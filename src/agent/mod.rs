@@ -49,6 +49,7 @@ use crate::config::{Poll, Settings};
 use crate::cri::translate::Host;
 use crate::cri::translate::host::{Allocatable, CgroupDriver, CgroupVersion};
 use crate::cri::{ClientOptions, CriClient, Endpoint, EndpointError};
+use crate::error_chain::error_chain;
 use crate::manifest::{Objects, Quantity};
 use crate::node::host::Host as Machine;
 use crate::node::watch::{self as node_watch, Fixed, Sources};
@@ -105,6 +106,9 @@ pub async fn run(settings: Settings, shutdown: CancellationToken) -> Result<(), 
     };
     let facts = Arc::new(machine.facts(&settings.root_dir, &settings.node_ips)?);
     let volumes = VolumeRoot::prepare(&settings.root_dir)?;
+    if let Err(error) = volumes.make_shared() {
+        warn!(error = error_chain(&error), "mounts that containers make in volumes will not reach the host");
+    }
     let store_dir = settings.root_dir.join(STORE_DIR);
     for path in [&settings.pod_logs_dir, &settings.container_logs_dir, &store_dir] {
         std::fs::create_dir_all(path)

@@ -7,6 +7,8 @@ use std::io;
 use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
+use nix::errno::Errno;
+
 use super::error::{At, PathError};
 use super::mounts;
 
@@ -35,12 +37,19 @@ impl VolumeRoot {
     /// Lets mounts that a container makes with `Bidirectional` propagation reach the host and other containers, as the
     /// kubelet does with its root directory. Where the root lies on a private mount it is bound onto itself; that mount
     /// outlives the agent, because the pods do.
+    ///
+    /// # Errors
+    /// The kernel refuses, or something is mounted below a root that would have to be bound.
     pub fn make_shared(&self) -> Result<(), PathError> {
         let mount = mounts::containing(&self.dir).at("find the mount of", &self.dir)?;
         if mount.as_ref().is_some_and(|mount| mount.shared) {
             return Ok(());
         }
         if mount.is_none_or(|mount| mount.point != self.dir) {
+            // The root would hide the volumes of pods that run, if an agent has set them up that could not do this.
+            if !mounts::at_or_beneath(&self.dir).at("list the mounts below", &self.dir)?.is_empty() {
+                return Err(Errno::EBUSY).at("bind onto itself, over the mounts below it,", &self.dir);
+            }
             mounts::bind(&self.dir, &self.dir).at("bind onto itself", &self.dir)?;
         }
         mounts::make_shared(&self.dir).at("make shared the mount", &self.dir)

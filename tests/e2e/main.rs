@@ -10,5 +10,6 @@ mod bad_input;
 mod becomes_ready;
 mod faults;
 mod housekeeping;
+mod inside;
 mod runtime;
 mod updates;

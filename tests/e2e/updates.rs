@@ -154,7 +154,7 @@ fn a_taint_keeps_new_pods_away_and_only_no_execute_ends_old_ones() {
 }
 
 /// Where anything on this machine has a pod's UID in its name: cgroups, mounts, volumes and logs.
-fn places_of(node: &Node, uid: &str) -> Vec<String> {
+pub(crate) fn places_of(node: &Node, uid: &str) -> Vec<String> {
     let mounts = std::fs::read_to_string("/proc/self/mountinfo").unwrap();
     let mut found: Vec<String> =
         mounts.lines().filter(|line| line.contains(uid)).map(str::to_owned).collect();

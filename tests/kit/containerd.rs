@@ -12,6 +12,7 @@ use daemonlet::cri::proto::ImageSpec;
 use daemonlet::cri::{ClientOptions, CriClient, Endpoint};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
+use serde_json::Value;
 use tokio::runtime::Runtime;
 
 use super::{Slot, images, leaks, requirements, wait_until};
@@ -65,7 +66,15 @@ impl Containerd {
 
     /// Puts an image of `examples/images.sh` into it.
     pub(crate) fn import(&self, name: &str) {
-        let file = images::file(name);
+        self.import_file(&images::file(name));
+    }
+
+    /// Puts an image into it that is busybox with another configuration (`{"User": …}`) and with further files.
+    pub(crate) fn import_busybox(&self, tag: &str, config: &Value, files: &[(&str, &str)]) {
+        self.import_file(&images::busybox_with(&self.slot.path("images"), tag, config, files));
+    }
+
+    fn import_file(&self, file: &Path) {
         self.ctr(&["images", "import", &file.display().to_string()]);
         let imported = self.ctr(&["images", "list", "-q"]);
         // The CRI learns of an image by an event.

@@ -59,6 +59,17 @@ pub(super) fn status(inputs: &Inputs<'_>, container: &Container, default_waiting
     }
 }
 
+/// Cuts the messages of instances that have ended to so many bytes, or a few less where a character would be cut.
+pub(super) fn limit_messages(status: &mut ContainerStatus, limit: usize) {
+    let both = status.state.iter_mut().chain(&mut status.last_state);
+    for message in both.filter_map(|state| state.terminated.as_mut()?.message.as_mut()) {
+        if message.len() > limit {
+            let end = (0..=limit).rev().find(|end| message.is_char_boundary(*end)).unwrap_or_default();
+            message.truncate(end);
+        }
+    }
+}
+
 fn is_done(inputs: &Inputs<'_>, container: &Container, exit: &Exit) -> bool {
     is_plain_init(inputs, container) && !exit.is_failure()
 }

@@ -1,7 +1,8 @@
 //! A pod's status: what `kubectl get pod -o yaml` shows below `status`, derived from what is observed.
 //!
-//! Pure. The rules are those of `pkg/kubelet/kubelet_pods.go` (phase), `kuberuntime_container.go` (container states) and
-//! `pkg/kubelet/status/generate.go` (conditions); times are cut to whole seconds as the API does.
+//! Pure. The rules are those of `pkg/kubelet/kubelet_pods.go` (phase), `kuberuntime_container.go` (container states),
+//! `pkg/kubelet/status/generate.go` (conditions) and `status_manager.go` (the length of messages); times are cut to whole seconds as the
+//! API does.
 
 mod conditions;
 mod containers;
@@ -12,12 +13,15 @@ mod tests;
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
-use k8s_openapi::api::core::v1::{HostIP, Pod, PodCondition, PodIP, PodStatus};
+use k8s_openapi::api::core::v1::{HostIP, Pod, PodCondition, PodIP, PodSpec, PodStatus};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use k8s_openapi::jiff::{Timestamp, Unit};
 
 use super::observed::Observed;
 use crate::cri::ContainerId;
+
+/// How many bytes the termination messages of all containers of a pod may have, each an equal part of them.
+const MESSAGE_BYTES: usize = 12 * 1024;
 
 /// What a status is derived from.
 #[derive(Clone, Copy)]
@@ -88,11 +92,15 @@ pub fn derive(inputs: Inputs<'_>) -> PodStatus {
     let regular = spec.map_or(&[][..], |spec| &spec.containers);
     let default_waiting = if init.is_empty() { "ContainerCreating" } else { "PodInitializing" };
 
-    let init_statuses: Vec<_> =
+    let mut init_statuses: Vec<_> =
         init.iter().map(|container| containers::status(&inputs, container, default_waiting)).collect();
     let mut statuses: Vec<_> =
         regular.iter().map(|container| containers::status(&inputs, container, default_waiting)).collect();
     statuses.sort_by(|a, b| a.name.cmp(&b.name));
+    let limit = spec.map_or(MESSAGE_BYTES, message_limit);
+    for status in init_statuses.iter_mut().chain(&mut statuses) {
+        containers::limit_messages(status, limit);
+    }
 
     let phase = phase::of(init, &init_statuses, &statuses, inputs.ending);
     let conditions = conditions::of(&inputs, phase, &init_statuses, &statuses);
@@ -110,6 +118,13 @@ pub fn derive(inputs: Inputs<'_>) -> PodStatus {
         qos_class: Some(inputs.qos_class.to_owned()),
         ..PodStatus::default()
     }
+}
+
+/// How many bytes each container's termination message may have.
+fn message_limit(spec: &PodSpec) -> usize {
+    let others =
+        spec.init_containers.iter().map(Vec::len).chain(spec.ephemeral_containers.iter().map(Vec::len));
+    MESSAGE_BYTES / (spec.containers.len() + others.sum::<usize>()).max(1)
 }
 
 /// A pod on the node's network has the node's addresses, once its sandbox is there.

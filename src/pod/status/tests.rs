@@ -170,6 +170,33 @@ fn a_crash_loop_waits_with_its_end_as_the_last_state() {
 }
 
 #[test]
+fn the_messages_of_a_pods_containers_share_what_room_there_is() {
+    let ended = |name: &str, message: &str| {
+        let mut container = exited(name, 0, 1);
+        if let ContainerState::Exited(exit) = &mut container.state {
+            exit.message = message.to_owned();
+        }
+        container
+    };
+    let long = "é".repeat(4096);
+    for (spec, room) in
+        [(one(), 8192), (with_init(), 6144), (json!({"containers": vec![json!({"name": "c"}); 5]}), 2456)]
+    {
+        let status =
+            Case::of(spec, vec![ended("c", &long)]).waiting("c", "CrashLoopBackOff").status(None, 10);
+        let last = status.container_statuses.and_then(|statuses| statuses.into_iter().next()?.last_state);
+        let message = last.and_then(|last| last.terminated?.message).unwrap_or_default();
+        assert_eq!(message.len(), room);
+    }
+    let status = Case::of(with_init(), vec![ended("i", &long), ended("c", "short")]).status(None, 10);
+    let message = |statuses: Option<Vec<k8s_openapi::api::core::v1::ContainerStatus>>| {
+        statuses.and_then(|statuses| statuses.into_iter().next()?.state?.terminated?.message)
+    };
+    assert_eq!(message(status.init_container_statuses).map(|it| it.len()), Some(6144));
+    assert_eq!(message(status.container_statuses).as_deref(), Some("short"));
+}
+
+#[test]
 fn an_init_container_that_ended_well_is_never_shown_as_waiting() {
     let status =
         Case::of(with_init(), vec![exited("i", 0, 0)]).waiting("i", "CrashLoopBackOff").status(None, 5);

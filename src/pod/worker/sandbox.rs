@@ -27,7 +27,13 @@ impl Worker {
         let SandboxPlan { config, runtime_handler, warnings } = match self.sandbox_plan(attempt) {
             Ok(plan) => plan,
             Err(error) => {
-                self.complain("FailedCreatePodSandBox", &format!("Failed to create pod sandbox: {error}"));
+                let reason = error.sandbox_reason();
+                if reason.is_final() {
+                    self.complain(reason.as_str(), &error.to_string());
+                } else {
+                    let message = format!("Failed to create pod sandbox: {error}");
+                    self.complain("FailedCreatePodSandBox", &message);
+                }
                 return Err(Abandoned::LATER);
             }
         };

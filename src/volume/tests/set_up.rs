@@ -252,3 +252,14 @@ fn the_root_is_shared_once() {
     fixture.set_up_one(&json!({"emptyDir": {"medium": "Memory"}})).unwrap();
     tear_down(&fixture.root, UID).unwrap();
 }
+
+#[test]
+fn a_root_that_would_hide_volumes_of_running_pods_is_left_as_it_is() {
+    let fixture = Fixture::new();
+    let source = fixture.set_up_one(&json!({"emptyDir": {"medium": "Memory"}})).unwrap();
+    fs::write(source.host_path.join("x"), "").unwrap();
+    let was_shared = mounts::containing(fixture.root.dir()).unwrap().is_some_and(|mount| mount.shared);
+    assert_eq!(fixture.root.make_shared().is_ok(), was_shared);
+    assert!(source.host_path.join("x").exists());
+    tear_down(&fixture.root, UID).unwrap();
+}
