@@ -118,9 +118,8 @@ fn image_gc(read: &mut Reader<'_>) -> ImageThresholds {
     let (high_percent, low_percent) =
         (percent("imageGCHighThresholdPercent"), percent("imageGCLowThresholdPercent"));
     if low_percent >= high_percent {
-        let (_, given) = read.given("imageGCLowThresholdPercent");
-        let message = format!("{low_percent} is not below imageGCHighThresholdPercent ({high_percent})");
-        read.note("imageGCLowThresholdPercent", &given, 0, message);
+        let message = format!("{high_percent} is not above imageGCLowThresholdPercent ({low_percent})");
+        read.refuse("imageGCHighThresholdPercent", message);
     }
     let min_age = read.text("imageMinimumGCAge", duration_within(Duration::ZERO, YEAR));
     ImageThresholds { high_percent, low_percent, min_age }

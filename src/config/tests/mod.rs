@@ -115,6 +115,7 @@ fn every_key_can_be_written() {
     assert!(found.seccomp_default && !found.cpu_cfs_quota);
     assert_eq!(found.max_container_restart_period, Duration::from_secs(10));
     assert_eq!((found.container_logs.max_size, found.container_logs.max_files), (Some(1 << 30), 3));
+    assert_eq!((found.image_gc.high_percent, found.image_gc.low_percent), (85, 80));
     assert_eq!(found.api_server, Some(ApiServer { host: "192.0.2.1".to_owned(), port: 6443 }));
     assert_eq!(
         found.resources.system_reserved,
@@ -130,7 +131,8 @@ fn every_problem_is_told_in_one_run_with_its_line() {
     let bench = Bench::new(
         "nodename: edge-1\nmaxPods: many\nstore:\n  settle: 5\n  pollIntervall: 10s\n  poll: sometimes\n\
          nodeIPs:\n- 192.0.2.1\n- somewhere\nsystemReserved:\n  cpus: 1\n  memory: lots\nlogging: loud\nrootDir: var\n\
-         maxPods: 3\napiServer: {port: 6443}\nclusterDNS: 10.96.0.10\nnodeName: 010\ncpuCFSQuotaPeriod: 2s\n",
+         maxPods: 3\napiServer: {port: 6443}\nclusterDNS: 10.96.0.10\nnodeName: 010\ncpuCFSQuotaPeriod: 2s\n\
+         imageGCHighThresholdPercent: 70\ncontainerLogMaxFiles: 1\n",
     );
     let expected = [
         "config.yaml:15: maxPods: the key is written twice",
@@ -143,6 +145,8 @@ fn every_problem_is_told_in_one_run_with_its_line() {
         "config.yaml:4: store.settle: must be a string, not a number: write it in quotes, and with its unit if it has one",
         "config.yaml:6: store.poll: \"sometimes\" is none of auto, always, never",
         "config.yaml:19: cpuCFSQuotaPeriod: 2s is not between 1ms and 1s",
+        "config.yaml:20: imageGCHighThresholdPercent: 70 is not above imageGCLowThresholdPercent (80)",
+        "config.yaml:21: containerLogMaxFiles: \"1\" is no whole number between 2 and 4294967295",
         "config.yaml:16: apiServer.port: a port without apiServer.host",
         "config.yaml:11: systemReserved: cpus: there is no such name, only cpu, memory, ephemeral-storage",
         "config.yaml:12: systemReserved: memory: \"lots\" is no quantity: write a number such as 500m, 2, 100Mi or 1Gi",
