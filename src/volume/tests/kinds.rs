@@ -144,6 +144,15 @@ fn a_projected_volume_lays_its_sources_over_each_other() {
         (json!([map, secret]), Ok(&[("a", 0o640, "secret"), ("m", 0o640, "map")][..])),
         (json!([secret, map, optional]), Ok(&[("a", 0o640, "map"), ("m", 0o640, "map")])),
         (json!([name, token]), Ok(&[("name", 0o640, "p"), ("token", 0o640, "t0ken")])),
+        (
+            json!([
+                {"configMap": {"name": "m", "items": [{"key": "m", "path": "x/m", "mode": 0o400}]}},
+                {"secret": {"name": "s", "items": [{"key": "a", "path": "x/s"}]}},
+                {"configMap": {"name": "none", "optional": true}},
+                {"clusterTrustBundle": {"name": "b", "path": "ca", "optional": true}},
+            ]),
+            Ok(&[("x/m", 0o400, "map"), ("x/s", 0o640, "secret")]),
+        ),
         (json!([absent, map]), Err("configmap \"none\" not found")),
         (
             json!([absent, {"secret": {"name": "none"}}]),
