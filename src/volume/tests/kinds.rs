@@ -108,7 +108,9 @@ fn a_downward_api_volume_holds_facts_about_the_pod() {
     ] {
         expect(&fixture, &json!({"downwardAPI": {"items": items}}), expected);
     }
-    let items = json!([field("name", "metadata.name")]);
+    let items = json!([field("name", "metadata.name"), memory]);
+    let volume = json!({"downwardAPI": {"defaultMode": 0o600, "items": items}});
+    expect(&fixture, &volume, Ok(&[("name", 0o600, "p"), ("sub/memory", 0o400, "64")]));
     let dir = fixture.set_up_one(&json!({"downwardAPI": {"items": items}})).unwrap().host_path;
     assert_eq!(fs_type(&dir).as_deref(), Some("tmpfs"));
 }

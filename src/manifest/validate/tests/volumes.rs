@@ -151,8 +151,8 @@ fn what_a_node_alone_cannot_provide_is_refused_with_a_remedy() {
 fn every_volume_that_needs_a_driver_or_an_api_server_is_refused() {
     for source in [
         "awsElasticBlockStore: {volumeID: v}",
-        "azureDisk: {diskName: n, diskURI: u}",
-        "azureFile: {secretName: s, shareName: n}",
+        "azureDisk: {diskName: d, diskURI: u}",
+        "azureFile: {secretName: s, shareName: t}",
         "cephfs: {monitors: [m]}",
         "cinder: {volumeID: v}",
         "csi: {driver: d}",
