@@ -12,6 +12,7 @@
 //! agent that waits for its runtime or its store says so. Ending the agent ends no pod.
 
 mod host;
+mod image_gc;
 mod lock;
 mod log_rotation;
 mod main_loop;
@@ -33,6 +34,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{debug, warn};
 
 use self::host::RuntimeFacts;
+use self::image_gc::ImageGc;
 pub use self::lock::LockError;
 use self::main_loop::Agent;
 use self::reconcile::Reconciler;
@@ -193,6 +195,14 @@ pub async fn run(settings: Settings, shutdown: CancellationToken) -> Result<(), 
         settings.pod_logs_dir.clone(),
     );
     tokio::spawn(shutdown.clone().run_until_cancelled_owned(rotation));
+    let images = ImageGc {
+        thresholds: settings.image_gc,
+        clock,
+        cri: cri.clone(),
+        board: Arc::clone(&board),
+        snapshots: store.snapshots.clone(),
+    };
+    tokio::spawn(shutdown.clone().run_until_cancelled_owned(images.run()));
     let reconciler = Reconciler {
         context,
         snapshots: store.snapshots.clone(),

@@ -12,6 +12,7 @@ use super::value::{
     amount, cpu_millis, domain, duration_within, endpoint, flag, ip, log_size, node_name, number_within,
     path, sysctl, threshold,
 };
+use crate::image::garbage::Thresholds as ImageThresholds;
 use crate::manifest::tree::{Entry, Node, Value};
 use crate::node::{EvictionThresholds, Reserved, ResourcePolicy};
 
@@ -87,6 +88,7 @@ pub(super) fn settings(layer: &Layer, problems: &mut Vec<Problem>) -> Settings {
             max_size: read.text("containerLogMaxSize", log_size),
             max_files: read.number("containerLogMaxFiles", 2),
         },
+        image_gc: image_gc(&mut read),
         max_parallel_image_pulls: read.number("maxParallelImagePulls", 1),
         api_server: api_server(&mut read),
         resources: ResourcePolicy {
@@ -109,6 +111,19 @@ fn store(read: &mut Reader<'_>) -> Store {
         relist_interval: read.text("store.relistInterval", duration_within(SECOND, YEAR)),
         empty_hold: read.text("store.emptyHold", duration_within(Duration::ZERO, YEAR)),
     }
+}
+
+fn image_gc(read: &mut Reader<'_>) -> ImageThresholds {
+    let mut percent = |path| u8::try_from(read.text(path, number_within(0, 100))).unwrap_or(100);
+    let (high_percent, low_percent) =
+        (percent("imageGCHighThresholdPercent"), percent("imageGCLowThresholdPercent"));
+    if low_percent >= high_percent {
+        let (_, given) = read.given("imageGCLowThresholdPercent");
+        let message = format!("{low_percent} is not below imageGCHighThresholdPercent ({high_percent})");
+        read.note("imageGCLowThresholdPercent", &given, 0, message);
+    }
+    let min_age = read.text("imageMinimumGCAge", duration_within(Duration::ZERO, YEAR));
+    ImageThresholds { high_percent, low_percent, min_age }
 }
 
 fn node_ips(read: &mut Reader<'_>) -> Vec<std::net::IpAddr> {

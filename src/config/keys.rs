@@ -134,6 +134,13 @@ pub(super) const KEYS: &[Key] = &[
     text("containerLogMaxSize", "10Mi", "The size at which a container's log is rotated. -1: never."),
     bare("containerLogMaxFiles", "5", "How many files are kept of a container's log, at least 2."),
     bare("maxParallelImagePulls", "1", "How many images are pulled at once."),
+    bare(
+        "imageGCHighThresholdPercent",
+        "85",
+        "How full the disk must be for images that nobody needs to be removed. 100: never.",
+    ),
+    bare("imageGCLowThresholdPercent", "80", "How full it may be afterwards."),
+    text("imageMinimumGCAge", "2m", "How long an image is kept at least."),
     text("apiServer.host", "", "KUBERNETES_SERVICE_HOST for pods. Empty: they are given none."),
     bare("apiServer.port", "443", "KUBERNETES_SERVICE_PORT for pods."),
     map("systemReserved", "", "What is kept for the system: cpu, memory, ephemeral-storage."),

@@ -7,6 +7,7 @@ use std::net::IpAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use crate::image::garbage::Thresholds as ImageThresholds;
 use crate::node::{NodeName, ResourcePolicy};
 
 pub use logging::{LogFormat, LogLevel, Logging};
@@ -63,6 +64,8 @@ pub struct Settings {
     pub max_container_restart_period: Duration,
     /// How large containers' logs grow, and how many files of each are kept.
     pub container_logs: LogBounds,
+    /// When images that nobody needs are removed.
+    pub image_gc: ImageThresholds,
     /// How many images are pulled at once, at least 1.
     pub max_parallel_image_pulls: u32,
     /// Where pods find the Kubernetes API.

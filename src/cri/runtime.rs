@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use tonic::Streaming;
 
+use serde_json::Value;
+
 use super::proto::{
     CgroupDriver, Container, ContainerConfig, ContainerEventResponse, ContainerFilter, ContainerStatus,
     ContainerStatusRequest, CreateContainerRequest, ExecSyncRequest, GetEventsRequest, ListContainersRequest,
@@ -70,6 +72,13 @@ impl CriClient {
             .await?;
         Self::verified(Method::Status, "", verify::status(&answer))?;
         Ok(answer)
+    }
+
+    /// The image that the runtime makes sandboxes from; none if it does not say, as only containerd does.
+    pub async fn sandbox_image(&self) -> Result<Option<String>, CriError> {
+        let status = self.status(Detail::Verbose).await?;
+        let config = status.info.get("config").and_then(|text| serde_json::from_str::<Value>(text).ok());
+        Ok(config.and_then(|config| config["sandboxImage"].as_str().map(str::to_owned)))
     }
 
     /// The cgroup driver that the runtime is set to; none when it can not say (before containerd 2.0).

@@ -6,6 +6,7 @@
 //! `github.com/distribution/reference`.
 
 mod credentials;
+pub mod garbage;
 mod glob;
 mod message;
 mod name;

@@ -93,6 +93,19 @@ impl ImageName {
             None => Some("latest"),
         }
     }
+
+    /// Whether both mean the same content: the same digest in the same repository if either has one, the same tag else.
+    pub fn is_same_as(&self, other: &Self) -> bool {
+        self.repository == other.repository
+            && match (self.digest(), other.digest()) {
+                (None, None) => self.effective_tag() == other.effective_tag(),
+                (one, other) => one == other,
+            }
+    }
+
+    fn digest(&self) -> Option<&str> {
+        self.written.split_once('@').map(|(_, digest)| digest).filter(|_| self.has_digest)
+    }
 }
 
 impl fmt::Display for ImageName {

@@ -32,3 +32,37 @@ fn the_log_of_a_talkative_container_is_rotated_and_read_on() {
     node.agent.wait_gone("app");
     assert!(!dir.exists());
 }
+
+const ELSEWHERE: &str = "
+nodeSelector: {there: not-here}
+containers:
+- name: main
+  image: FLUENTD
+";
+
+#[test]
+fn images_that_nobody_needs_go_when_the_disk_is_full() {
+    // Any disk is this full, and none can be emptied so far.
+    let full = "imageGCHighThresholdPercent: 1\nimageGCLowThresholdPercent: 0\nimageMinimumGCAge: 1s\n";
+    let Some(mut node) = Node::prepared(full) else { return };
+    let images = || node.containerd.ask(async |cri| cri.list_images().await.unwrap());
+    let named =
+        |part: &str| images().into_iter().flat_map(|image| image.repo_tags).find(|name| name.contains(part));
+    node.apply("app.yaml", daemon_set("app", TALKATIVE));
+    node.apply(
+        "elsewhere.yaml",
+        daemon_set("elsewhere", &ELSEWHERE.replace("FLUENTD", &named("fluentd").unwrap())),
+    );
+    node.agent.launch();
+    let tried = || node.agent.log().matches("Failed to garbage collect required amount of images").count();
+    wait_until("tried while all is wanted", || tried() >= 3);
+    for wanted in ["busybox", "fluentd", "pause"] {
+        assert!(named(wanted).is_some(), "{wanted}: {:#?}", images());
+    }
+    node.delete("elsewhere.yaml");
+    node.agent.wait_event("", "FreeDiskSpaceFailed", |_| true);
+    wait_until("gone with the last that named it", || named("fluentd").is_none());
+    for wanted in ["busybox", "pause"] {
+        assert!(named(wanted).is_some(), "{wanted}: {:#?}", images());
+    }
+}
