@@ -251,11 +251,9 @@ impl Reconciler {
         node: &Node,
         objects: &Objects,
     ) -> Option<Duration> {
-        let spec = daemon_set.spec.as_ref()?;
         let revision = self.known.get(&key)?.revision.clone();
         let entry = self.ledger.get(&key)?.clone();
-        let min_ready =
-            u64::try_from(spec.min_ready_seconds.unwrap_or(0)).map_or(Duration::ZERO, Duration::from_secs);
+        let min_ready = decide::min_ready(daemon_set);
         let verdict = placement::decide(node, daemon_set);
         let round = Round { key, daemon_set, entry, revision, verdict, min_ready };
 

@@ -219,7 +219,7 @@ fn written(host: Option<&String>) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use k8s_openapi::api::core::v1::{ExecAction, GRPCAction, TCPSocketAction};
+    use k8s_openapi::api::core::v1::{ExecAction, GRPCAction, HTTPHeader, TCPSocketAction};
 
     fn container(probe: Probe) -> Container {
         let port = ContainerPort { name: Some("web".into()), container_port: 8080, ..Default::default() };
@@ -255,6 +255,21 @@ mod tests {
             assert_eq!((spec.success_threshold, spec.failure_threshold), (1, 3));
             assert_eq!(spec.handler, Err(HandlerError::Missing));
         }
+    }
+
+    #[test]
+    fn what_is_written_counts() {
+        let probe = Probe {
+            initial_delay_seconds: Some(3),
+            timeout_seconds: Some(4),
+            period_seconds: Some(5),
+            success_threshold: Some(6),
+            failure_threshold: Some(7),
+            ..Default::default()
+        };
+        let spec = spec(ProbeKind::Readiness, probe);
+        let seconds = [spec.initial_delay, spec.timeout, spec.period].map(|time| time.as_secs());
+        assert_eq!((seconds, spec.success_threshold, spec.failure_threshold), ([3, 4, 5], 6, 7));
     }
 
     #[test]
@@ -299,6 +314,25 @@ mod tests {
         let grpc = Some(GRPCAction { port: 9090, service: None });
         let handler = spec(ProbeKind::Readiness, Probe { grpc, ..Default::default() }).handler;
         assert_eq!(handler, Ok(Handler::Grpc { port: 9090, service: String::new() }));
+
+        let grpc = Some(GRPCAction { port: 9090, service: Some("agent".into()) });
+        let handler = spec(ProbeKind::Readiness, Probe { grpc, ..Default::default() }).handler;
+        assert_eq!(handler, Ok(Handler::Grpc { port: 9090, service: "agent".into() }));
+
+        let tcp_socket = Some(TCPSocketAction { port: IntOrString::Int(81), host: Some("192.0.2.1".into()) });
+        let handler = spec(ProbeKind::Readiness, Probe { tcp_socket, ..Default::default() }).handler;
+        assert_eq!(handler, Ok(Handler::TcpSocket { host: Some("192.0.2.1".into()), port: 81 }));
+
+        let http_get = Some(HTTPGetAction {
+            host: Some("192.0.2.1".into()),
+            port: IntOrString::Int(80),
+            http_headers: Some(vec![HTTPHeader { name: "X-A".into(), value: "1".into() }]),
+            ..Default::default()
+        });
+        let handler = spec(ProbeKind::Readiness, Probe { http_get, ..Default::default() }).handler;
+        let Ok(Handler::HttpGet(action)) = handler else { panic!("{handler:?}") };
+        assert_eq!(action.host.as_deref(), Some("192.0.2.1"));
+        assert_eq!(action.headers, [("X-A".to_owned(), "1".to_owned())]);
 
         let http_get = Some(HTTPGetAction {
             host: Some(String::new()),

@@ -44,6 +44,12 @@ impl UpdateStrategy {
     }
 }
 
+/// How long a pod of the DaemonSet is ready before it counts as available (`minReadySeconds`).
+pub fn min_ready(daemon_set: &DaemonSet) -> Duration {
+    let seconds = daemon_set.spec.as_ref().and_then(|spec| spec.min_ready_seconds).unwrap_or_default();
+    u64::try_from(seconds).map_or(Duration::ZERO, Duration::from_secs)
+}
+
 /// What is known of one pod of the DaemonSet.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PodFacts {
@@ -239,6 +245,31 @@ mod tests {
             })
             .collect();
         words.join(", ")
+    }
+
+    #[test]
+    fn a_daemon_set_says_how_its_pods_are_replaced() {
+        let with = |fields: serde_json::Value| -> DaemonSet {
+            let mut spec = serde_json::json!({"selector": {}, "template": {}});
+            spec.as_object_mut().expect("a map").extend(fields.as_object().expect("a map").clone());
+            serde_json::from_value(serde_json::json!({"metadata": {}, "spec": spec})).expect("a DaemonSet")
+        };
+        for (strategy, expected) in [
+            (serde_json::json!({"type": "OnDelete"}), UpdateStrategy::OnDelete),
+            (
+                serde_json::json!({"rollingUpdate": {"maxUnavailable": 5, "maxSurge": 0}}),
+                UpdateStrategy::Replace,
+            ),
+            (serde_json::json!({"rollingUpdate": {"maxUnavailable": "1%"}}), UpdateStrategy::Replace),
+            (serde_json::json!({"rollingUpdate": {"maxSurge": 2}}), UpdateStrategy::Surge),
+            (serde_json::json!({"rollingUpdate": {"maxSurge": "1%"}}), UpdateStrategy::Surge),
+            (serde_json::json!({"rollingUpdate": {"maxSurge": "0%"}}), UpdateStrategy::Replace),
+        ] {
+            let daemon_set = with(serde_json::json!({"updateStrategy": strategy}));
+            assert_eq!(UpdateStrategy::of(&daemon_set), expected, "{strategy}");
+        }
+        assert_eq!(min_ready(&with(serde_json::json!({"minReadySeconds": 9}))), Duration::from_secs(9));
+        assert_eq!(min_ready(&with(serde_json::json!({}))), Duration::ZERO);
     }
 
     #[test]

@@ -86,6 +86,36 @@ async fn a_name_that_is_none_is_told_and_asks_nobody() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn an_image_that_is_mounted_is_pulled_by_its_volumes_own_policy() {
+    let machine = Machine::boot();
+    let agent = machine.start_agent().await;
+    let volume = |policy: &str| {
+        let mut spec = one_container(&json!({"volumeMounts": [{"name": "v", "mountPath": "/v"}]}));
+        let image = json!({"reference": "registry.example/data:1", "pullPolicy": policy});
+        spec["volumes"] = json!([{"name": "v", "image": image}]);
+        spec
+    };
+    let pod = agent.run(&volume("Never"));
+    let shown = agent.until_waiting(&pod, "main", "ErrImageNeverPull").await;
+    let message = "Container image \"registry.example/data:1\" is not present with pull policy of Never";
+    assert_eq!(waiting(&shown, "main").expect("waiting").1, message);
+    machine.runtime.preload("registry.example/data:1");
+    agent.until_ready(&pod).await;
+    let of_runtime =
+        machine.runtime.read(|state| state.image("registry.example/data:1").map(|i| i.id.clone()));
+    let mounted = machine.runtime.calls().into_iter().find_map(|call| match call.request {
+        daemonlet::cri::fake::Request::CreateContainer(request) => {
+            request.config?.mounts.into_iter().find_map(|mount| mount.image)
+        }
+        _ => None,
+    });
+    let mounted = mounted.expect("an image is mounted");
+    assert_eq!(Some(mounted.image), of_runtime, "what the runtime calls it");
+    assert_eq!(mounted.user_specified_image, "registry.example/data:1");
+    assert_eq!(machine.runtime.count(Method::PullImage), 1, "the container's own image alone");
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_pull_secret_from_the_store_is_used() {
     let machine = Machine::boot();
     let agent = machine.start_agent().await;

@@ -198,6 +198,14 @@ mod tests {
     }
 
     #[test]
+    fn where_and_how_the_last_words_are_left_is_noted() {
+        let made = annotated(&serde_json::json!({
+            "terminationMessagePath": "/dev/log", "terminationMessagePolicy": "FallbackToLogsOnError"}));
+        assert_eq!(made[TERMINATION_MESSAGE_PATH], "/dev/log");
+        assert_eq!(made[TERMINATION_MESSAGE_POLICY], "FallbackToLogsOnError");
+    }
+
+    #[test]
     fn ports_are_written_as_go_writes_them() {
         let made = annotated(&serde_json::json!({"ports": [
             {"containerPort": 80, "hostPort": 80, "name": "http", "protocol": "TCP", "hostIP": "192.0.2.1"},

@@ -138,7 +138,7 @@ mod tests {
     fn a_container_is_asked_for_with_its_words_expanded_and_its_run_counted() {
         let container: Container = serde_json::from_value(serde_json::json!({
             "name": "c", "image": "tool:1", "command": ["$(BIN)"], "args": ["--on=$(NODE)", "$$(NODE)", "$(NONE)"],
-            "workingDir": "$(NODE)", "stdin": true, "tty": true,
+            "workingDir": "$(NODE)", "stdin": true, "stdinOnce": true, "tty": true,
         }))
         .unwrap();
         let pod = testing::pod(testing::pod_spec(vec![container.clone()]));
@@ -162,7 +162,7 @@ mod tests {
             (vec!["/bin/x".to_owned()], ["--on=node-1", "$(NODE)", "$(NONE)"].map(str::to_owned).into())
         );
         assert_eq!((made.working_dir.as_str(), made.log_path.as_str()), ("$(NODE)", "c/3.log"));
-        assert_eq!((made.stdin, made.stdin_once, made.tty, made.mounts.len()), (true, false, true, 0));
+        assert_eq!((made.stdin, made.stdin_once, made.tty, made.mounts.len()), (true, true, true, 0));
         let image = made.image.unwrap();
         assert_eq!((image.image.as_str(), image.user_specified_image.as_str()), ("sha256:1", "tool:1"));
         assert_eq!(made.annotations[annotations::RESTART_COUNT], "3");

@@ -191,6 +191,13 @@ mod tests {
     }
 
     #[test]
+    fn memory_is_what_the_limit_says() {
+        let host = Host::for_tests();
+        assert_eq!(of(r#"{"limits":{"memory":"64Mi"}}"#, &host).memory_limit_in_bytes, 64 << 20);
+        assert_eq!(of(r#"{"requests":{"memory":"64Mi"}}"#, &host).memory_limit_in_bytes, 0);
+    }
+
+    #[test]
     fn a_container_without_a_limit_has_that_of_its_pod() {
         let mut spec = pod_spec(vec![container("c", r#"{"limits":{"cpu":"1"}}"#)]);
         spec.resources = serde_json::from_str(r#"{"limits":{"cpu":"2","memory":"1Gi"}}"#).ok();

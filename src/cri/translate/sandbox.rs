@@ -130,6 +130,19 @@ mod tests {
     }
 
     #[test]
+    fn the_kernel_has_the_whole_name_if_the_pod_asks_for_it() {
+        let named = |as_fqdn| {
+            move |spec: &mut PodSpec| {
+                spec.subdomain = Some("sub".to_owned());
+                spec.set_hostname_as_fqdn = Some(as_fqdn);
+            }
+        };
+        let hostname = |as_fqdn| planned(named(as_fqdn), &Host::for_tests()).unwrap().config.hostname;
+        assert_eq!(hostname(false), "p");
+        assert!(hostname(true).starts_with("p.sub.ns.svc."), "{}", hostname(true));
+    }
+
+    #[test]
     fn the_nodes_network_has_the_nodes_name() {
         let plan = planned(|spec| spec.host_network = Some(true), &Host::for_tests()).unwrap();
         assert_eq!(plan.config.hostname, "");

@@ -146,6 +146,13 @@ mod tests {
     }
 
     #[test]
+    fn a_sandbox_has_the_values_that_are_set() {
+        let pod = setting("net/ipv4/tcp_syncookies");
+        let made = of_sandbox(&PodView::of(&pod).unwrap());
+        assert_eq!(made, [("net.ipv4.tcp_syncookies".to_owned(), "1".to_owned())].into());
+    }
+
+    #[test]
     fn only_safe_or_allowed_settings_pass() {
         let host = Host {
             allowed_unsafe_sysctls: vec!["kernel.msg*".into(), "net.core.somaxconn".into()],

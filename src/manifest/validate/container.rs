@@ -69,6 +69,11 @@ fn common(container: &Container, pod: &Pod<'_>, path: &FieldPath, errors: &mut E
     errors.one_of(path.child("imagePullPolicy"), pull_policy, &["Always", "IfNotPresent", "Never"]);
     let message_policy = container.termination_message_policy.as_deref().unwrap_or_default();
     errors.one_of(path.child("terminationMessagePolicy"), message_policy, &["File", "FallbackToLogsOnError"]);
+    if let Some(signal) = container.lifecycle.as_ref().and_then(|lifecycle| lifecycle.stop_signal.as_deref())
+        && !names::is_signal(signal)
+    {
+        errors.add(FieldError::not_supported(path.child("lifecycle.stopSignal"), signal, &[]));
+    }
     ports::ports(container, pod.host_network(), path, errors);
     env::env(container, path, errors);
     mounts::mounts(container, pod, path, errors);

@@ -235,6 +235,22 @@ fn is_qualified(text: &str) -> bool {
         && bytes.iter().all(|b| b.is_ascii_alphanumeric() || b"-_.".contains(b))
 }
 
+/// Whether this is a signal of Linux by the name that Kubernetes gives it.
+pub(super) fn is_signal(text: &str) -> bool {
+    const PLAIN: [&str; 36] = [
+        "ABRT", "ALRM", "BUS", "CHLD", "CLD", "CONT", "FPE", "HUP", "ILL", "INT", "IO", "IOT", "KILL",
+        "PIPE", "POLL", "PROF", "PWR", "QUIT", "SEGV", "STKFLT", "STOP", "SYS", "TERM", "TRAP", "TSTP",
+        "TTIN", "TTOU", "URG", "USR1", "USR2", "VTALRM", "WINCH", "XCPU", "XFSZ", "RTMIN", "RTMAX",
+    ];
+    let counted = |name: &str, sign: &str, most: u8| {
+        let number = name.strip_prefix(sign).filter(|number| !number.starts_with(['0', '+']));
+        number.and_then(|number| number.parse().ok()).is_some_and(|number: u8| number <= most)
+    };
+    text.strip_prefix("SIG").is_some_and(|name| {
+        PLAIN.contains(&name) || counted(name, "RTMIN+", 15) || counted(name, "RTMAX-", 14)
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

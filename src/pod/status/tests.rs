@@ -214,6 +214,23 @@ fn what_nothing_is_known_of_is_being_created() {
 }
 
 #[test]
+fn a_readiness_gate_that_nobody_sets_keeps_the_pod_unready() {
+    let gated =
+        json!({"containers": [{"name": "a"}], "readinessGates": [{"conditionType": "example.com/up"}]});
+    let status = Case::of(gated, vec![running("a", 0)]).status(None, 5);
+    assert_eq!(condition(&status, "ContainersReady").status, "True");
+    let ready = condition(&status, "Ready");
+    assert_eq!(
+        (ready.status.as_str(), ready.reason.as_deref(), ready.message.as_deref()),
+        (
+            "False",
+            Some("ReadinessGatesNotReady"),
+            Some("corresponding condition of pod readiness gate \"example.com/up\" does not exist.")
+        )
+    );
+}
+
+#[test]
 fn conditions_name_what_is_missing() {
     let mut case = Case::of(json!({"containers": [{"name": "b"}, {"name": "a"}]}), vec![running("a", 0)]);
     case.probes.ready = false;

@@ -1,5 +1,6 @@
 //! Getting a container's image: there already, pulled now, or waited for.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -83,6 +84,29 @@ impl Worker {
             }
             Decision::Pull => self.pull(container, &name).await,
         }
+    }
+
+    /// Makes sure that the runtime has the images that the container mounts as volumes. Answers with what it calls each, by volume.
+    pub(super) async fn ensure_volume_images(
+        &mut self,
+        container: &Container,
+    ) -> Result<BTreeMap<String, String>, NotStarted> {
+        let pod = Arc::clone(&self.record.pod);
+        let volumes = pod.spec.as_ref().and_then(|spec| spec.volumes.as_deref()).unwrap_or_default();
+        let mounts = container.volume_mounts.as_deref().unwrap_or_default();
+        let mut images = BTreeMap::new();
+        for volume in volumes.iter().filter(|volume| mounts.iter().any(|mount| mount.name == volume.name)) {
+            let Some(source) = &volume.image else { continue };
+            // The rules are those of a container's own image, and Events about it are the container's.
+            let wanted = Container {
+                name: container.name.clone(),
+                image: source.reference.clone(),
+                image_pull_policy: source.pull_policy.clone(),
+                ..Container::default()
+            };
+            images.insert(volume.name.clone(), self.ensure_image(&wanted).await?.image);
+        }
+        Ok(images)
     }
 
     async fn inspect(&self, name: &ImageName) -> Result<Option<proto::Image>, NotStarted> {

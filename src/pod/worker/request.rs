@@ -19,12 +19,14 @@ impl Worker {
         &self,
         container: &Container,
         image: &image::Ready,
+        volume_images: &BTreeMap<String, String>,
         attempt: u32,
     ) -> Result<(ContainerConfig, PodSandboxConfig), String> {
         let (pod, host) = (&self.record.pod, &*self.context.host());
         let name = container.name.as_str();
         let pod_ips = self.pod_ips();
-        let (marks, volumes) = (self.marks(), self.mounts.as_ref().map(mount_sources).unwrap_or_default());
+        let volumes = self.mounts.as_ref().map(|mounts| mount_sources(mounts, volume_images));
+        let (marks, volumes) = (self.marks(), volumes.unwrap_or_default());
         let runtime_handler = self.runtime_handler().map_err(|error| error.to_string())?;
         let env = translate::env::resolve(pod, container, &self.objects.borrow(), &pod_ips, host)
             .map_err(|error| error.to_string())?;
@@ -113,7 +115,11 @@ impl Worker {
     }
 }
 
-fn mount_sources(sources: &BTreeMap<String, volume::MountSource>) -> BTreeMap<String, VolumeMountSource> {
+/// The volumes as the translation wants them; `images` are what the runtime calls the images among them.
+fn mount_sources(
+    sources: &BTreeMap<String, volume::MountSource>,
+    images: &BTreeMap<String, String>,
+) -> BTreeMap<String, VolumeMountSource> {
     sources
         .iter()
         .map(|(name, source)| {
@@ -121,10 +127,10 @@ fn mount_sources(sources: &BTreeMap<String, volume::MountSource>) -> BTreeMap<St
                 host_path: source.host_path.clone(),
                 read_only: source.read_only,
                 selinux_relabel: source.selinux_relabel,
-                image: source
-                    .image
-                    .clone()
-                    .map(|image| VolumeImage { reference: image.clone(), user_specified: image }),
+                image: source.image.clone().map(|image| VolumeImage {
+                    reference: images.get(name).unwrap_or(&image).clone(),
+                    user_specified: image,
+                }),
             };
             (name.clone(), source)
         })

@@ -78,9 +78,10 @@ impl Worker {
     async fn try_start(&mut self, container: &Container, sandbox: &SandboxId) -> Result<(), NotStarted> {
         let name = container.name.as_str();
         let image = Box::pin(self.ensure_image(container)).await?;
+        let volume_images = Box::pin(self.ensure_volume_images(container)).await?;
         let attempt = self.next_attempt(name);
         let (config, sandbox_config) =
-            self.container_request(container, &image, attempt).map_err(|message| {
+            self.container_request(container, &image, &volume_images, attempt).map_err(|message| {
                 NotStarted::failed("CreateContainerConfigError", &message, Retry::WhenItMayWork, Tell::Once)
             })?;
         let id = self.create(sandbox, config, sandbox_config).await.map_err(|message| {

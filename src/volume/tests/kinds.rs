@@ -108,7 +108,9 @@ fn a_downward_api_volume_holds_facts_about_the_pod() {
     ] {
         expect(&fixture, &json!({"downwardAPI": {"items": items}}), expected);
     }
-    let items = json!([field("name", "metadata.name")]);
+    let items = json!([field("name", "metadata.name"), memory]);
+    let volume = json!({"downwardAPI": {"defaultMode": 0o600, "items": items}});
+    expect(&fixture, &volume, Ok(&[("name", 0o600, "p"), ("sub/memory", 0o400, "64")]));
     let dir = fixture.set_up_one(&json!({"downwardAPI": {"items": items}})).unwrap().host_path;
     assert_eq!(fs_type(&dir).as_deref(), Some("tmpfs"));
 }
@@ -144,6 +146,15 @@ fn a_projected_volume_lays_its_sources_over_each_other() {
         (json!([map, secret]), Ok(&[("a", 0o640, "secret"), ("m", 0o640, "map")][..])),
         (json!([secret, map, optional]), Ok(&[("a", 0o640, "map"), ("m", 0o640, "map")])),
         (json!([name, token]), Ok(&[("name", 0o640, "p"), ("token", 0o640, "t0ken")])),
+        (
+            json!([
+                {"configMap": {"name": "m", "items": [{"key": "m", "path": "x/m", "mode": 0o400}]}},
+                {"secret": {"name": "s", "items": [{"key": "a", "path": "x/s"}]}},
+                {"configMap": {"name": "none", "optional": true}},
+                {"clusterTrustBundle": {"name": "b", "path": "ca", "optional": true}},
+            ]),
+            Ok(&[("x/m", 0o400, "map"), ("x/s", 0o640, "secret")]),
+        ),
         (json!([absent, map]), Err("configmap \"none\" not found")),
         (
             json!([absent, {"secret": {"name": "none"}}]),

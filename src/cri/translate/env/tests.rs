@@ -62,6 +62,7 @@ fn later_sources_win_and_values_see_only_what_came_before() {
             {"configMapRef": {"name": "cm"}},
             {"prefix": "P_", "configMapRef": {"name": "cm"}},
             {"secretRef": {"name": "none", "optional": true}},
+            {"configMapRef": {"name": "none", "optional": true}},
         ],
         "env": [
             {"name": "EARLY", "value": "$(LATE) $(A) $(B) $$(A)"},

@@ -28,12 +28,13 @@ fn by_root(pods: &Value, own: &Value) -> LinuxContainerSecurityContext {
 #[test]
 fn a_container_overrides_its_pod() {
     let pods = json!({"runAsUser": 1, "runAsGroup": 2, "fsGroup": 3, "supplementalGroups": [4, 5],
-        "seLinuxOptions": {"type": "pod_t"}, "supplementalGroupsPolicy": "Strict"});
+        "seLinuxOptions": {"type": "pod_t", "role": "r", "user": "u"}, "supplementalGroupsPolicy": "Strict"});
     let plain = by_root(&pods, &json!({}));
     assert_eq!((plain.run_as_user, plain.run_as_group), (Some(int64(1)), Some(int64(2))));
     assert_eq!(plain.supplemental_groups, [3, 4, 5]);
     assert_eq!(plain.supplemental_groups_policy(), SupplementalGroupsPolicy::Strict);
-    assert_eq!(plain.selinux_options.unwrap().r#type, "pod_t");
+    let selinux = plain.selinux_options.unwrap();
+    assert_eq!((selinux.r#type.as_str(), selinux.role.as_str(), selinux.user.as_str()), ("pod_t", "r", "u"));
     let over = by_root(&pods, &json!({"runAsUser": 10, "runAsGroup": 0, "seLinuxOptions": {"level": "s0"}}));
     assert_eq!((over.run_as_user, over.run_as_group), (Some(int64(10)), Some(int64(0))));
     let selinux = over.selinux_options.unwrap();

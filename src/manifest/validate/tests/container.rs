@@ -147,6 +147,12 @@ fn environment() {
                 ],
             ),
             (&field("status.podIP"), &[]),
+            (
+                "env: [{name: A, valueFrom: {fieldRef: {apiVersion: v2, fieldPath: metadata.name}}}]",
+                &[
+                    "env[0].valueFrom.fieldRef.fieldPath: Invalid value: \"metadata.name\": error converting fieldPath: unsupported pod version: v2",
+                ],
+            ),
             (&field("\"metadata.labels['a']\""), &[]),
             (
                 &field("\"metadata.labels['a b']\""),

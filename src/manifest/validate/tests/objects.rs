@@ -20,6 +20,39 @@ fn a_missing_selector_is_another_fault_than_an_empty_one() {
 }
 
 #[test]
+fn a_selector_must_match_the_templates_labels() {
+    let selected = |selector: &str| {
+        told(&format!(
+            "{{apiVersion: apps/v1, kind: DaemonSet, metadata: {{name: a}}, spec: {{selector: {{{selector}}}, template: {{metadata: {{labels: {{app: a}}}}, spec: {{{C}}}}}}}}}"
+        ))
+    };
+    let expression = |operator: &str, values: &str| {
+        selected(&format!("matchExpressions: [{{key: app, operator: {operator}, values: [{values}]}}]"))
+    };
+    for good in [
+        selected("matchLabels: {app: a}"),
+        expression("In", "a"),
+        expression("NotIn", "b"),
+        expression("Exists", ""),
+    ] {
+        assert_eq!(good, [""; 0]);
+    }
+    for bad in [
+        selected("matchLabels: {app: b}"),
+        expression("In", "b"),
+        expression("NotIn", "a"),
+        expression("DoesNotExist", ""),
+    ] {
+        assert_eq!(
+            bad,
+            [
+                "spec.template.metadata.labels: Invalid value: {\"app\":\"a\"}: `selector` does not match template `labels`"
+            ]
+        );
+    }
+}
+
+#[test]
 fn other_kinds() {
     table(
         told,

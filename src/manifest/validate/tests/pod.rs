@@ -47,6 +47,13 @@ fn probes_and_hooks() {
                     "lifecycle.preStop.sleep.seconds: Invalid value: 31: must be non-negative and less than terminationGracePeriodSeconds (30)",
                 ],
             ),
+            ("lifecycle: {stopSignal: SIGUSR1}", &[]),
+            ("lifecycle: {stopSignal: SIGRTMIN+15}", &[]),
+            (
+                "lifecycle: {stopSignal: SIGRTMAX-15}",
+                &["lifecycle.stopSignal: Unsupported value: \"SIGRTMAX-15\""],
+            ),
+            ("lifecycle: {stopSignal: USR1}", &["lifecycle.stopSignal: Unsupported value: \"USR1\""]),
         ],
     );
 }

@@ -111,8 +111,74 @@ fn what_a_node_alone_cannot_provide_is_refused_with_a_remedy() {
                 &["resourceClaims: Forbidden: device claims need"],
             ),
             ("os: {name: windows}", &["os.name: Forbidden: daemonlet runs on Linux"]),
+            ("schedulingGates: [{name: g}]", &["schedulingGates: Forbidden: nothing on a node opens"]),
+            ("resources: {claims: [{name: g}]}", &["resources.claims: Forbidden: device claims need"]),
+            (
+                "volumes: [{name: v, projected: {sources: [{podCertificate: {signerName: s/s, keyType: RSA3072}}]}}]",
+                &["volumes[0].projected.sources[0].podCertificate: Forbidden: an API server signs"],
+            ),
+            (
+                "volumes: [{name: v, projected: {sources: [{clusterTrustBundle: {name: b, path: p}}]}}]",
+                &["volumes[0].projected.sources[0].clusterTrustBundle: Forbidden: trust bundles come from"],
+            ),
+            (
+                "volumes: [{name: v, projected: {sources: [{clusterTrustBundle: {name: b, path: p, optional: true}}]}}]",
+                &[],
+            ),
         ],
     );
+    table(
+        of_container,
+        &[
+            (
+                "volumeDevices: [{name: v, devicePath: /dev/x}]",
+                &["volumeDevices: Forbidden: block devices come from persistent volumes"],
+            ),
+            ("resources: {claims: [{name: g}]}", &["resources.claims: Forbidden: device claims need"]),
+            (
+                "restartPolicyRules: [{action: Restart, exitCodes: {operator: In, values: [1]}}]",
+                &["restartPolicyRules: Forbidden: each container of a DaemonSet is restarted"],
+            ),
+            (
+                "env: [{name: A, valueFrom: {fileKeyRef: {volumeName: v, path: p, key: k}}}]",
+                &["env[0].valueFrom.fileKeyRef: Forbidden: daemonlet reads no variables from files"],
+            ),
+        ],
+    );
+}
+
+#[test]
+fn every_volume_that_needs_a_driver_or_an_api_server_is_refused() {
+    for source in [
+        "awsElasticBlockStore: {volumeID: v}",
+        "azureDisk: {diskName: d, diskURI: u}",
+        "azureFile: {secretName: s, shareName: t}",
+        "cephfs: {monitors: [m]}",
+        "cinder: {volumeID: v}",
+        "csi: {driver: d}",
+        "ephemeral: {volumeClaimTemplate: {spec: {}}}",
+        "fc: {wwids: [w]}",
+        "flexVolume: {driver: d}",
+        "flocker: {datasetName: d}",
+        "gcePersistentDisk: {pdName: p}",
+        "gitRepo: {repository: r}",
+        "glusterfs: {endpoints: e, path: p}",
+        "iscsi: {iqn: i, lun: 0, targetPortal: t}",
+        "nfs: {server: s, path: /}",
+        "persistentVolumeClaim: {claimName: c}",
+        "photonPersistentDisk: {pdID: p}",
+        "portworxVolume: {volumeID: v}",
+        "quobyte: {registry: r, volume: v}",
+        "rbd: {image: i, monitors: [m]}",
+        "scaleIO: {gateway: g, secretRef: {name: s}, system: s}",
+        "storageos: {volumeName: v}",
+        "vsphereVolume: {volumePath: p}",
+    ] {
+        let told = beside_container(&format!("volumes: [{{name: v, {source}}}]"));
+        let field = source.split(':').next().unwrap_or_default();
+        let [told] = told.as_slice() else { panic!("{source}: {told:?}") };
+        assert!(told.starts_with(&format!("volumes[0].{field}: Forbidden: ")), "{told}");
+    }
 }
 
 #[test]
