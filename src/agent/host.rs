@@ -23,6 +23,7 @@ use crate::node::{CgroupVersion as HostCgroups, HostFacts};
 pub(super) struct RuntimeFacts {
     driver: Option<CgroupDriver>,
     handlers: BTreeMap<String, HandlerFeatures>,
+    strict_groups: bool,
 }
 
 impl RuntimeFacts {
@@ -33,6 +34,7 @@ impl RuntimeFacts {
             proto::CgroupDriver::Cgroupfs => CgroupDriver::Cgroupfs,
         });
         let status = cri.status(Detail::Brief).await?;
+        let strict_groups = status.features.is_some_and(|features| features.supplemental_groups_policy);
         let handlers = status.runtime_handlers.into_iter().map(|handler| {
             let features = handler.features.unwrap_or_default();
             let features = HandlerFeatures {
@@ -41,7 +43,7 @@ impl RuntimeFacts {
             };
             (handler.name, features)
         });
-        Ok(Self { driver, handlers: handlers.collect() })
+        Ok(Self { driver, handlers: handlers.collect(), strict_groups })
     }
 }
 
@@ -89,6 +91,7 @@ pub(super) fn describe(
         apparmor: fs::read_to_string("/sys/module/apparmor/parameters/enabled")
             .is_ok_and(|text| text.starts_with('Y')),
         handlers: runtime.handlers,
+        strict_groups: runtime.strict_groups,
         pod_pids_limit: settings.pod_pids_limit.and_then(|limit| i64::try_from(limit).ok()),
         api_server: settings
             .api_server

@@ -11,6 +11,8 @@ pub enum Reason {
     SysctlForbidden,
     /// The pod is refused because the node can't enforce its `AppArmor` profile.
     AppArmor,
+    /// The pod is refused because the runtime would give it the image's groups, too.
+    SupplementalGroupsPolicyNotSupported,
     /// The sandbox can't be made; tried again.
     CreatePodSandboxError,
     /// The container can't be made; tried again.
@@ -23,6 +25,7 @@ impl Reason {
         match self {
             Reason::SysctlForbidden => "SysctlForbidden",
             Reason::AppArmor => "AppArmor",
+            Reason::SupplementalGroupsPolicyNotSupported => "SupplementalGroupsPolicyNotSupported",
             Reason::CreatePodSandboxError => "CreatePodSandboxError",
             Reason::CreateContainerConfigError => "CreateContainerConfigError",
         }
@@ -30,7 +33,10 @@ impl Reason {
 
     /// Whether trying again is pointless: only another pod can do better.
     pub const fn is_final(self) -> bool {
-        matches!(self, Reason::SysctlForbidden | Reason::AppArmor)
+        matches!(
+            self,
+            Reason::SysctlForbidden | Reason::AppArmor | Reason::SupplementalGroupsPolicyNotSupported
+        )
     }
 }
 
@@ -72,6 +78,8 @@ pub enum TranslateError {
     // Security.
     #[error("unsupported supplementalGroupsPolicy: {0}")]
     SupplementalGroupsPolicy(String),
+    #[error("SupplementalGroupsPolicy=Strict is not supported in this node")]
+    StrictGroupsNotSupported,
     #[error("localhostProfile must be set if seccompProfile type is Localhost.")]
     SeccompProfileMissing,
     #[error("missing localhost apparmor profile name")]
@@ -145,6 +153,7 @@ impl TranslateError {
         match self {
             TranslateError::Sysctl(_) => Reason::SysctlForbidden,
             TranslateError::AppArmorOff => Reason::AppArmor,
+            TranslateError::StrictGroupsNotSupported => Reason::SupplementalGroupsPolicyNotSupported,
             _ => Reason::CreatePodSandboxError,
         }
     }
@@ -154,6 +163,7 @@ impl TranslateError {
         match self {
             TranslateError::Sysctl(_) => Reason::SysctlForbidden,
             TranslateError::AppArmorOff => Reason::AppArmor,
+            TranslateError::StrictGroupsNotSupported => Reason::SupplementalGroupsPolicyNotSupported,
             _ => Reason::CreateContainerConfigError,
         }
     }

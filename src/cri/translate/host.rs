@@ -12,6 +12,7 @@ use super::dns::ResolvConf;
 
 /// A node, as far as pods can tell.
 #[derive(Debug, Clone, PartialEq)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
 pub struct Host {
     /// The node's name.
     pub node_name: String,
@@ -49,6 +50,8 @@ pub struct Host {
     pub apparmor: bool,
     /// What each runtime handler can do; `""` is the default one.
     pub handlers: BTreeMap<String, HandlerFeatures>,
+    /// Whether the runtime honours `supplementalGroupsPolicy: Strict` (`RuntimeFeatures.supplemental_groups_policy`).
+    pub strict_groups: bool,
     /// The most processes a pod may have; `None` is no limit.
     pub pod_pids_limit: Option<i64>,
     /// Where pods find the API server, once there is one.
@@ -192,6 +195,7 @@ impl Host {
             selinux: false,
             apparmor: true,
             handlers: BTreeMap::new(),
+            strict_groups: true,
             pod_pids_limit: None,
             api_server: None,
         }

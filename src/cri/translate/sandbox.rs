@@ -59,6 +59,7 @@ pub fn sandbox_config(
     let view = PodView::of(pod)?;
     let spec = view.spec;
     check_users(spec, inputs.runtime_handler, inputs.users, host)?;
+    security::check_groups(spec, host)?;
     let (dns, warnings) = dns_config(&view, &host.dns, &host.node_ips);
     let hostname = if view.host_network() {
         String::new()
@@ -164,6 +165,20 @@ mod tests {
         let reason = |told: TranslateError| (told.sandbox_reason(), told.sandbox_reason().is_final());
         let host = Host::for_tests();
         assert_eq!(reason(planned(forbidden, &host).unwrap_err()), (Reason::SysctlForbidden, true));
+        let mut old_runtime = Host::for_tests();
+        old_runtime.strict_groups = false;
+        for (policy, refused) in [("Merge", false), ("Strict", true)] {
+            let grouped = |spec: &mut PodSpec| {
+                let context = PodSecurityContext {
+                    supplemental_groups_policy: Some(policy.to_owned()),
+                    ..Default::default()
+                };
+                spec.security_context = Some(context);
+            };
+            let expected = refused.then_some((Reason::SupplementalGroupsPolicyNotSupported, true));
+            assert_eq!(planned(grouped, &old_runtime).err().map(reason), expected, "{policy}");
+            assert!(planned(grouped, &host).is_ok(), "{policy}");
+        }
         let misnamed = |spec: &mut PodSpec| spec.hostname = Some("A".to_owned());
         assert_eq!(reason(planned(misnamed, &host).unwrap_err()), (Reason::CreatePodSandboxError, false));
     }

@@ -7,7 +7,7 @@
 mod tests;
 
 use k8s_openapi::api::core::v1::{
-    Capabilities, Container, PodSecurityContext, SELinuxOptions, SecurityContext,
+    Capabilities, Container, PodSecurityContext, PodSpec, SELinuxOptions, SecurityContext,
 };
 
 use super::container::ImageUser;
@@ -157,6 +157,17 @@ fn supplemental_groups_policy(
         Some("Strict") => Ok(SupplementalGroupsPolicy::Strict),
         Some(other) => Err(TranslateError::SupplementalGroupsPolicy(other.to_owned())),
     }
+}
+
+/// Checks that the runtime keeps the image's groups from a pod that is to have only those that it names. A kubelet admits no such pod
+/// since 1.33.
+pub(super) fn check_groups(spec: &PodSpec, host: &Host) -> Result<(), TranslateError> {
+    let policy =
+        spec.security_context.as_ref().and_then(|context| context.supplemental_groups_policy.as_deref());
+    if policy == Some("Strict") && !host.strict_groups {
+        return Err(TranslateError::StrictGroupsNotSupported);
+    }
+    Ok(())
 }
 
 fn selinux_options(options: &SELinuxOptions) -> SeLinuxOption {
