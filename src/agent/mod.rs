@@ -14,6 +14,7 @@
 mod host;
 mod lock;
 mod main_loop;
+pub mod offline;
 mod reconcile;
 mod recording;
 mod runtime;

@@ -145,11 +145,7 @@ impl Worker {
         let sandbox = self.sandbox_config_now();
         let mut errors = Vec::new();
         for auth in credentials {
-            let spec = proto::ImageSpec {
-                image: name.with_default_tag(),
-                annotations: self.record.pod.metadata.annotations.clone().unwrap_or_default(),
-                ..Default::default()
-            };
+            let spec = self.with_requests(|requests| requests.image(name));
             match context.cri.pull_image(spec, auth, sandbox.clone().unwrap_or_default()).await {
                 Ok(image) => return Ok((image.to_string(), begun)),
                 Err(error) => errors.push(error.message().to_owned()),
