@@ -21,7 +21,7 @@ use crate::cri::translate::{
 use crate::image::ImageName;
 use crate::manifest::{DaemonSetKey, Objects};
 use crate::rollout::RevisionHash;
-use crate::volume::{MountSource, SubPathRequest};
+use crate::volume::{MountSource, SubPathRequest, VolumeRoot, planned_termination_log, sub_path_place};
 
 /// A pod of which requests are made.
 #[derive(Debug, Clone, Copy)]
@@ -72,6 +72,36 @@ pub trait Files {
     fn hosts_file(&self, pod_ips: &[IpAddr]) -> Result<PathBuf, String>;
     /// A new file for the container's last words; `None` where it can't be made, without which it starts all the same.
     fn termination_log(&self, container: &str) -> Option<PathBuf>;
+}
+
+/// Files by their place alone, none of which is made: for a plan.
+#[derive(Debug, Clone, Copy)]
+pub struct NamedFiles<'a> {
+    /// Where pods' directories lie.
+    pub root: &'a VolumeRoot,
+    /// The pod's UID.
+    pub uid: &'a str,
+    /// The last part of a termination log's path, which is another one for each start.
+    pub termination_log: &'a str,
+}
+
+impl Files for NamedFiles<'_> {
+    fn log_dir(&self, _: &str) -> Result<(), String> {
+        Ok(())
+    }
+
+    fn sub_path(&self, request: &SubPathRequest<'_>) -> Result<PathBuf, String> {
+        sub_path_place(self.root, request).map_err(|error| error.to_string())
+    }
+
+    fn hosts_file(&self, _: &[IpAddr]) -> Result<PathBuf, String> {
+        let dir = self.root.pod_dir(self.uid).map_err(|error| error.to_string())?;
+        Ok(dir.join("etc-hosts"))
+    }
+
+    fn termination_log(&self, container: &str) -> Option<PathBuf> {
+        planned_termination_log(self.root, self.uid, container, self.termination_log).ok()
+    }
 }
 
 /// Why a container's request can't be made.

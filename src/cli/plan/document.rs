@@ -4,7 +4,6 @@
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr};
-use std::path::PathBuf;
 
 use k8s_openapi::api::apps::v1::DaemonSet;
 use k8s_openapi::api::core::v1::{Container, Pod, PodSpec};
@@ -21,11 +20,9 @@ use crate::placement::Explanation;
 use crate::pod::blueprint::Blueprint;
 use crate::pod::identity::{self, Incarnation};
 use crate::pod::priority;
-use crate::pod::requests::{ContainerRun, Files, PodRequests, RequestError, marks};
+use crate::pod::requests::{ContainerRun, NamedFiles, PodRequests, RequestError, marks};
 use crate::rollout::revision_of;
-use crate::volume::{
-    MountSource, PodVolumes, SubPathRequest, VolumeRoot, planned, planned_termination_log, sub_path_place,
-};
+use crate::volume::{MountSource, PodVolumes, VolumeRoot, planned};
 
 /// Stands for the pod's address, which the runtime's network gives. It is of a block that no host can have.
 const POD_IP: IpAddr = IpAddr::V4(Ipv4Addr::new(240, 0, 77, 240));
@@ -148,7 +145,8 @@ impl Composer<'_> {
             if let Some(pull) = self.pull(&field, container)? {
                 requests.push(json!({ "PullImage": pull }));
             }
-            let files = Named { root: &root, uid: self.made.pod.metadata.uid.as_deref().unwrap_or_default() };
+            let uid = self.made.pod.metadata.uid.as_deref().unwrap_or_default();
+            let files = NamedFiles { root: &root, uid, termination_log: TERMINATION_LOG_ID };
             if let Some(config) = self.container(&field, container, &volumes, &pod_ips, &files) {
                 let config = self.printer.print(&config)?;
                 requests.push(json!({
@@ -195,7 +193,7 @@ impl Composer<'_> {
         container: &Container,
         volumes: &BTreeMap<String, MountSource>,
         pod_ips: &[IpAddr],
-        files: &Named<'_>,
+        files: &NamedFiles<'_>,
     ) -> Option<ContainerConfig> {
         let ask = |image_user: ImageUser| {
             let image_user = &image_user;
@@ -212,31 +210,6 @@ impl Composer<'_> {
             self.notes.push((format!("{field}.securityContext"), note));
         }
         asked.map_err(|error| self.problems.push((field.to_owned(), error.to_string()))).ok()
-    }
-}
-
-/// Files by their place, none of which is made.
-struct Named<'a> {
-    root: &'a VolumeRoot,
-    uid: &'a str,
-}
-
-impl Files for Named<'_> {
-    fn log_dir(&self, _: &str) -> Result<(), String> {
-        Ok(())
-    }
-
-    fn sub_path(&self, request: &SubPathRequest<'_>) -> Result<PathBuf, String> {
-        sub_path_place(self.root, request).map_err(|error| error.to_string())
-    }
-
-    fn hosts_file(&self, _: &[IpAddr]) -> Result<PathBuf, String> {
-        let dir = self.root.pod_dir(self.uid).map_err(|error| error.to_string())?;
-        Ok(dir.join("etc-hosts"))
-    }
-
-    fn termination_log(&self, container: &str) -> Option<PathBuf> {
-        planned_termination_log(self.root, self.uid, container, TERMINATION_LOG_ID).ok()
     }
 }
 

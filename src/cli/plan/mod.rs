@@ -2,6 +2,8 @@
 //!
 //! Nothing is asked of an agent or a runtime, and nothing is written to disk.
 
+#[cfg(test)]
+mod compatibility;
 mod document;
 mod mask;
 #[cfg(test)]
