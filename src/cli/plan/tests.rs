@@ -51,7 +51,7 @@ fn plan(manifest: &str, more: &[&str]) -> (ExitCode, String, String) {
         std::fs::write(&path, text).unwrap();
         path.to_str().unwrap().to_owned()
     };
-    let config = format!("rootDir: {}\n", folder.path().join("root").display());
+    let config = format!("clusterDNS: [10.96.0.10]\nrootDir: {}\n", folder.path().join("root").display());
     let (node, config) = (at("node.yaml", NODE), at("config.yaml", &config));
     let words = ["daemonlet", "plan", "-f", "-", "--node", &node, "--config", &config];
     let cli = Cli::try_parse_from(words.iter().chain(more)).unwrap();
