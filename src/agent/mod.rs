@@ -16,6 +16,7 @@ mod image_gc;
 mod lock;
 mod log_rotation;
 mod main_loop;
+pub mod offline;
 mod reconcile;
 mod recording;
 mod runtime;

@@ -137,7 +137,7 @@ fn sentences(explanation: &Explanation) -> String {
     text
 }
 
-fn read_node(file: &Path) -> Result<(Node, Vec<Problem>), ExplainError> {
+pub(super) fn read_node(file: &Path) -> Result<(Node, Vec<Problem>), ExplainError> {
     let reading = manifest::read(file, &bytes_of(file)?);
     let nodes = reading.objects.into_iter().filter_map(|stored| match stored.object {
         Object::Node(node) => Some(*node),

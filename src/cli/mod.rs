@@ -13,6 +13,7 @@ mod error;
 pub mod explain;
 mod get;
 mod logs;
+mod plan;
 mod status;
 mod target;
 #[cfg(test)]
@@ -58,6 +59,8 @@ enum Verb {
     Status(status::StatusArgs),
     /// Check manifests without an agent
     Validate(ValidateArgs),
+    /// Show the CRI requests that the agent would send, without one
+    Plan(plan::PlanArgs),
     /// Check the agent's configuration
     CheckConfig(CheckConfigArgs),
     /// Run the agent in the foreground
@@ -138,6 +141,7 @@ async fn run(cli: Cli, output: &mut Output<'_>) -> Result<ExitCode, CliError> {
         Verb::Logs(args) => logs::run(&args, &client, output).await?,
         Verb::Status(args) => status::run(&args, &client, output).await?,
         Verb::Validate(args) => return validate(&args, output),
+        Verb::Plan(args) => return plan::run(&args, &mut std::io::stdin().lock(), output),
         Verb::CheckConfig(args) => return check(&args, output),
         // Taken care of before there is a runtime: the agent makes its own.
         Verb::Agent(_) => {}

@@ -60,19 +60,7 @@ pub fn run(
     input: &mut dyn Read,
     out: &mut dyn Write,
 ) -> Result<Validity, ValidateError> {
-    if targets.is_empty() {
-        return Err(ValidateError::Nothing);
-    }
-    let mut seen = HashSet::new();
-    let mut sources = Vec::new();
-    for target in targets {
-        let same = fs::canonicalize(target).unwrap_or_else(|_| target.clone());
-        if seen.insert(same) {
-            let source = source(target, input);
-            sources.push(source.map_err(|source| ValidateError::Read { target: target.clone(), source })?);
-        }
-    }
-    let mut found = survey(sources);
+    let mut found = survey(sources(targets, input)?);
     if strict {
         for problem in &mut found.problems {
             if problem.severity == Severity::Warning {
@@ -85,6 +73,23 @@ pub fn run(
     }
     writeln!(out, "{}", summary(&found))?;
     Ok(if count(&found.problems, Severity::Error) == 0 { Validity::Good } else { Validity::Problems })
+}
+
+/// What the targets hold, each once.
+pub(super) fn sources(targets: &[PathBuf], input: &mut dyn Read) -> Result<Vec<Source>, ValidateError> {
+    if targets.is_empty() {
+        return Err(ValidateError::Nothing);
+    }
+    let mut seen = HashSet::new();
+    let mut sources = Vec::new();
+    for target in targets {
+        let same = fs::canonicalize(target).unwrap_or_else(|_| target.clone());
+        if seen.insert(same) {
+            let source = source(target, input);
+            sources.push(source.map_err(|source| ValidateError::Read { target: target.clone(), source })?);
+        }
+    }
+    Ok(sources)
 }
 
 fn source(target: &Path, input: &mut dyn Read) -> io::Result<Source> {

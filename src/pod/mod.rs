@@ -1,7 +1,7 @@
 //! One pod on this node: who it is, what must happen to it next, and the worker that makes it happen.
 //!
-//! The deciding half is pure: [`blueprint`] (template → pod), [`identity`], [`plan`] (desired × observed × clock → actions), [`grace`] and
-//! [`status`]. The acting half, one [`worker`] task a pod, observes the runtime, asks the plan, and performs it; it holds no rule
+//! The deciding half is pure: [`blueprint`] (template → pod), [`identity`], [`plan`] (desired × observed × clock → actions), [`grace`],
+//! [`requests`] and [`status`]. The acting half, one [`worker`] task a pod, observes the runtime, asks the plan, and performs it; it holds no rule
 //! of its own.
 
 pub mod blueprint;
@@ -14,6 +14,7 @@ pub mod plan;
 pub mod priority;
 pub mod rebuild;
 pub mod record;
+pub mod requests;
 pub mod status;
 pub mod user_namespace;
 pub mod worker;

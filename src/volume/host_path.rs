@@ -9,12 +9,19 @@ use k8s_openapi::api::core::v1::HostPathVolumeSource;
 
 use super::error::{At, Reason};
 
-/// Checks the path, or makes it where the type says so, and returns it as the manifest has it.
-pub(super) fn set_up(source: &HostPathVolumeSource) -> Result<PathBuf, Reason> {
+/// The path as the manifest has it, if it may be used at all.
+pub(super) fn written(source: &HostPathVolumeSource) -> Result<PathBuf, Reason> {
     let path = Path::new(&source.path);
     if path.components().any(|component| component == Component::ParentDir) {
         return Err(Reason::HostPathBackstep(source.path.clone()));
     }
+    Ok(path.to_owned())
+}
+
+/// Checks the path, or makes it where the type says so, and returns it as the manifest has it.
+pub(super) fn set_up(source: &HostPathVolumeSource) -> Result<PathBuf, Reason> {
+    let path = written(source)?;
+    let path = path.as_path();
     let kind = source.type_.as_deref().unwrap_or_default();
     match kind {
         "DirectoryOrCreate" if !exists(path) => {

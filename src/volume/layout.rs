@@ -34,6 +34,11 @@ impl VolumeRoot {
         Ok(Self { dir: fs::canonicalize(dir).at("resolve", dir)? })
     }
 
+    /// The layout below `dir`, for those who only ask where things will lie.
+    pub fn of_layout(dir: &Path) -> Self {
+        Self { dir: dir.to_owned() }
+    }
+
     /// Lets mounts that a container makes with `Bidirectional` propagation reach the host and other containers, as the
     /// kubelet does with its root directory. Where the root lies on a private mount it is bound onto itself; that mount
     /// outlives the agent, because the pods do.

@@ -103,7 +103,7 @@ pub fn refresh(root: &VolumeRoot, volumes: &PodVolumes<'_>) -> Refreshed {
 }
 
 /// The pod's volumes that some container mounts.
-fn used(pod: &Pod) -> impl Iterator<Item = &Volume> {
+pub(super) fn used(pod: &Pod) -> impl Iterator<Item = &Volume> {
     let spec = pod.spec.as_ref();
     let mounted: BTreeSet<&str> = spec.map(mounted_names).unwrap_or_default();
     let volumes = spec.and_then(|spec| spec.volumes.as_deref()).unwrap_or_default();

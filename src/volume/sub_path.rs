@@ -54,15 +54,23 @@ pub enum SubPathError {
     Name(#[from] InvalidName),
 }
 
+/// The place below the pod's `volume-subpaths` that is handed to the runtime.
+///
+/// # Errors
+/// A name is not one segment of a path.
+pub fn sub_path_place(root: &VolumeRoot, request: &SubPathRequest<'_>) -> Result<PathBuf, InvalidName> {
+    let SubPathRequest { uid, container, index, volume, .. } = *request;
+    Ok(root.sub_paths_dir(uid)?.join(segment(volume)?).join(segment(container)?).join(index.to_string()))
+}
+
 /// Makes the subPath where it is missing, binds it below the pod's `volume-subpaths` and returns that place.
 ///
 /// Called again (a container restarts), it binds what the path means now: a directory that was replaced, the newest
 /// contents of a configMap.
 pub fn prepare_sub_path(root: &VolumeRoot, request: &SubPathRequest<'_>) -> Result<PathBuf, SubPathError> {
-    let SubPathRequest { uid, container, index, volume, source, sub_path } = *request;
+    let SubPathRequest { container, volume, source, sub_path, .. } = *request;
     let path = check(sub_path)?;
-    let target =
-        root.sub_paths_dir(uid)?.join(segment(volume)?).join(segment(container)?).join(index.to_string());
+    let target = sub_path_place(root, request)?;
     let create = |source| SubPathError::Create { volume: volume.into(), container: container.into(), source };
     let prepare =
         |source| SubPathError::Prepare { volume: volume.into(), container: container.into(), source };

@@ -16,6 +16,7 @@ use crate::cri::proto;
 use crate::image::{
     self, Decision, ImageName, ImageProblem, Keyring, Presence, PullPolicy, PullReport, SecretFormat,
 };
+use crate::pod::requests::image_spec;
 use crate::pod::status::Waiting;
 
 /// What is remembered of an image that could not be pulled.
@@ -169,11 +170,7 @@ impl Worker {
         let sandbox = self.sandbox_config_now();
         let mut errors = Vec::new();
         for auth in credentials {
-            let spec = proto::ImageSpec {
-                image: name.with_default_tag(),
-                annotations: self.record.pod.metadata.annotations.clone().unwrap_or_default(),
-                ..Default::default()
-            };
+            let spec = image_spec(&self.record.pod, name);
             match context.cri.pull_image(spec, auth, sandbox.clone().unwrap_or_default()).await {
                 Ok(image) => return Ok((image.to_string(), begun)),
                 Err(error) => errors.push(error.message().to_owned()),

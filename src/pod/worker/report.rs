@@ -18,8 +18,8 @@ use crate::cri::{ContainerId, translate};
 use crate::pod::context::{News, PodContext};
 use crate::pod::observed::ContainerState;
 use crate::pod::plan;
+use crate::pod::requests;
 use crate::pod::status::{self, Ending, SandboxNeed};
-use crate::pod::{DAEMON_SET_MARK, INCARNATION_MARK, MARK, REVISION_MARK};
 use crate::probe::{self, ProbeEvent};
 
 /// No probe's delay and no DaemonSet's `minReadySeconds` asks for a longer past than this.
@@ -212,12 +212,8 @@ impl Worker {
     /// Our mark on everything that the runtime keeps for us.
     pub(super) fn marks(&self) -> BTreeMap<String, String> {
         let record = &self.record;
-        BTreeMap::from([
-            (MARK.to_owned(), self.context.host().node_name.clone()),
-            (DAEMON_SET_MARK.to_owned(), record.daemon_set.name.clone()),
-            (REVISION_MARK.to_owned(), record.revision.to_string()),
-            (INCARNATION_MARK.to_owned(), record.incarnation.0.to_string()),
-        ])
+        let node_name = &self.context.host().node_name;
+        requests::marks(node_name, &record.daemon_set, &record.revision, record.incarnation)
     }
 
     pub(super) fn cgroup(&self) -> String {

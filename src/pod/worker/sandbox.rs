@@ -8,8 +8,7 @@ use super::{Abandoned, Worker};
 use crate::board::EventKind;
 use crate::containerd;
 use crate::cri::proto::{PodSandboxConfig, StatusResponse};
-use crate::cri::translate::host::UserNamespaceRange;
-use crate::cri::translate::{self, Host, SandboxInputs, SandboxPlan};
+use crate::cri::translate::{self, SandboxPlan};
 use crate::cri::{ContainerId, CriError, Detail, SandboxId};
 use crate::error_chain::error_chain;
 use crate::pod::plan::Memory as _;
@@ -82,40 +81,13 @@ impl Worker {
 
     /// The sandbox's request. It is made anew for every container and must come out the same for one attempt.
     pub(super) fn sandbox_plan(&self, attempt: u32) -> Result<SandboxPlan, translate::TranslateError> {
-        let marks = self.marks();
-        let runtime_handler = &self.runtime_handler()?;
-        let host = self.context.host();
-        let users = self.users(runtime_handler, &host)?;
-        let inputs = SandboxInputs { attempt, runtime_handler, users, marks: &marks };
-        translate::sandbox_config(&self.record.pod, &inputs, &host)
-    }
-
-    /// The pod's own user IDs, if it is to have some and they can be had; the translation refuses what can't.
-    pub(super) fn users(
-        &self,
-        runtime_handler: &str,
-        host: &Host,
-    ) -> Result<Option<UserNamespaceRange>, translate::TranslateError> {
-        if !translate::namespaces::can_have_own_users(&self.record.pod, runtime_handler, host) {
-            return Ok(None);
-        }
-        let given = self.context.users.of_pod(self.uid());
-        given
-            .map(Some)
-            .map_err(|error| translate::TranslateError::UserNamespaceAllocation(error_chain(&error)))
+        self.with_requests(|requests| requests.sandbox(attempt))
     }
 
     /// The request that made the present sandbox, for what belongs into it.
     pub(super) fn sandbox_config_now(&self) -> Option<PodSandboxConfig> {
         let attempt = self.observed.sandbox()?.attempt;
         self.sandbox_plan(attempt).ok().map(|plan| plan.config)
-    }
-
-    pub(super) fn runtime_handler(&self) -> Result<String, translate::TranslateError> {
-        match self.record.pod.spec.as_ref() {
-            Some(spec) => translate::runtime_class::runtime_handler(spec, &self.objects.borrow()),
-            None => Ok(String::new()),
-        }
     }
 
     /// A pod with its own network waits until the runtime has one to give; pods on the node's network don't.

@@ -13,16 +13,15 @@ use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 
 use k8s_openapi::api::apps::v1::DaemonSet;
-use k8s_openapi::api::core::v1::{Container, Pod, Volume};
+use k8s_openapi::api::core::v1::{Container, Pod};
 use serde_json::{Map, Value, json};
 
-use super::container::{ContainerInputs, ImageUser, VolumeMountSource, container_config};
-use super::mounts::sub_path;
-use super::sandbox::{SandboxInputs, sandbox_config};
-use super::{Host, env};
+use super::{Host, ImageUser};
 use crate::cri::json::Printer;
 use crate::manifest::{self, Object, Objects, Severity};
 use crate::pod::blueprint::Blueprint;
+use crate::pod::requests::{ContainerRun, NamedFiles, PodRequests};
+use crate::volume::{self, PodVolumes, VolumeRoot};
 
 const ENV: &str = "DAEMONLET_SHARED";
 
@@ -94,8 +93,10 @@ fn requests(daemon_set: &DaemonSet, pod_ips: &[IpAddr]) -> Value {
     recorder::as_static_pod(&mut pod);
     let spec = pod.spec.as_ref().unwrap();
     let marks = BTreeMap::from([("daemonlet.dev/test".to_owned(), "golden".to_owned())]);
-    let inputs = SandboxInputs { attempt: 0, runtime_handler: "", users: None, marks: &marks };
-    let plan = sandbox_config(&pod, &inputs, &host).unwrap();
+    let objects = Objects::default();
+    let plan = PodRequests { pod: &pod, host: &host, objects: &objects, marks: &marks, users: None }
+        .sandbox(0)
+        .unwrap();
     let mut containers = Map::new();
     let mut order = Vec::new();
     for container in spec.init_containers.iter().flatten().chain(&spec.containers) {
@@ -118,42 +119,21 @@ fn container_request(
     marks: &BTreeMap<String, String>,
     host: &Host,
 ) -> crate::cri::proto::ContainerConfig {
-    let spec = pod.spec.as_ref().unwrap();
-    let env = env::resolve(pod, container, &Objects::default(), pod_ips, host).unwrap();
-    let pod_dir = host.root_dir.join("pods").join(recorder::UID);
-    let volumes = spec.volumes.iter().flatten();
-    let volumes = volumes.map(|volume| (volume.name.clone(), prepared(volume, &pod_dir))).collect();
-    let mut sub_paths = BTreeMap::new();
-    for (index, mount) in container.volume_mounts.iter().flatten().enumerate() {
-        if sub_path(mount, &env).unwrap().is_some() {
-            let bind = pod_dir
-                .join("volume-subpaths")
-                .join(&mount.name)
-                .join(&container.name)
-                .join(index.to_string());
-            sub_paths.insert(index, bind);
-        }
-    }
-    let inputs = ContainerInputs {
+    let objects = Objects::default();
+    let root = VolumeRoot::of_layout(&host.root_dir);
+    let allocatable = BTreeMap::new();
+    let wanted = PodVolumes { pod, objects: &objects, allocatable: &allocatable, memory_limit: None };
+    let (volumes, problems) = volume::planned(&root, &wanted);
+    assert!(problems.is_empty(), "{problems:?}");
+    let run = ContainerRun {
+        container,
         attempt: 0,
         image_ref: "sha256:of-the-image",
         image_user: &ImageUser::of_image(None, ""),
-        env: &env,
         volumes: &volumes,
-        sub_paths: &sub_paths,
-        hosts_file: Some(pod_dir.join("etc-hosts")),
-        termination_log: Some(pod_dir.join("containers").join(&container.name).join(recorder::LOG_ID)),
-        runtime_handler: "",
-        users: None,
-        marks,
+        volume_images: &BTreeMap::new(),
+        pod_ips,
     };
-    container_config(pod, container, &inputs, host).unwrap()
-}
-
-fn prepared(volume: &Volume, pod_dir: &Path) -> VolumeMountSource {
-    let host_path = match &volume.host_path {
-        Some(source) => PathBuf::from(&source.path),
-        None => pod_dir.join("volumes/kubernetes.io~empty-dir").join(&volume.name),
-    };
-    VolumeMountSource { host_path, ..VolumeMountSource::default() }
+    let files = NamedFiles { root: &root, uid: recorder::UID, termination_log: recorder::LOG_ID };
+    PodRequests { pod, host, objects: &objects, marks, users: None }.container(&run, &files).unwrap()
 }
