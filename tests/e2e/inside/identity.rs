@@ -17,7 +17,7 @@ fn users_and_groups_are_the_pods_unless_a_container_has_its_own() {
 securityContext: {runAsUser: 1000, runAsGroup: 3000, fsGroup: 2000, supplementalGroups: [5000, 4000]}
 volumes: [{name: work, emptyDir: {}}]",
         &[
-            ("pods", "volumeMounts: [{name: work, mountPath: /work}]"),
+            ("pods", "volumeMounts: [{name: work, mountPath: /vol}]"),
             ("own", "securityContext: {runAsUser: 1001, runAsGroup: 3001}"),
             ("root", "securityContext: {runAsUser: 0}"),
         ],
@@ -34,7 +34,7 @@ volumes: [{name: work, emptyDir: {}}]",
         assert_eq!(app.sh(container, "id -u"), user, "a command that is run later in {container}");
     }
     // What it writes into a volume is the volume's group's.
-    assert_eq!(app.sh("pods", "touch /work/x; stat -c '%u %g' /work/x"), "1000 2000");
+    assert_eq!(app.sh("pods", "touch /vol/x; stat -c '%u %g' /vol/x"), "1000 2000");
 }
 
 #[test]

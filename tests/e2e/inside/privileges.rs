@@ -115,14 +115,14 @@ fn a_read_only_root_is_read_only_but_for_its_volumes() {
         &[
             (
                 "shut",
-                "securityContext: {readOnlyRootFilesystem: true}, volumeMounts: [{name: work, mountPath: /work}]",
+                "securityContext: {readOnlyRootFilesystem: true}, volumeMounts: [{name: work, mountPath: /vol}]",
             ),
             ("open", ""),
         ],
     );
     let app = Inside::run(&node, "app", &spec);
     assert!(!app.can("shut", "touch /tmp/x"));
-    assert!(app.can("shut", "touch /work/x && echo x > /dev/termination-log"));
+    assert!(app.can("shut", "touch /vol/x && echo x > /dev/termination-log"));
     assert!(app.can("open", "touch /tmp/x"));
     assert!(
         app.mount("shut", "/")

@@ -49,8 +49,8 @@ volumes:
 initContainers:
 - name: plant
   image: busybox:1
-  command: [sh, -c, 'mkdir -p /work/real && ln -s real /work/link && echo volume > /work/real/who']
-  volumeMounts: [{{name: work, mountPath: /work}}]",
+  command: [sh, -c, 'mkdir -p /vol/real && ln -s real /vol/link && echo volume > /vol/real/who']
+  volumeMounts: [{{name: work, mountPath: /vol}}]",
         node.path("host").display()
     );
     let spec = sleepers(
@@ -64,7 +64,7 @@ initContainers:
     {name: work, mountPath: /linked, subPath: link/who, readOnly: true}, {name: map, mountPath: /etc/app/level, subPath: level},
     {name: host, mountPath: /conf, subPath: etc/conf}, {name: work, mountPath: /dot, subPath: ./real/.}]",
             ),
-            ("whole", "volumeMounts: [{name: work, mountPath: /work}]"),
+            ("whole", "volumeMounts: [{name: work, mountPath: /vol}]"),
         ],
     );
     let settings =
@@ -72,15 +72,12 @@ initContainers:
     node.apply("app.yaml", format!("{settings}---\n{}", daemon_set("app", &spec)));
     let app = Inside::ready(&node, "app");
     assert!(app.can("main", "echo 1 > /made/x; echo 2 > /own/y; echo 3 >> /conf; echo 4 > /dot/z"));
-    assert_eq!(
-        app.sh("whole", &format!("cat /work/a/b/x /work/pods/{}/y /work/real/z", app.name())),
-        "1\n2\n4"
-    );
+    assert_eq!(app.sh("whole", &format!("cat /vol/a/b/x /vol/pods/{}/y /vol/real/z", app.name())), "1\n2\n4");
     assert_eq!(app.sh("main", "cat /linked /etc/app/level"), "volume\nlow");
     assert!(!app.can("main", "echo x > /linked") && !app.can("main", "echo x > /etc/app/level"));
     assert_eq!(app.sh("main", "ls /etc/app"), "level");
     // A directory that had to be made has the mode of its volume.
-    assert_eq!(app.sh("whole", "stat -c %a /work/a /work/a/b /work/pods"), "777\n777\n777");
+    assert_eq!(app.sh("whole", "stat -c %a /vol/a /vol/a/b /vol/pods"), "777\n777\n777");
     assert_eq!(fs::read_to_string(node.path("host/etc/conf")).unwrap(), "of the host\n3\n");
     // What the runtime is given is a place that no container can change.
     let bound = node.path("state/pods").join(app.uid()).join("volume-subpaths");
@@ -144,7 +141,7 @@ fn a_sub_path_that_leads_out_of_its_volume_is_refused() {
     let outside = outside(&node);
     let before = listing(&outside);
     let links = format!(
-        "cd /work && ln -s /etc absolute && ln -s {out} host && ln -s {out}/who file && ln -s ../../../../../.. up && ln -s loop loop \
+        "cd /vol && ln -s /etc absolute && ln -s {out} host && ln -s {out}/who file && ln -s ../../../../../.. up && ln -s loop loop \
          && ln -s /proc/self/root magic && mkdir real && ln -s ../host real/twice",
         out = outside.display()
     );
@@ -152,7 +149,7 @@ fn a_sub_path_that_leads_out_of_its_volume_is_refused() {
         "
 volumes: [{{name: work, emptyDir: {{}}}}]
 initContainers:
-- {{name: plant, image: 'busybox:1', command: [sh, -c, '{links}'], volumeMounts: [{{name: work, mountPath: /work}}]}}"
+- {{name: plant, image: 'busybox:1', command: [sh, -c, '{links}'], volumeMounts: [{{name: work, mountPath: /vol}}]}}"
     );
     let refused = [
         ("absolute", "subPath: absolute"),

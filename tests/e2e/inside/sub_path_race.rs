@@ -34,8 +34,8 @@ volumes:
 initContainers:
 - name: plant
   image: busybox:1
-  command: [sh, -c, 'mkdir -p /work/x/sub && echo volume > /work/x/who && ln -s {out} /work/link']
-  volumeMounts: [{{name: work, mountPath: /work}}]",
+  command: [sh, -c, 'mkdir -p /vol/x/sub && echo volume > /vol/x/who && ln -s {out} /vol/link']
+  volumeMounts: [{{name: work, mountPath: /vol}}]",
         seen = node.path("seen").display(),
         out = outside.display()
     );
