@@ -29,7 +29,11 @@ pub(super) struct RuntimeFacts {
 impl RuntimeFacts {
     /// Asks the runtime. One that doesn't know the question has no answer, which is no error.
     pub(super) async fn ask(cri: &CriClient) -> Result<Self, CriError> {
-        let driver = cri.runtime_config().await?.map(|driver| match driver {
+        let driver = match cri.runtime_config().await? {
+            Some(driver) => Some(driver),
+            None => cri.configured_cgroup_driver().await?,
+        };
+        let driver = driver.map(|driver| match driver {
             proto::CgroupDriver::Systemd => CgroupDriver::Systemd,
             proto::CgroupDriver::Cgroupfs => CgroupDriver::Cgroupfs,
         });

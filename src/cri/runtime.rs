@@ -76,9 +76,19 @@ impl CriClient {
 
     /// The image that the runtime makes sandboxes from; none if it does not say, as only containerd does.
     pub async fn sandbox_image(&self) -> Result<Option<String>, CriError> {
+        let settings = self.settings().await?;
+        Ok(settings.and_then(|settings| settings["sandboxImage"].as_str().map(str::to_owned)))
+    }
+
+    /// The cgroup driver as containerd's configuration has it, for versions before 2.0, which don't answer [`Self::runtime_config`]; none if
+    /// the runtime does not show its configuration.
+    pub async fn configured_cgroup_driver(&self) -> Result<Option<CgroupDriver>, CriError> {
+        Ok(self.settings().await?.as_ref().and_then(cgroup_driver_in))
+    }
+
+    async fn settings(&self) -> Result<Option<Value>, CriError> {
         let status = self.status(Detail::Verbose).await?;
-        let config = status.info.get("config").and_then(|text| serde_json::from_str::<Value>(text).ok());
-        Ok(config.and_then(|config| config["sandboxImage"].as_str().map(str::to_owned)))
+        Ok(status.info.get("config").and_then(|text| serde_json::from_str(text).ok()))
     }
 
     /// The cgroup driver that the runtime is set to; none when it can not say (before containerd 2.0).
@@ -307,4 +317,35 @@ impl CriClient {
 /// The CRI counts in whole seconds; the kubelet drops what is beyond them.
 fn whole_seconds(duration: Duration) -> i64 {
     i64::try_from(duration.as_secs()).unwrap_or(i64::MAX)
+}
+
+/// The driver of the runtime handler that pods without a `RuntimeClass` get.
+fn cgroup_driver_in(settings: &Value) -> Option<CgroupDriver> {
+    let containerd = &settings["containerd"];
+    let handler = containerd["defaultRuntimeName"].as_str().filter(|name| !name.is_empty()).unwrap_or("runc");
+    let is_systemd = containerd["runtimes"][handler]["options"]["SystemdCgroup"].as_bool();
+    is_systemd.map(|is_systemd| if is_systemd { CgroupDriver::Systemd } else { CgroupDriver::Cgroupfs })
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn the_cgroup_driver_is_the_default_handlers() {
+        let driver = |default: &str, runc: &Value| {
+            let kata = json!({"options": {"SystemdCgroup": true}});
+            cgroup_driver_in(&json!({"containerd": {
+                "defaultRuntimeName": default, "runtimes": {"runc": {"options": runc}, "kata": kata},
+            }}))
+        };
+        assert_eq!(driver("runc", &json!({"SystemdCgroup": true})), Some(CgroupDriver::Systemd));
+        assert_eq!(driver("runc", &json!({"SystemdCgroup": false})), Some(CgroupDriver::Cgroupfs));
+        assert_eq!(driver("", &json!({"SystemdCgroup": false})), Some(CgroupDriver::Cgroupfs));
+        assert_eq!(driver("kata", &json!({"SystemdCgroup": false})), Some(CgroupDriver::Systemd));
+        assert_eq!(driver("runc", &json!(null)), None);
+        assert_eq!(cgroup_driver_in(&json!({})), None);
+    }
 }
