@@ -11,6 +11,7 @@
 //! Everything runs on one thread. [`run`] puts the rooms together in the order in which they can answer: the API first, so that an
 //! agent that waits for its runtime or its store says so. Ending the agent ends no pod.
 
+mod cpu_sharing;
 mod host;
 mod image_gc;
 mod lock;
@@ -163,7 +164,11 @@ pub async fn run(settings: Settings, shutdown: CancellationToken) -> Result<(), 
         node.node.borrow().status.as_ref().and_then(|status| status.allocatable.clone()).unwrap_or_default();
     let host = host::describe(&settings, name.as_str(), &facts, amounts(&allocatable), runtime_facts);
     let node_limits = node_limits(&facts, &settings.resources);
-    let cgroups = cgroups(&host, &node_limits)?;
+    let cgroups = cgroups(&host)?;
+    cgroups.ensure_qos_hierarchy(&node_limits, cpu_sharing::FEWEST).await?;
+    let (burstable_shares, asked_for) = watch::channel(cpu_sharing::FEWEST);
+    let sharing = cpu_sharing::keep(cgroups.clone(), node_limits, asked_for);
+    tokio::spawn(shutdown.clone().run_until_cancelled_owned(sharing));
     let (host, host_seen) = watch::channel(Arc::new(host));
 
     let (reports, reports_seen) = mpsc::unbounded_channel();
@@ -216,8 +221,7 @@ pub async fn run(settings: Settings, shutdown: CancellationToken) -> Result<(), 
         ledger,
         recording: Recording::default(),
         pods: BTreeMap::new(),
-        node_limits,
-        burstable_shares: 0,
+        burstable_shares,
         known: BTreeMap::new(),
     };
     let agent = Agent {
@@ -302,8 +306,8 @@ async fn wait_for_runtime(cri: &CriClient, health: &Health) -> RuntimeFacts {
     }
 }
 
-/// Makes the cgroups that all pods lie in.
-fn cgroups(host: &Host, limits: &crate::cgroup::Limits) -> Result<CgroupManager, AgentError> {
+/// Who makes the pods' cgroups.
+fn cgroups(host: &Host) -> Result<CgroupManager, CgroupError> {
     let version = match host.cgroups.version {
         CgroupVersion::V1 => crate::cgroup::Version::V1,
         CgroupVersion::V2 => crate::cgroup::Version::V2,
@@ -314,9 +318,7 @@ fn cgroups(host: &Host, limits: &crate::cgroup::Limits) -> Result<CgroupManager,
     };
     let root =
         crate::cri::translate::cgroup_parent::CgroupName::all_pods(&host.cgroups).path(host.cgroups.driver);
-    let manager = CgroupManager::new(version, driver, Path::new("/sys/fs/cgroup"), &root)?;
-    manager.ensure_qos_hierarchy(limits, 2)?;
-    Ok(manager)
+    CgroupManager::new(version, driver, Path::new("/sys/fs/cgroup"), &root)
 }
 
 /// What all pods together may have: everything but what is reserved (`kubepods`, with `enforceNodeAllocatable: [pods]`).

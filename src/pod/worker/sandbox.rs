@@ -40,7 +40,7 @@ impl Worker {
             self.complain(warning.reason, &warning.message);
         }
         self.wait_for_network().await?;
-        self.ensure_cgroup()?;
+        self.ensure_cgroup().await?;
         self.ensure_volumes().await?;
         if let Err(error) = std::fs::create_dir_all(self.log_dir()) {
             let message = format!("error making pod log directory {}: {error}", self.log_dir().display());
@@ -113,14 +113,14 @@ impl Worker {
         }
     }
 
-    fn ensure_cgroup(&mut self) -> Result<(), Abandoned> {
-        let made = translate::pod_cgroup_limits(&self.record.pod, &self.context.host())
-            .map_err(|error| error.to_string())
-            .and_then(|limits| {
-                let limits = crate::cgroup::Limits::from(&limits);
-                let made = self.context.cgroups.ensure_pod(&self.cgroup(), &limits);
+    async fn ensure_cgroup(&mut self) -> Result<(), Abandoned> {
+        let made = match translate::pod_cgroup_limits(&self.record.pod, &self.context.host()) {
+            Ok(limits) => {
+                let made = self.context.cgroups.ensure_pod(&self.cgroup(), &(&limits).into()).await;
                 made.map_err(|error| error_chain(&error))
-            });
+            }
+            Err(error) => Err(error.to_string()),
+        };
         made.map(drop).map_err(|error| {
             let message = format!("unable to ensure pod container exists: {error}");
             self.complain("FailedCreatePodContainer", &message);
