@@ -14,6 +14,7 @@ use tokio::sync::{mpsc, watch};
 use tracing::{info, warn};
 
 use super::recording::Recording;
+use crate::backoff::Turn;
 use crate::board::{EventDraft, EventKind, reference_to};
 use crate::cri::translate::pod_cgroup::burstable_cpu_shares;
 use crate::cri::translate::runtime_class::runtime_class;
@@ -26,6 +27,7 @@ use crate::pod::priority;
 use crate::pod::record::PodRecord;
 use crate::pod::worker::{self, Listed, Wake, WorkerHandle};
 use crate::rollout::decide::{self, Generation, Life, PodFacts, Step, StopReason, UpdateStrategy};
+use crate::rollout::failures::Failures;
 use crate::rollout::ledger::{Entry, Ledger};
 use crate::rollout::{self, HASH_VERSION, RevisionHash, status};
 use crate::store::{Freshness, Snapshot};
@@ -52,6 +54,7 @@ pub(super) struct Known {
     /// The object that it was found out about.
     source: Arc<Stored>,
     revision: RevisionHash,
+    failures: Failures,
     /// What is on the board.
     published: Option<(DaemonSetStatus, Verdict)>,
 }
@@ -183,6 +186,14 @@ impl Reconciler {
                     tracked.sight = Sight::Seen;
                 }
             }
+            News::Failed => {
+                if let Some(tracked) = self.pods.get_mut(&report.uid) {
+                    (tracked.ready_since, tracked.sight) = (None, Sight::Seen);
+                    if tracked.life == Life::Live {
+                        tracked.life = Life::Failed;
+                    }
+                }
+            }
         }
     }
 
@@ -230,7 +241,8 @@ impl Reconciler {
         let Some(spec) = daemon_set.spec.as_ref() else { return };
         let revision = rollout::revision_of(&spec.template);
         self.ledger.seen(key, daemon_set, &revision, self.context.clock.wall_seconds());
-        let known = Known { source: Arc::clone(source), revision, published: None };
+        let failures = self.known.get(key).map(|known| known.failures).unwrap_or_default();
+        let known = Known { source: Arc::clone(source), revision, failures, published: None };
         self.known.insert(key.clone(), known);
     }
 
@@ -249,17 +261,31 @@ impl Reconciler {
 
         let mut due = None;
         let facts = self.facts(&round.key, &round.revision);
+        let now = self.context.clock.monotonic();
+        let generation = round.entry.generation;
+        let failed = self.known.get(&round.key)?.failures.turn(generation, now);
+        if let Turn::Wait { remaining, .. } = failed
+            && facts.iter().any(|pod| pod.life == Life::Failed)
+        {
+            due = Some(remaining);
+        }
         let unseen = self.pods.values().any(|pod| pod.daemon_set == round.key && pod.sight == Sight::Unseen);
         let steps = if unseen {
             // A pod of which nothing is known yet must not be taken for one that is not ready. Its worker's first word starts another round.
             Vec::new()
         } else {
-            decide::decide(UpdateStrategy::of(daemon_set), min_ready, &round.verdict, &facts)
+            decide::decide(UpdateStrategy::of(daemon_set), min_ready, &round.verdict, &facts, failed)
         };
         for step in steps {
             match step {
                 Step::Start => due = earliest(due, self.start(&round, node, objects)),
-                Step::Stop { uid, why } => self.stop(&uid, why, Some(daemon_set)),
+                Step::Stop { uid, why } => {
+                    if why == StopReason::Failed {
+                        self.tell_of_failed(&uid, daemon_set, node);
+                        self.known.get_mut(&round.key)?.failures.note_removal(generation, now);
+                    }
+                    self.stop(&uid, why, Some(daemon_set));
+                }
             }
         }
         let facts = self.facts(&round.key, &round.revision);
@@ -320,6 +346,15 @@ impl Reconciler {
         self.pods.insert(record.uid.clone(), Tracked::of(&record));
         self.recording.add(record);
         None
+    }
+
+    fn tell_of_failed(&self, uid: &PodUid, daemon_set: &DaemonSet, node: &Node) {
+        let Some(tracked) = self.pods.get(uid) else { return };
+        let node = node.metadata.name.as_deref().unwrap_or_default();
+        let (namespace, pod) = (&tracked.daemon_set.namespace, &tracked.name);
+        let message =
+            format!("Found failed daemon pod {namespace}/{pod} on node {node}, will try to kill it");
+        self.event(daemon_set, EventKind::Warning, "FailedDaemonPod", &message);
     }
 
     fn stop(&mut self, uid: &PodUid, why: StopReason, daemon_set: Option<&DaemonSet>) {

@@ -88,6 +88,8 @@ pub enum News {
     },
     /// It is not Ready (any more).
     NotReady,
+    /// It has failed: nothing of it runs or ever will, and its status is kept.
+    Failed,
     /// Nothing is left of it.
     Gone,
 }

@@ -6,6 +6,7 @@
 
 pub mod blueprint;
 pub mod context;
+pub mod failure;
 pub mod grace;
 pub mod identity;
 pub mod observe;

@@ -13,6 +13,7 @@ use k8s_openapi::jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
+use super::failure::FailureNote;
 use super::identity::{Incarnation, PodUid};
 use crate::atomic_file::{self, AtomicFileError, Replacement};
 use crate::manifest::DaemonSetKey;
@@ -42,6 +43,9 @@ pub struct PodRecord {
     /// That it was told to stop, once it was: a stop is finished after a restart, never forgotten.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ending: Option<EndingNote>,
+    /// That it has failed, once it has: it never runs again, and stays until it is told to stop.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub failure: Option<Box<FailureNote>>,
     /// How it was, for as long as a new agent can't find out by itself.
     #[serde(default, skip_serializing_if = "Standing::is_nothing")]
     pub standing: Standing,
@@ -151,6 +155,7 @@ impl PodRecord {
             created,
             pod: Arc::new(pod),
             ending: None,
+            failure: None,
             standing: Standing::default(),
         }
     }

@@ -8,6 +8,7 @@ use std::time::Duration;
 use k8s_openapi::api::apps::v1::DaemonSet;
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 
+use crate::backoff::Turn;
 use crate::placement::Verdict;
 use crate::pod::identity::PodUid;
 
@@ -79,6 +80,8 @@ pub enum Generation {
 pub enum Life {
     /// It is starting or running.
     Live,
+    /// It has failed: nothing of it runs, but it has its place on the node until it is removed.
+    Failed,
     /// It was told to stop and is not gone yet.
     Ending,
 }
@@ -106,6 +109,8 @@ pub enum StopReason {
     Outdated,
     /// The DaemonSet has more pods here than it should.
     Surplus,
+    /// It has failed, and another takes its place.
+    Failed,
     /// The DaemonSet left the store.
     DaemonSetDeleted,
 }
@@ -117,26 +122,33 @@ impl StopReason {
             StopReason::NotPlaced => "the DaemonSet no longer belongs on this node",
             StopReason::Outdated => "the pod template has changed",
             StopReason::Surplus => "the DaemonSet has another pod on this node",
+            StopReason::Failed => "the pod has failed",
             StopReason::DaemonSetDeleted => "the DaemonSet was deleted from the store",
         }
     }
 }
 
 /// Decides about a DaemonSet that is in the store. Steps are independent of one another and may be taken in any order.
+/// `failed` says whether pods that have failed may be replaced yet.
 pub fn decide(
     strategy: UpdateStrategy,
     min_ready: Duration,
     verdict: &Verdict,
     pods: &[PodFacts],
+    failed: Turn,
 ) -> Vec<Step> {
     let mut live: Vec<&PodFacts> = pods.iter().filter(|pod| pod.life == Life::Live).collect();
     live.sort_by_key(|pod| pod.order);
     let any_ending = pods.iter().any(|pod| pod.life == Life::Ending);
+    let has_failed: Vec<&PodFacts> = pods.iter().filter(|pod| pod.life == Life::Failed).collect();
 
     if !verdict.should_continue_running {
-        return live.iter().map(|pod| stop(pod, StopReason::NotPlaced)).collect();
+        return live.iter().chain(&has_failed).map(|pod| stop(pod, StopReason::NotPlaced)).collect();
     }
     let mut steps = Vec::new();
+    if failed == Turn::Now {
+        steps.extend(has_failed.iter().map(|pod| stop(pod, StopReason::Failed)));
+    }
     let (current, old): (Vec<_>, Vec<_>) =
         live.into_iter().partition(|pod| pod.generation == Generation::Current);
     let (keep_current, surplus_current) = first_and_rest(&current);
@@ -144,6 +156,8 @@ pub fn decide(
     steps.extend(surplus_current.iter().chain(surplus_old).map(|pod| stop(pod, StopReason::Surplus)));
 
     match (keep_old, keep_current, strategy) {
+        // A failed pod has its place until it is removed.
+        (None, None, _) if !has_failed.is_empty() => {}
         (None, None, UpdateStrategy::Surge) if verdict.should_run => steps.push(Step::Start),
         // A successor waits until its predecessor is known to be gone: the ports and files of one are free before the next starts.
         (None, None, _) if verdict.should_run && !any_ending => steps.push(Step::Start),
@@ -169,7 +183,7 @@ pub fn decide(
 /// Decides about a DaemonSet that has left the store.
 pub fn decide_deleted(pods: &[PodFacts]) -> Vec<Step> {
     pods.iter()
-        .filter(|pod| pod.life == Life::Live)
+        .filter(|pod| pod.life != Life::Ending)
         .map(|pod| stop(pod, StopReason::DaemonSetDeleted))
         .collect()
 }
@@ -210,13 +224,15 @@ mod tests {
         }
     }
 
-    /// `O` old, `C` current; lower case: not ready; a following `!`: ending.
+    /// `O` old, `C` current; lower case: not ready; a following `!`: ending, `x`: failed.
     fn pods(text: &str) -> Vec<PodFacts> {
         let mut pods: Vec<PodFacts> = Vec::new();
         for (order, letter) in text.chars().enumerate() {
-            if letter == '!' {
+            if let Some(life) =
+                [('!', Life::Ending), ('x', Life::Failed)].into_iter().find(|(mark, _)| *mark == letter)
+            {
                 if let Some(last) = pods.last_mut() {
-                    last.life = Life::Ending;
+                    last.life = life.1;
                 }
                 continue;
             }
@@ -236,7 +252,18 @@ mod tests {
     }
 
     fn steps(strategy: UpdateStrategy, answer: (bool, bool), text: &str, min_ready: u64) -> String {
-        let steps = decide(strategy, Duration::from_secs(min_ready), &verdict(answer), &pods(text));
+        steps_at(Turn::Now, strategy, answer, text, min_ready)
+    }
+
+    fn steps_at(
+        failed: Turn,
+        strategy: UpdateStrategy,
+        answer: (bool, bool),
+        text: &str,
+        min_ready: u64,
+    ) -> String {
+        let min_ready = Duration::from_secs(min_ready);
+        let steps = decide(strategy, min_ready, &verdict(answer), &pods(text), failed);
         let words: Vec<String> = steps
             .iter()
             .map(|step| match step {
@@ -314,9 +341,31 @@ mod tests {
     }
 
     #[test]
+    fn a_failed_pod_is_removed_when_its_turn_comes_and_holds_its_place_till_then() {
+        use UpdateStrategy::{OnDelete, Replace, Surge};
+        let wait = Turn::Wait { delay: Duration::from_secs(4), remaining: Duration::from_secs(1) };
+        for strategy in [Replace, OnDelete, Surge] {
+            for (failed, answer, before, expected) in [
+                (Turn::Now, RUN, "cx", "stop pod-0 Failed"),
+                (Turn::Now, STAY, "cx", "stop pod-0 Failed"),
+                (Turn::Now, RUN, "ox", "stop pod-0 Failed"),
+                (wait, RUN, "cx", ""),
+                (wait, RUN, "cxcx!", ""),
+                (wait, GONE, "cx", "stop pod-0 NotPlaced"),
+                (Turn::Now, RUN, "cxC", "stop pod-0 Failed"),
+                (wait, RUN, "cxC", ""),
+                (Turn::Now, RUN, "CC", "stop pod-1 Surplus"),
+            ] {
+                let found = steps_at(failed, strategy, answer, before, 0);
+                assert_eq!(found, expected, "{failed:?} {strategy:?} {answer:?} {before:?}");
+            }
+        }
+    }
+
+    #[test]
     fn a_deleted_daemon_set_stops_each_of_its_pods_once() {
-        let found = decide_deleted(&pods("CO!"));
-        assert_eq!(found.len(), 1);
+        let found = decide_deleted(&pods("CO!cx"));
+        assert_eq!(found.len(), 2);
     }
 
     mod laws {
@@ -326,24 +375,25 @@ mod tests {
 
         proptest! {
             #[test]
-            fn without_surge_nothing_starts_beside_another_pod(text in "[OoCc!]{0,6}", on_delete: bool) {
+            fn without_surge_nothing_starts_beside_another_pod(text in "[OoCc!x]{0,6}", on_delete: bool) {
                 let strategy = if on_delete { UpdateStrategy::OnDelete } else { UpdateStrategy::Replace };
                 let pods = pods(&text);
-                let found = decide(strategy, Duration::ZERO, &verdict(RUN), &pods);
+                let found = decide(strategy, Duration::ZERO, &verdict(RUN), &pods, Turn::Now);
                 prop_assert!(pods.is_empty() || !found.contains(&Step::Start));
             }
 
             #[test]
             fn at_most_one_pod_is_started(text in "[OoCc!]{0,6}") {
-                let found = decide(UpdateStrategy::Surge, Duration::ZERO, &verdict(RUN), &pods(&text));
+                let found = decide(UpdateStrategy::Surge, Duration::ZERO, &verdict(RUN), &pods(&text), Turn::Now);
                 prop_assert!(found.iter().filter(|step| **step == Step::Start).count() <= 1);
             }
 
             #[test]
-            fn where_it_may_not_stay_every_live_pod_stops(text in "[OoCc!]{0,6}") {
+            fn where_it_may_not_stay_every_pod_stops(text in "[OoCc!x]{0,6}") {
                 let pods = pods(&text);
-                let live = pods.iter().filter(|pod| pod.life == Life::Live).count();
-                prop_assert_eq!(decide(UpdateStrategy::Replace, Duration::ZERO, &verdict(GONE), &pods).len(), live);
+                let staying = pods.iter().filter(|pod| pod.life != Life::Ending).count();
+                let found = decide(UpdateStrategy::Replace, Duration::ZERO, &verdict(GONE), &pods, Turn::Now);
+                prop_assert_eq!(found.len(), staying);
             }
         }
     }

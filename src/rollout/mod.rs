@@ -4,6 +4,7 @@
 //! (`pkg/controller/daemon`), seen from a single node.
 
 pub mod decide;
+pub mod failures;
 pub mod ledger;
 mod revision;
 pub mod status;

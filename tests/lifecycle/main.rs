@@ -5,6 +5,7 @@
 mod agent_restart;
 mod crash;
 mod events;
+mod failed;
 mod image;
 mod missing;
 mod outage;

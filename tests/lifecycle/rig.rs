@@ -21,6 +21,7 @@ use daemonlet::cri::translate::host::HandlerFeatures;
 use daemonlet::manifest::{DaemonSetKey, Objects, read};
 use daemonlet::pod::blueprint::Blueprint;
 use daemonlet::pod::context::{Directory, News, PodContext, Report};
+use daemonlet::pod::failure::Failure;
 use daemonlet::pod::identity::{self, Incarnation, PodUid};
 use daemonlet::pod::record::{PodRecord, Records};
 use daemonlet::pod::user_namespace::UserNamespaces;
@@ -218,6 +219,10 @@ impl Agent {
 
     pub(crate) fn stop(&self, pod: &PodName, grace: Option<Duration>) {
         self.handles()[&pod.uid].stop("the test says so", grace);
+    }
+
+    pub(crate) fn fail(&self, pod: &PodName, failure: Failure) {
+        self.handles()[&pod.uid].fail(failure);
     }
 
     /// Wakes the pod as the slow listing does.

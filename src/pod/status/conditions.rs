@@ -4,6 +4,7 @@ use k8s_openapi::api::core::v1::{Container, ContainerStatus, PodCondition};
 
 use super::phase::Phase;
 use super::{Inputs, SandboxNeed, time};
+use crate::pod::failure::Fault;
 use crate::pod::plan::Role;
 
 /// One condition's answer: `None` is True, otherwise False with reason and message.
@@ -22,16 +23,21 @@ pub(super) fn of(
         SandboxNeed::Usable => None,
         SandboxNeed::Missing => Some(("", String::new())),
     };
-    [
+    let told = [
         ("PodReadyToStartContainers", sandbox),
         ("Initialized", initialized(init, init_statuses, statuses)),
         ("Ready", ready),
         ("ContainersReady", containers_ready),
         ("PodScheduled", None),
-    ]
-    .into_iter()
-    .map(|(type_, unmet)| condition(inputs, type_, unmet))
-    .collect()
+    ];
+    let mut conditions: Vec<PodCondition> =
+        told.into_iter().map(|(type_, unmet)| condition(inputs, type_, unmet)).collect();
+    conditions.extend(inputs.failure.filter(|failure| failure.fault == Fault::Node).map(|failure| {
+        let target = condition(inputs, "DisruptionTarget", None);
+        let reason = Some("TerminationByKubelet".to_owned());
+        PodCondition { reason, message: Some(failure.message.clone()), ..target }
+    }));
+    conditions
 }
 
 fn condition(inputs: &Inputs<'_>, type_: &str, unmet: Unmet) -> PodCondition {

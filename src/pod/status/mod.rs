@@ -17,6 +17,8 @@ use k8s_openapi::api::core::v1::{HostIP, Pod, PodCondition, PodIP, PodSpec, PodS
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use k8s_openapi::jiff::{Timestamp, Unit};
 
+use self::phase::Phase;
+use super::failure::Failure;
 use super::observed::Observed;
 use crate::cri::ContainerId;
 
@@ -38,6 +40,8 @@ pub struct Inputs<'a> {
     pub sandbox: SandboxNeed,
     /// Whether the pod is on its way out.
     pub ending: Ending,
+    /// Why the pod has failed, if it has.
+    pub failure: Option<&'a Failure>,
     /// The pod's QoS class.
     pub qos_class: &'a str,
     /// The conditions as they were last told, whose transition times go on while nothing changes.
@@ -102,11 +106,19 @@ pub fn derive(inputs: Inputs<'_>) -> PodStatus {
         containers::limit_messages(status, limit);
     }
 
-    let phase = phase::of(init, &init_statuses, &statuses, inputs.ending);
+    let phase = phase::of(init, &init_statuses, &statuses, &inputs);
     let conditions = conditions::of(&inputs, phase, &init_statuses, &statuses);
+    // While something of it runs the pod has not failed yet, whatever will become of it.
+    let failure = inputs.failure.filter(|_| phase == Phase::Failed);
+    // A pod that was refused never had containers to tell of.
+    if failure.is_some() && inputs.observed.containers.is_empty() {
+        (init_statuses, statuses) = (Vec::new(), Vec::new());
+    }
     let pod_ips = pod_ips(&inputs);
     PodStatus {
         phase: Some(phase.as_str().to_owned()),
+        reason: failure.map(|failure| failure.reason.as_str().to_owned()),
+        message: failure.map(|failure| failure.message.clone()),
         conditions: Some(conditions),
         host_ip: inputs.host_ips.first().map(ToString::to_string),
         host_ips: some_if_any(inputs.host_ips.iter().map(|ip| HostIP { ip: ip.to_string() }).collect()),

@@ -2,7 +2,7 @@
 
 use k8s_openapi::api::core::v1::{Container, ContainerStatus};
 
-use super::Ending;
+use super::{Ending, Inputs};
 use crate::pod::plan::Role;
 
 /// Where a pod is in its life, as the API has it.
@@ -43,7 +43,7 @@ pub(super) fn of(
     init: &[Container],
     init_statuses: &[ContainerStatus],
     statuses: &[ContainerStatus],
-    ending: Ending,
+    inputs: &Inputs<'_>,
 ) -> Phase {
     let mut counts = Counts::default();
     for (container, status) in init.iter().zip(init_statuses) {
@@ -55,6 +55,11 @@ pub(super) fn of(
     for status in statuses {
         count_regular(&mut counts, status);
     }
+    let running =
+        |status: &ContainerStatus| status.state.as_ref().is_some_and(|state| state.running.is_some());
+    if inputs.failure.is_some() && !init_statuses.iter().chain(statuses).any(running) {
+        return Phase::Failed;
+    }
     let any_regular_started = statuses.iter().any(has_ever_started);
 
     if counts.pending_init > 0 || (counts.pending_sidecars > 0 && !any_regular_started) || counts.waiting > 0
@@ -62,7 +67,7 @@ pub(super) fn of(
         Phase::Pending
     } else if counts.running > 0 {
         Phase::Running
-    } else if counts.stopped > 0 && ending == Ending::Yes {
+    } else if counts.stopped > 0 && inputs.ending == Ending::Yes {
         if counts.stopped == counts.succeeded { Phase::Succeeded } else { Phase::Failed }
     } else if counts.stopped > 0 {
         Phase::Running

@@ -4,6 +4,7 @@ use serde_json::{Value, json};
 
 use super::*;
 use crate::cri::SandboxId;
+use crate::pod::failure::{FailureReason, Fault};
 use crate::pod::observed::{Container, ContainerState, Exit, Network, Sandbox, SandboxState};
 
 struct Probes {
@@ -77,6 +78,7 @@ struct Case {
     probes: Probes,
     waiting: BTreeMap<String, Waiting>,
     ending: Ending,
+    failure: Option<Failure>,
 }
 
 impl Case {
@@ -87,6 +89,7 @@ impl Case {
             probes: PASSING,
             waiting: BTreeMap::new(),
             ending: Ending::No,
+            failure: None,
         }
     }
 
@@ -104,6 +107,7 @@ impl Case {
             waiting: &self.waiting,
             sandbox: SandboxNeed::Usable,
             ending: self.ending,
+            failure: self.failure.as_ref(),
             qos_class: "BestEffort",
             previous: previous.and_then(|status| status.conditions.as_deref()).unwrap_or_default(),
             host_ips: &["192.0.2.1".parse().expect("an address")],
@@ -154,6 +158,37 @@ fn a_pod_that_ends_has_succeeded_or_failed_once_nothing_runs() {
         case.ending = Ending::Yes;
         assert_eq!(case.phase(), expected);
     }
+}
+
+#[test]
+fn a_pod_that_fails_has_failed_once_nothing_runs() {
+    let failure = |fault| Failure {
+        reason: FailureReason::Evicted,
+        message: "The node was low on resource: memory. ".into(),
+        grace: None,
+        fault,
+    };
+    let mut case = Case::of(one(), vec![running("c", 0)]);
+    (case.ending, case.failure) = (Ending::Yes, Some(failure(Fault::Node)));
+    let status = case.status(None, 5);
+    assert_eq!((status.phase.as_deref(), status.reason), (Some("Running"), None));
+    for (containers, expected) in [(vec![exited("c", 0, 0)], Some(1)), (vec![], None)] {
+        case.observed = observed(containers);
+        let status = case.status(None, 5);
+        assert_eq!((status.phase.as_deref(), status.reason.as_deref()), (Some("Failed"), Some("Evicted")));
+        assert!(status.message.is_some_and(|message| message.contains("memory")));
+        assert_eq!(status.container_statuses.map(|statuses| statuses.len()), expected);
+        let conditions = status.conditions.expect("conditions");
+        let reason = |type_: &str| {
+            let found = conditions.iter().find(|condition| condition.type_ == type_);
+            found.and_then(|condition| condition.reason.as_deref())
+        };
+        assert_eq!(reason("Ready"), Some("PodFailed"));
+        assert_eq!(reason("DisruptionTarget"), Some("TerminationByKubelet"));
+    }
+    case.failure = Some(failure(Fault::Own));
+    let conditions = case.status(None, 5).conditions.expect("conditions");
+    assert!(conditions.iter().all(|condition| condition.type_ != "DisruptionTarget"));
 }
 
 #[test]

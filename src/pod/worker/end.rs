@@ -28,9 +28,12 @@ impl Worker {
         loop {
             let asked_for = match &*orders.borrow_and_update() {
                 Orders::Stop { grace, .. } => *grace,
-                Orders::Run => None,
+                Orders::Run | Orders::Fail(_) => None,
             };
-            let grace = grace::of_pod(&self.record.pod, asked_for);
+            // A pod that fails has no more time for it because it is told to stop as well.
+            let failure = self.record.failure.as_ref().and_then(|note| note.failure.grace);
+            let shortest = asked_for.into_iter().chain(failure).min();
+            let grace = grace::of_pod(&self.record.pod, shortest);
             let ended = tokio::select! {
                 ended = self.try_end(grace) => ended,
                 // A shorter grace period: what was begun with the longer one is begun anew.
@@ -58,7 +61,7 @@ impl Worker {
         }
         let reason = match &*orders.borrow() {
             Orders::Stop { reason, .. } => reason.clone(),
-            Orders::Run => String::new(),
+            Orders::Run | Orders::Fail(_) => String::new(),
         };
         info!(reason, "stopping the pod");
         self.record.ending = Some(EndingNote { reason, at: self.context.clock.wall_seconds() });
@@ -69,6 +72,14 @@ impl Worker {
     }
 
     async fn try_end(&mut self, grace: Duration) -> Result<(), Abandoned> {
+        self.bring_down(grace).await?;
+        self.release_node().await?;
+        self.forget_runtime().await?;
+        self.forget_disk()
+    }
+
+    /// Stops whatever runs, and makes sure that nothing does any more.
+    pub(super) async fn bring_down(&mut self, grace: Duration) -> Result<(), Abandoned> {
         // What was heard so far is answered by looking at everything.
         self.take_inbox();
         self.unsure.everything = true;
@@ -88,8 +99,7 @@ impl Worker {
         }
         self.sync_probes();
         self.report();
-        self.release_node().await?;
-        self.forget_runtime().await
+        Ok(())
     }
 
     async fn look_or_abandon(&mut self) -> Result<(), Abandoned> {
@@ -97,7 +107,7 @@ impl Worker {
     }
 
     /// Gives back what the pod has of the node: volumes, directory, cgroup.
-    async fn release_node(&mut self) -> Result<(), Abandoned> {
+    pub(super) async fn release_node(&mut self) -> Result<(), Abandoned> {
         let Err(problem) = self.release_volumes_and_cgroup().await else { return Ok(()) };
         warn!(problem, "cannot clean up after the pod");
         self.event(
@@ -124,8 +134,8 @@ impl Worker {
         Ok(())
     }
 
-    /// Removes the pod's containers, logs and sandboxes, and last of all its record.
-    async fn forget_runtime(&mut self) -> Result<(), Abandoned> {
+    /// Removes the pod's containers and sandboxes.
+    pub(super) async fn forget_runtime(&mut self) -> Result<(), Abandoned> {
         let containers: Vec<ContainerId> =
             self.observed.containers.iter().map(|record| record.id.clone()).collect();
         self.remove_containers(&containers).await?;
@@ -133,6 +143,11 @@ impl Worker {
         for id in &sandboxes {
             self.remove_sandbox(id).await?;
         }
+        Ok(())
+    }
+
+    /// Removes the pod's logs, and last of all its record.
+    fn forget_disk(&mut self) -> Result<(), Abandoned> {
         let log_dir = self.log_dir();
         if let Err(error) = std::fs::remove_dir_all(&log_dir)
             && error.kind() != std::io::ErrorKind::NotFound

@@ -17,14 +17,17 @@ use crate::board::EventKind;
 use crate::clock::Clock;
 use crate::cri::proto;
 use crate::pod::context::PodContext;
+use crate::pod::failure::Failure;
 use crate::pod::record::PodRecord;
 
-/// What the agent tells a pod to do. Only ever goes from `Run` to `Stop`.
+/// What the agent tells a pod to do. Only ever goes on: from `Run` to `Fail`, and from either to `Stop`.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub enum Orders {
     /// Run.
     #[default]
     Run,
+    /// End gracefully, and show why until told to stop.
+    Fail(Box<Failure>),
     /// Stop gracefully and leave nothing behind.
     Stop {
         /// Why, for people.
@@ -58,17 +61,24 @@ impl WorkerHandle {
     /// Tells the pod to stop. A pod that was told before keeps its first reason; a shorter grace period counts.
     pub fn stop(&self, reason: &str, grace: Option<Duration>) {
         self.orders.send_if_modified(|orders| match orders {
-            Orders::Run => {
+            Orders::Run | Orders::Fail(_) => {
                 *orders = Orders::Stop { reason: reason.to_owned(), grace };
                 true
             }
-            Orders::Stop { grace: earlier, .. } => {
-                let shorter = grace.is_some_and(|grace| earlier.is_none_or(|earlier| grace < earlier));
-                if shorter {
-                    *earlier = grace;
-                }
-                shorter
+            Orders::Stop { grace: earlier, .. } => shorten(earlier, grace),
+        });
+    }
+
+    /// Tells the pod that it has failed. One that fails already goes on doing so; one that was told to stop does so at once if the failure
+    /// leaves it less time.
+    pub fn fail(&self, failure: Failure) {
+        self.orders.send_if_modified(|orders| match orders {
+            Orders::Run => {
+                *orders = Orders::Fail(Box::new(failure));
+                true
             }
+            Orders::Fail(_) => false,
+            Orders::Stop { grace: earlier, .. } => shorten(earlier, failure.grace),
         });
     }
 
@@ -86,6 +96,15 @@ impl WorkerHandle {
     pub async fn finished(&self) {
         self.orders.closed().await;
     }
+}
+
+/// Takes a grace period if it is shorter than the earlier one.
+fn shorten(earlier: &mut Option<Duration>, grace: Option<Duration>) -> bool {
+    let shorter = grace.is_some_and(|grace| earlier.is_none_or(|earlier| grace < earlier));
+    if shorter {
+        *earlier = grace;
+    }
+    shorter
 }
 
 /// What was heard of a pod and not yet acted upon. However often something is said, it is kept once.

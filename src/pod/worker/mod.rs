@@ -10,11 +10,14 @@
 //!            ▼                                                     │
 //!   look ─► plan ─► act (one action) ─► look ─► … ─► at rest ─► report ─► wait
 //!            │
-//!            └─ told to stop ─► hooks and stop signals ─► sandbox ─► volumes, cgroup ─► records ─► gone
+//!            ├─ told to stop ─► hooks and stop signals ─► sandbox ─► volumes, cgroup ─► records ─► gone
+//!            │                                                                            ▲
+//!            └─ refused, or told to fail ─► the same, but its status and record stay ─────┘ when told to stop
 //! ```
 
 mod container;
 mod end;
+mod fail;
 mod handle;
 mod image;
 mod killer;
@@ -46,6 +49,7 @@ use self::look::Unsure;
 use self::memory::Memory;
 use self::unfinished::Unfinished;
 use super::context::{News, PodContext, Report};
+use super::failure::Failure;
 use super::identity::PodUid;
 use super::observed::Observed;
 use super::plan::{self, Action};
@@ -95,6 +99,8 @@ struct Worker {
     unwritten: Option<(Standing, Duration)>,
     told: Option<report::Told>,
     ready: Option<bool>,
+    /// Why the node does not admit the pod, once that has turned out.
+    refused: Option<Box<Failure>>,
 }
 
 impl Worker {
@@ -146,6 +152,7 @@ impl Worker {
             unwritten: None,
             told: None,
             ready: None,
+            refused: None,
             record,
             context,
         }
@@ -159,20 +166,30 @@ impl Worker {
         }
     }
 
-    /// Runs the pod until it is told to stop, then stops it.
+    /// Runs the pod until it fails or is told to stop, then ends it.
     async fn live(&mut self) {
         let mut orders = self.orders.clone();
-        if self.record.ending.is_none() {
-            loop {
-                let told = tokio::select! {
-                    biased;
-                    told = told_to_stop(&mut orders) => told,
-                    () = self.sync_and_wait() => continue,
-                };
-                if told {
-                    break;
-                }
+        while self.is_to_run() {
+            let told = tokio::select! {
+                biased;
+                told = told_to_end(&mut orders) => Some(told),
+                () = self.sync_and_wait() => None,
+            };
+            match told {
+                Some(Orders::Fail(failure)) => self.note_failure(failure),
+                Some(Orders::Stop { .. }) => break,
                 // The agent is gone without a word; so are we.
+                Some(Orders::Run) => return,
+                None => {
+                    if let Some(refused) = self.refused.take() {
+                        self.note_failure(refused);
+                    }
+                }
+            }
+        }
+        if self.record.ending.is_none() && self.record.failure.is_some() {
+            let told = Box::pin(self.stay_failed(&mut orders)).await;
+            if !told {
                 return;
             }
         }
@@ -184,6 +201,9 @@ impl Worker {
         self.context.metrics.count_worker_sync();
         let wake_after = self.sync().await;
         self.removed_attempts.clear();
+        if self.refused.is_some() {
+            return;
+        }
         self.report();
         let wake_after = earliest(wake_after, self.note_standing());
         self.wait(wake_after).await;
@@ -282,6 +302,11 @@ impl Abandoned {
 
 fn earliest(one: Option<Duration>, other: Option<Duration>) -> Option<Duration> {
     one.into_iter().chain(other).min()
+}
+
+/// Waits for the order to end in whatever way. `Run` when there is nobody left to give one.
+async fn told_to_end(orders: &mut watch::Receiver<Orders>) -> Orders {
+    orders.wait_for(|orders| *orders != Orders::Run).await.map_or(Orders::Run, |orders| orders.clone())
 }
 
 /// Waits for the order to stop. False when there is nobody left to give it.

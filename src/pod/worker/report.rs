@@ -100,10 +100,7 @@ impl Worker {
     /// Tells the probes what runs now.
     pub(super) fn sync_probes(&mut self) {
         self.date_containers();
-        let phase = match self.record.ending {
-            None => probe::PodPhase::Live,
-            Some(_) => probe::PodPhase::Terminating,
-        };
+        let phase = if self.is_to_run() { probe::PodPhase::Live } else { probe::PodPhase::Terminating };
         let views: Vec<probe::ContainerView<'_>> = super::container::by_name(&self.record.pod)
             .into_keys()
             .map(|name| probe::ContainerView { name, state: self.probe_state(name) })
@@ -146,25 +143,45 @@ impl Worker {
         if self.listed.is_some() || (self.ready.is_none() && self.unsure.everything) {
             return;
         }
+        let status = match self.kept_status() {
+            Some(kept) => kept,
+            None => self.status_now(),
+        };
+        let ready_since = ready_since(status.conditions.as_deref().unwrap_or_default());
+        self.show(status);
+        if self.ready != Some(ready_since.is_some()) {
+            let found = self.ready.replace(ready_since.is_some()).is_none();
+            let ago = |since| if found { self.context.clock.ago(since, LONGEST_AGO) } else { Duration::ZERO };
+            let news = ready_since.map_or(News::NotReady, |since| News::Ready { since: ago(since) });
+            tell(&self.context, self.uid(), news);
+        }
+    }
+
+    /// The pod's status as it follows from what is observed.
+    pub(super) fn status_now(&self) -> PodStatus {
         let results = self.probes.results();
         let waiting = self.memory.waiting(&self.backing_off, &self.full_name);
         let needs_sandbox = plan::needs_sandbox(&self.record.pod, &self.observed);
         let host = self.context.host();
-        let status = status::derive(status::Inputs {
+        let failure = self.record.failure.as_ref().map(|note| &note.failure);
+        status::derive(status::Inputs {
             pod: &self.record.pod,
             observed: &self.observed,
             probes: &self.verdicts(&results),
             waiting: &waiting,
             sandbox: if needs_sandbox { SandboxNeed::Missing } else { SandboxNeed::Usable },
-            ending: if self.record.ending.is_some() { Ending::Yes } else { Ending::No },
+            ending: if self.is_to_run() { Ending::No } else { Ending::Yes },
+            failure,
             qos_class: self.qos_class.as_str(),
             previous: self.told.as_ref().map_or(&self.standing_conditions(), |told| &told.conditions),
             host_ips: &host.node_ips,
             start_time: self.record.created,
             now: self.context.clock.wall(),
-        });
-        let ready_since = ready_since(status.conditions.as_deref().unwrap_or_default());
-        let digest = digest(&status);
+        })
+    }
+
+    fn show(&mut self, status: PodStatus) {
+        let digest = digest(&status, self.record.ending.is_some());
         if self.told.as_ref().is_none_or(|told| told.digest != digest) {
             let conditions = status.conditions.clone().unwrap_or_default();
             self.told = Some(Told { conditions, digest });
@@ -176,12 +193,6 @@ impl Worker {
             }
             pod.status = Some(status);
             self.context.board.put_pod(pod);
-        }
-        if self.ready != Some(ready_since.is_some()) {
-            let found = self.ready.replace(ready_since.is_some()).is_none();
-            let ago = |since| if found { self.context.clock.ago(since, LONGEST_AGO) } else { Duration::ZERO };
-            let news = ready_since.map_or(News::NotReady, |since| News::Ready { since: ago(since) });
-            tell(&self.context, self.uid(), news);
         }
     }
 
@@ -254,8 +265,9 @@ pub(super) struct Told {
     digest: u64,
 }
 
-fn digest(status: &PodStatus) -> u64 {
+fn digest(status: &PodStatus, is_ending: bool) -> u64 {
     let mut hasher = DefaultHasher::new();
+    is_ending.hash(&mut hasher);
     serde_json::to_vec(status).unwrap_or_default().hash(&mut hasher);
     hasher.finish()
 }

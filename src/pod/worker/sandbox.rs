@@ -11,6 +11,7 @@ use crate::cri::proto::{PodSandboxConfig, StatusResponse};
 use crate::cri::translate::{self, SandboxPlan};
 use crate::cri::{ContainerId, CriError, Detail, SandboxId};
 use crate::error_chain::error_chain;
+use crate::pod::failure::FailureReason;
 use crate::pod::plan::Memory as _;
 
 impl Worker {
@@ -26,12 +27,12 @@ impl Worker {
         let SandboxPlan { config, runtime_handler, warnings } = match self.sandbox_plan(attempt) {
             Ok(plan) => plan,
             Err(error) => {
-                let reason = error.sandbox_reason();
-                if reason.is_final() {
-                    self.complain(reason.as_str(), &error.to_string());
-                } else {
-                    let message = format!("Failed to create pod sandbox: {error}");
-                    self.complain("FailedCreatePodSandBox", &message);
+                match FailureReason::of_refusal(error.sandbox_reason()) {
+                    Some(reason) => self.refuse(reason, &error.to_string()),
+                    None => {
+                        let message = format!("Failed to create pod sandbox: {error}");
+                        self.complain("FailedCreatePodSandBox", &message);
+                    }
                 }
                 return Err(Abandoned::LATER);
             }

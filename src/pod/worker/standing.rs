@@ -113,11 +113,14 @@ impl Worker {
     /// Writes it down at once: the agent is going down.
     pub(super) fn note_standing_now(&mut self) {
         match self.standing() {
-            Some(standing) if standing != self.record.standing && self.record.ending.is_none() => {
-                self.write(standing);
-            }
+            Some(standing) if standing != self.record.standing && self.is_to_run() => self.write(standing),
             _ => {}
         }
+    }
+
+    /// Whether nothing has told the pod to end so far.
+    pub(super) fn is_to_run(&self) -> bool {
+        self.record.ending.is_none() && self.record.failure.is_none()
     }
 
     fn write(&mut self, standing: Standing) {
