@@ -11,6 +11,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
 
 use super::host;
+use super::node_shutdown::Order;
 use super::reconcile::Reconciler;
 use super::recording::Recorded;
 use super::runtime::{self, Health, Look, Looked, Relist};
@@ -65,6 +66,8 @@ pub(super) struct Agent {
     pub(super) node_pending: bool,
     /// The slow look that is under way. A runtime that hangs must not hang the loop.
     pub(super) look: Look,
+    /// What the machine's shutdown asks for.
+    pub(super) shutdown_orders: mpsc::UnboundedReceiver<Order>,
 }
 
 /// One thing that happened.
@@ -76,6 +79,7 @@ enum Happening {
     Runtime(RuntimeEvent),
     RelistDue,
     Looked(Option<Looked>),
+    Shutdown(Order),
     Due,
     Alive,
 }
@@ -115,6 +119,7 @@ impl Agent {
                 Some(event) = events_seen.recv() => Happening::Runtime(event),
                 () = tokio::time::sleep_until(relist_at), if self.look.is_idle() => Happening::RelistDue,
                 looked = self.look.ended() => Happening::Looked(looked),
+                Some(order) = self.shutdown_orders.recv() => Happening::Shutdown(order),
                 () = until(due) => Happening::Due,
                 () = watchdog.due() => Happening::Alive,
             };
@@ -149,6 +154,13 @@ impl Agent {
                 Happening::Looked(looked) => {
                     self.take_look(looked);
                     continue;
+                }
+                Happening::Shutdown(Order::Machine(machine)) => {
+                    self.health.machine_goes(machine);
+                    self.reconciler.machine_goes(machine);
+                }
+                Happening::Shutdown(Order::End { pods, grace }) => {
+                    self.reconciler.end_for_shutdown(&pods, grace);
                 }
                 Happening::Alive => {
                     watchdog.alive(&ServiceManager);

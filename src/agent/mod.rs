@@ -17,6 +17,7 @@ mod image_gc;
 mod lock;
 mod log_rotation;
 mod main_loop;
+mod node_shutdown;
 pub mod offline;
 mod reconcile;
 mod recording;
@@ -39,6 +40,7 @@ use self::host::RuntimeFacts;
 use self::image_gc::ImageGc;
 pub use self::lock::LockError;
 use self::main_loop::Agent;
+use self::node_shutdown::NodeShutdown;
 use self::reconcile::Reconciler;
 use self::recording::Recording;
 use self::runtime::{Health, Look, Relist};
@@ -53,7 +55,7 @@ use crate::cri::translate::host::{Allocatable, CgroupDriver, CgroupVersion};
 use crate::cri::{ClientOptions, CriClient, Endpoint, EndpointError};
 use crate::error_chain::error_chain;
 use crate::manifest::{Objects, Quantity};
-use crate::node::host::Host as Machine;
+use crate::node::host::Host as ThisHost;
 use crate::node::watch::{self as node_watch, Fixed, Sources};
 use crate::node::{self, HostFacts, ResourcePolicy};
 use crate::pod::context::{Directory, PodContext};
@@ -61,6 +63,7 @@ use crate::pod::record::{RecordError, Records};
 use crate::pod::user_namespace::UserNamespaces;
 use crate::rollout::ledger::{Ledger, LedgerError};
 use crate::store::{DirSettings, DirStore, PollMode};
+use crate::systemd::logind::Machine;
 use crate::systemd::{ServiceManager, Watchdog};
 use crate::volume::{PathError, VolumeRoot};
 
@@ -101,7 +104,7 @@ pub enum AgentError {
 pub async fn run(settings: Settings, shutdown: CancellationToken) -> Result<(), AgentError> {
     let _lock = lock::StateLock::take(&settings.root_dir)?;
     let clock = Clock::start();
-    let machine = Machine::new("/");
+    let machine = ThisHost::new("/");
     let name = match &settings.node_name {
         Some(name) => name.clone(),
         None => machine.node_name()?,
@@ -213,6 +216,10 @@ pub async fn run(settings: Settings, shutdown: CancellationToken) -> Result<(), 
         snapshots: store.snapshots.clone(),
     };
     tokio::spawn(shutdown.clone().run_until_cancelled_owned(images.run()));
+    let (orders, shutdown_orders) = mpsc::unbounded_channel();
+    let node_shutdown =
+        NodeShutdown { schedule: settings.shutdown.clone(), board: Arc::clone(&board), orders };
+    tokio::spawn(shutdown.clone().run_until_cancelled_owned(node_shutdown.run()));
     let reconciler = Reconciler {
         context,
         snapshots: store.snapshots.clone(),
@@ -223,6 +230,7 @@ pub async fn run(settings: Settings, shutdown: CancellationToken) -> Result<(), 
         pods: BTreeMap::new(),
         burstable_shares,
         known: BTreeMap::new(),
+        machine: Machine::Up,
     };
     let agent = Agent {
         name,
@@ -242,6 +250,7 @@ pub async fn run(settings: Settings, shutdown: CancellationToken) -> Result<(), 
         host,
         node_pending: false,
         look: Look::default(),
+        shutdown_orders,
     };
     agent.run(watchdog, shutdown.clone()).await?;
     // Requests under way are answered, then the socket is gone.

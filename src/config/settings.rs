@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use crate::image::garbage::Thresholds as ImageThresholds;
 use crate::node::{NodeName, ResourcePolicy};
+use crate::shutdown::Schedule;
 
 pub use logging::{LogFormat, LogLevel, Logging};
 pub use store::{Poll, Store};
@@ -72,6 +73,8 @@ pub struct Settings {
     pub api_server: Option<ApiServer>,
     /// `maxPods`, `systemReserved`, `kubeReserved` and `evictionHard`.
     pub resources: ResourcePolicy,
+    /// In which order and how long pods end before the machine goes down.
+    pub shutdown: Schedule,
     /// The agent's own log.
     pub logging: Logging,
 }
