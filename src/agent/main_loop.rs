@@ -16,6 +16,7 @@ use super::reconcile::Reconciler;
 use super::recording::Recorded;
 use super::runtime::{self, Health, Look, Looked, Relist};
 use super::{AgentError, RUNTIME_RETRY, attended};
+use crate::api::command::Command;
 use crate::board::{Board, Metrics, StoreStatus};
 use crate::config::Settings;
 use crate::containerd::{self, RuntimeEvent};
@@ -68,6 +69,8 @@ pub(super) struct Agent {
     pub(super) look: Look,
     /// What the machine's shutdown asks for.
     pub(super) shutdown_orders: mpsc::UnboundedReceiver<Order>,
+    /// What the API's clients ask for.
+    pub(super) commands: mpsc::Receiver<Command>,
 }
 
 /// One thing that happened.
@@ -80,6 +83,7 @@ enum Happening {
     RelistDue,
     Looked(Option<Looked>),
     Shutdown(Order),
+    Asked(Command),
     Due,
     Alive,
 }
@@ -119,6 +123,7 @@ impl Agent {
                 Some(event) = events_seen.recv() => Happening::Runtime(event),
                 () = tokio::time::sleep_until(relist_at), if self.look.is_idle() => Happening::RelistDue,
                 looked = self.look.ended() => Happening::Looked(looked),
+                Some(command) = self.commands.recv() => Happening::Asked(command),
                 Some(order) = self.shutdown_orders.recv() => Happening::Shutdown(order),
                 () = until(due) => Happening::Due,
                 () = watchdog.due() => Happening::Alive,
@@ -155,6 +160,13 @@ impl Agent {
                     self.take_look(looked);
                     continue;
                 }
+                Happening::Asked(Command::ConfirmRemovals { answer }) => {
+                    self.store.confirm_removals();
+                    // Whoever asked may have gone.
+                    let _ = answer.send(());
+                    continue;
+                }
+                Happening::Asked(command) => self.reconciler.obey(command),
                 Happening::Shutdown(Order::Machine(machine)) => {
                     self.health.machine_goes(machine);
                     self.reconciler.machine_goes(machine);

@@ -18,6 +18,7 @@ mod lock;
 mod log_rotation;
 mod main_loop;
 mod node_shutdown;
+mod obey;
 pub mod offline;
 mod reconcile;
 mod recording;
@@ -44,7 +45,7 @@ use self::node_shutdown::NodeShutdown;
 use self::reconcile::Reconciler;
 use self::recording::Recording;
 use self::runtime::{Health, Look, Relist};
-use crate::api::{self, ApiState, Socket};
+use crate::api::{self, ApiState, Changes, Socket};
 use crate::backoff::BackoffPolicy;
 use crate::board::{Board, MethodCount, Metrics, StoreStatus};
 use crate::cgroup::{CgroupError, CgroupManager};
@@ -61,6 +62,7 @@ use crate::node::{self, HostFacts, ResourcePolicy};
 use crate::pod::context::{Directory, PodContext};
 use crate::pod::record::{RecordError, Records};
 use crate::pod::user_namespace::UserNamespaces;
+use crate::rollout::history::History;
 use crate::rollout::ledger::{Ledger, LedgerError};
 use crate::store::{DirSettings, DirStore, PollMode};
 use crate::systemd::logind::Machine;
@@ -69,6 +71,8 @@ use crate::volume::{PathError, VolumeRoot};
 
 /// Where the store keeps its last good content, below the state directory.
 const STORE_DIR: &str = "store";
+/// Where revisions are kept, below the state directory.
+const REVISIONS_DIR: &str = "revisions";
 /// The waits for a runtime that doesn't answer when the agent starts.
 const RUNTIME_RETRY: (Duration, Duration) = (Duration::from_millis(200), Duration::from_secs(10));
 
@@ -128,7 +132,10 @@ pub async fn run(settings: Settings, shutdown: CancellationToken) -> Result<(), 
     });
     board.set_pending("runtime", "the container runtime has not answered yet");
     board.set_pending("store", "the store has not been read yet");
-    let api = serve_api(&settings, &board, &metrics, &shutdown)?;
+    let revisions_dir = settings.root_dir.join(REVISIONS_DIR);
+    let (commands, commands_seen) = api::command::line();
+    let changes = Changes { commands, revisions_dir: revisions_dir.clone() };
+    let api = serve_api(&settings, &board, &metrics, &shutdown, changes)?;
 
     let endpoint = Endpoint::new(&settings.container_runtime_endpoint)?;
     let options = ClientOptions { request_timeout: settings.runtime_request_timeout };
@@ -201,6 +208,11 @@ pub async fn run(settings: Settings, shutdown: CancellationToken) -> Result<(), 
     for entry in refused {
         warn!(file = %entry.path.display(), reason = entry.reason, "ledger entry refused; it is made anew");
     }
+    let (history, refused) = History::open(&revisions_dir)
+        .map_err(|source| AgentError::Directory { path: revisions_dir.clone(), source })?;
+    for (path, reason) in refused {
+        warn!(file = %path.display(), reason, "revision refused; there is no way back to it");
+    }
     let rotation = log_rotation::keep_within(
         settings.container_logs,
         Arc::clone(&board),
@@ -226,6 +238,7 @@ pub async fn run(settings: Settings, shutdown: CancellationToken) -> Result<(), 
         node: node.node.clone(),
         reports: reports_seen,
         ledger,
+        history,
         recording: Recording::default(),
         pods: BTreeMap::new(),
         burstable_shares,
@@ -251,6 +264,7 @@ pub async fn run(settings: Settings, shutdown: CancellationToken) -> Result<(), 
         node_pending: false,
         look: Look::default(),
         shutdown_orders,
+        commands: commands_seen,
     };
     agent.run(watchdog, shutdown.clone()).await?;
     // Requests under way are answered, then the socket is gone.
@@ -266,6 +280,7 @@ fn serve_api(
     board: &Arc<Board>,
     metrics: &Arc<Metrics>,
     shutdown: &CancellationToken,
+    changes: Changes,
 ) -> Result<tokio::task::JoinHandle<()>, AgentError> {
     let socket = Socket::bind(&settings.api_socket)?;
     let state = ApiState::new(
@@ -274,6 +289,7 @@ fn serve_api(
         settings.pod_logs_dir.clone(),
         env!("CARGO_PKG_VERSION"),
         shutdown.clone(),
+        changes,
     );
     Ok(tokio::spawn(async move {
         if let Err(problem) = api::serve(socket, state).await {

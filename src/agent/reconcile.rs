@@ -29,6 +29,7 @@ use crate::pod::record::PodRecord;
 use crate::pod::worker::{self, Listed, Wake, WorkerHandle};
 use crate::rollout::decide::{self, Generation, Life, PodFacts, Step, StopReason, UpdateStrategy};
 use crate::rollout::failures::Failures;
+use crate::rollout::history::{Current, History};
 use crate::rollout::ledger::{Entry, Ledger};
 use crate::rollout::{self, HASH_VERSION, RevisionHash, status};
 use crate::store::{Freshness, Snapshot};
@@ -44,6 +45,7 @@ pub(super) struct Reconciler {
     pub(super) node: watch::Receiver<Arc<Node>>,
     pub(super) reports: mpsc::UnboundedReceiver<Report>,
     pub(super) ledger: Ledger,
+    pub(super) history: History,
     pub(super) recording: Recording,
     pub(super) pods: BTreeMap<PodUid, Tracked>,
     /// The CPU shares that all Burstable pods ask for together.
@@ -57,6 +59,8 @@ pub(super) struct Reconciler {
 pub(super) struct Known {
     /// The object that it was found out about.
     source: Arc<Stored>,
+    /// The object as it counts, where that is another than the store's.
+    counts: Option<Box<DaemonSet>>,
     revision: RevisionHash,
     failures: Failures,
     /// What is on the board.
@@ -116,17 +120,17 @@ impl Hand {
     }
 
     /// Tells the pod to stop.
-    fn stop(&mut self, reason: &'static str) {
+    fn stop(&mut self, reason: &'static str, grace: Option<Duration>) {
         match self {
             Self::Recording { stop } => *stop = stop.or(Some(reason)),
-            Self::Working(handle) => handle.stop(reason, None),
+            Self::Working(handle) => handle.stop(reason, grace),
         }
     }
 
     /// Ends the pod because the machine goes down. One that has not begun need not begin.
     fn end_for_shutdown(&mut self, grace: Duration) {
         match self {
-            Self::Recording { .. } => self.stop("the machine goes down"),
+            Self::Recording { .. } => self.stop("the machine goes down", None),
             Self::Working(handle) => handle.fail(Failure::terminated(grace)),
         }
     }
@@ -224,6 +228,8 @@ impl Reconciler {
             let key = key_of(daemon_set);
             named.insert(key.clone());
             self.learn(&key, stored, daemon_set);
+            let counts = self.known.get(&key).and_then(|known| known.counts.clone());
+            let daemon_set = counts.as_ref().unwrap_or(daemon_set);
             let next = self.reconcile_one(key, daemon_set, &node, &snapshot.objects);
             due = earliest(due, next);
         }
@@ -250,11 +256,27 @@ impl Reconciler {
         if self.known.get(key).is_some_and(|known| Arc::ptr_eq(&known.source, source)) {
             return;
         }
+        if daemon_set.spec.is_none() {
+            return;
+        }
+        if self.ledger.stand_in(key).is_some_and(|stand_in| !stand_in.counts_for(daemon_set)) {
+            info!(daemonset = %key, "the store has another template, which counts again");
+            self.ledger.set_stand_in(key, None);
+        }
+        let counts = self.ledger.stand_in(key).map(|stand_in| Box::new(stand_in.applied(daemon_set)));
+        let daemon_set = counts.as_deref().unwrap_or(daemon_set);
         let Some(spec) = daemon_set.spec.as_ref() else { return };
         let revision = rollout::revision_of(&spec.template);
-        self.ledger.seen(key, daemon_set, &revision, self.context.clock.wall_seconds());
+        let now = self.context.clock.wall_seconds();
+        self.ledger.seen(key, daemon_set, &revision, now);
+        let Some(uid) = self.ledger.get(key).map(Entry::uid) else { return };
+        let current = Current { key, daemon_set, uid: &uid, revision: &revision };
+        self.history.note(current, now);
+        let pods = self.pods.values().filter(|pod| pod.daemon_set == *key);
+        let in_use = pods.map(|pod| pod.revision.clone()).collect();
+        discard(&self.history.prune(current, &in_use));
         let failures = self.known.get(key).map(|known| known.failures).unwrap_or_default();
-        let known = Known { source: Arc::clone(source), revision, failures, published: None };
+        let known = Known { source: Arc::clone(source), counts, revision, failures, published: None };
         self.known.insert(key.clone(), known);
     }
 
@@ -399,9 +421,31 @@ impl Reconciler {
     }
 
     fn stop(&mut self, uid: &PodUid, why: StopReason, daemon_set: Option<&DaemonSet>) {
+        self.stop_within(uid, why, None, daemon_set);
+    }
+
+    /// The pod of this name.
+    pub(super) fn uid_of(&self, namespace: &str, name: &str) -> Option<PodUid> {
+        let is_meant = |pod: &Tracked| pod.daemon_set.namespace == namespace && pod.name == name;
+        self.pods.iter().find(|(_, pod)| is_meant(pod)).map(|(uid, _)| uid.clone())
+    }
+
+    /// The DaemonSet of this pod.
+    pub(super) fn owner_of(&self, uid: &PodUid) -> Option<DaemonSetKey> {
+        self.pods.get(uid).map(|pod| pod.daemon_set.clone())
+    }
+
+    /// Stops a pod, within a shorter time than its own if one is given.
+    pub(super) fn stop_within(
+        &mut self,
+        uid: &PodUid,
+        why: StopReason,
+        grace: Option<Duration>,
+        daemon_set: Option<&DaemonSet>,
+    ) {
         let Some(tracked) = self.pods.get_mut(uid) else { return };
         tracked.life = Life::Ending;
-        tracked.handle.stop(why.as_str());
+        tracked.handle.stop(why.as_str(), grace);
         info!(daemonset = %tracked.daemon_set, pod = tracked.name, reason = why.as_str(), "pod told to stop");
         if let Some(daemon_set) = daemon_set {
             let message = format!("Deleted pod: {}", self.pods[uid].name);
@@ -430,6 +474,7 @@ impl Reconciler {
                 self.context.board.remove_daemon_set(&key.namespace, &key.name);
             }
             self.ledger.left(&key);
+            discard(&self.history.forget(&key));
             self.known.remove(&key);
         }
     }
@@ -489,7 +534,18 @@ impl Reconciler {
     }
 }
 
-fn key_of(daemon_set: &DaemonSet) -> DaemonSetKey {
+/// Removes files that are no longer needed.
+fn discard(files: &[std::path::PathBuf]) {
+    for file in files {
+        if let Err(error) = std::fs::remove_file(file)
+            && error.kind() != std::io::ErrorKind::NotFound
+        {
+            warn!(file = %file.display(), %error, "a revision that is no longer needed stays on the disk");
+        }
+    }
+}
+
+pub(super) fn key_of(daemon_set: &DaemonSet) -> DaemonSetKey {
     let metadata = &daemon_set.metadata;
     DaemonSetKey {
         namespace: metadata.namespace.clone().unwrap_or_default(),

@@ -87,7 +87,8 @@ impl Reconciler {
             return;
         }
         let pods = std::mem::take(&mut self.recording.next);
-        let (entries, entry_files): (Vec<_>, Vec<_>) = self.ledger.take_unsaved().into_iter().unzip();
+        let unsaved = self.ledger.take_unsaved().into_iter().chain(self.history.take_unsaved());
+        let (entries, entry_files): (Vec<_>, Vec<_>) = unsaved.unzip();
         if entries.is_empty() && pods.is_empty() {
             return;
         }

@@ -12,7 +12,7 @@ use crate::manifest::validate::names::dns_subdomain;
 use crate::node::{NodeName, Threshold};
 
 /// A duration as Go writes it: `100ms`, `1m30s`, `1.5h`.
-pub(super) fn duration(text: &str) -> Result<Duration, String> {
+pub(crate) fn duration(text: &str) -> Result<Duration, String> {
     let fault = || format!("{text:?} is no duration: write a number with ms, s, m or h, such as 10s or 2m");
     let mut rest = text;
     let mut nanos: u128 = 0;
