@@ -10,6 +10,7 @@ use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
 
+use super::eviction::Demand;
 use super::host;
 use super::reconcile::Reconciler;
 use super::recording::Recorded;
@@ -54,6 +55,8 @@ pub(super) struct Agent {
     pub(super) node_problems: watch::Receiver<Vec<Problem>>,
     pub(super) objects: watch::Sender<Arc<Objects>>,
     pub(super) reconciler: Reconciler,
+    /// What a node that runs short wants of its pods.
+    pub(super) demands: mpsc::UnboundedReceiver<Demand>,
     pub(super) relist: Relist,
     /// Whether the runtime tells what happens, or must be asked.
     pub(super) has_events: bool,
@@ -76,6 +79,7 @@ enum Happening {
     Runtime(RuntimeEvent),
     RelistDue,
     Looked(Option<Looked>),
+    Demand(Demand),
     Due,
     Alive,
 }
@@ -115,6 +119,7 @@ impl Agent {
                 Some(event) = events_seen.recv() => Happening::Runtime(event),
                 () = tokio::time::sleep_until(relist_at), if self.look.is_idle() => Happening::RelistDue,
                 looked = self.look.ended() => Happening::Looked(looked),
+                Some(demand) = self.demands.recv() => Happening::Demand(demand),
                 () = until(due) => Happening::Due,
                 () = watchdog.due() => Happening::Alive,
             };
@@ -148,6 +153,10 @@ impl Agent {
                 }
                 Happening::Looked(looked) => {
                     self.take_look(looked);
+                    continue;
+                }
+                Happening::Demand(demand) => {
+                    self.reconciler.follow(demand);
                     continue;
                 }
                 Happening::Alive => {

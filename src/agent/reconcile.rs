@@ -10,9 +10,10 @@ use std::time::Duration;
 use k8s_openapi::api::apps::v1::{DaemonSet, DaemonSetStatus};
 use k8s_openapi::api::core::v1::{Node, Pod};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{Notify, mpsc, watch};
 use tracing::{info, warn};
 
+use super::eviction::Demand;
 use super::recording::Recording;
 use crate::backoff::Turn;
 use crate::board::{EventDraft, EventKind, reference_to};
@@ -24,6 +25,7 @@ use crate::manifest::{DaemonSetKey, Object, Objects, Stored};
 use crate::placement::{self, Verdict};
 use crate::pod::blueprint::Blueprint;
 use crate::pod::context::{News, PodContext, Report};
+use crate::pod::failure::Failure;
 use crate::pod::identity::{self, Incarnation, PodUid};
 use crate::pod::priority;
 use crate::pod::record::PodRecord;
@@ -51,6 +53,8 @@ pub(super) struct Reconciler {
     /// The CPU shares of all Burstable pods, as last written.
     pub(super) burstable_shares: i64,
     pub(super) known: BTreeMap<DaemonSetKey, Known>,
+    /// Told of each pod that starts with a limit on what it writes to the disk.
+    pub(super) limited: Arc<Notify>,
 }
 
 /// What was found out about a DaemonSet before, so that a round over many that have not changed costs little.
@@ -115,6 +119,13 @@ impl Hand {
         }
     }
 
+    /// Tells the pod that it has failed. One that is not on record yet is not there for anybody to complain of.
+    fn fail(&self, failure: Failure) {
+        if let Self::Working(handle) = self {
+            handle.fail(failure);
+        }
+    }
+
     /// Tells the pod to stop.
     fn stop(&mut self, reason: &'static str) {
         match self {
@@ -171,6 +182,18 @@ impl Reconciler {
     /// Wakes every pod: what had to wait for the runtime may be tried again.
     pub(super) fn wake_all(&self) {
         self.pods.values().for_each(|tracked| tracked.handle.wake(Wake::RuntimeAnswers));
+    }
+
+    /// Does what a node that runs short wants of its pods.
+    pub(super) fn follow(&self, demand: Demand) {
+        match demand {
+            Demand::Fail { uid, failure } => {
+                if let Some(tracked) = self.pods.get(&uid) {
+                    tracked.handle.fail(failure);
+                }
+            }
+            Demand::DropDead => self.pods.values().for_each(|tracked| tracked.handle.wake(Wake::DropDead)),
+        }
     }
 
     /// Takes a worker's news.

@@ -14,6 +14,7 @@ struct Bench {
     store: watch::Sender<Option<Arc<Node>>>,
     facts: watch::Sender<Arc<HostFacts>>,
     runtime: watch::Sender<Runtime>,
+    pressure: watch::Sender<Pressure>,
     shutdown: CancellationToken,
 }
 
@@ -30,6 +31,7 @@ impl Bench {
             store: watch::Sender::new(None),
             facts: watch::Sender::new(Arc::default()),
             runtime: watch::Sender::new(runtime),
+            pressure: watch::Sender::new(Pressure::none(Timestamp::UNIX_EPOCH)),
             shutdown: CancellationToken::new(),
         }
     }
@@ -51,6 +53,7 @@ impl Bench {
             store: self.store.subscribe(),
             facts: self.facts.subscribe(),
             runtime: self.runtime.subscribe(),
+            pressure: self.pressure.subscribe(),
         };
         spawn(fixed, sources, self.shutdown.clone())
     }

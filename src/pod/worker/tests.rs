@@ -17,6 +17,7 @@ use crate::clock::Clock;
 use crate::cri::fake::FakeRuntime;
 use crate::cri::translate::Host;
 use crate::manifest::DaemonSetKey;
+use crate::node::Pressure;
 use crate::pod::context::Directory;
 use crate::pod::identity::Incarnation;
 use crate::pod::record::Records;
@@ -34,6 +35,7 @@ fn context(runtime: &FakeRuntime, dir: &Path) -> Arc<PodContext> {
         users: UserNamespaces::new(dir.join("pods")),
         cgroups: CgroupManager::new(Version::V2, Driver::Systemd, dir, "/kubepods.slice").expect("cgroups"),
         allocatable: BTreeMap::new(),
+        pressure: watch::channel(Pressure::none(clock.wall_seconds())).1,
         metrics: Arc::new(Metrics::new("test")),
         board: Arc::new(Board::new("node-1", clock.wall())),
         records: Records::open(&dir.join("records")).expect("records"),
