@@ -4,7 +4,7 @@ SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := build
 MAKEFLAGS += --no-builtin-rules
-.PHONY: help build check lint deny test demo bench soak install uninstall clean
+.PHONY: help build check lint deny test test-vm demo bench soak install uninstall clean
 
 CARGO ?= cargo
 TARGET := $(or $(CARGO_TARGET_DIR),target)
@@ -14,12 +14,13 @@ SYSCONFDIR ?= /etc
 UNITDIR ?= $(PREFIX)/lib/systemd/system
 DESTDIR ?=
 SOAK_ROUNDS ?= 20
+VM_SUITE ?= bookworm
 
 # Shell assignments that find, and if need be fetch, what a group of targets needs of the machine.
 needs = assignments=$$(examples/requirements.sh $(1)); eval "$$assignments"
 
 help: ## this list
-	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /\1\t/' | sort | column -t -s $$'\t'
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | sort | column -t -s $$'\t'
 
 build: ## the release binary
 	@$(call needs,build); $(CARGO) build --release --locked --bin daemonlet
@@ -59,6 +60,9 @@ test: ## everything: format, lints, dependencies, all tests, those with a real c
 	else \
 	  $(CARGO) test --locked --no-fail-fast --lib --bins --tests; \
 	fi
+
+test-vm: ## a whole virtual machine: systemd, cgroup v2, reboots, power cuts (VM_SUITE=bookworm, trixie …)
+	@$(call needs,build vm); $(CARGO) build --release --locked --quiet --bin daemonlet; tests/vm/run.sh $(VM_SUITE)
 
 demo: ## daemonlet at work on this machine, which is left as it was
 	@examples/demo.sh

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Finds what `make` needs of this machine, and fetches what is missing.
 #
-#   eval "$(examples/requirements.sh build test)"      groups: build, run, test
+#   eval "$(examples/requirements.sh build test)"      groups: build, run, test, vm
 #
 # Prints shell assignments (PATH, PROTOC …) on standard output, everything else on standard error. Programs that come with a
 # service (containerd, the node exporter) are unpacked from their Debian packages into target/tools instead of installed, so
@@ -43,6 +43,13 @@ need_run() {
 need_test() {
     need_run
     install_if_no git git
+}
+
+need_vm() {
+    need_run
+    install_if_no debootstrap debootstrap
+    install_if_no qemu-system-x86_64 qemu-system-x86
+    install_if_no mke2fs e2fsprogs
 }
 
 # Where the bridge plugin and its companions are.
@@ -104,8 +111,8 @@ unpack_packages() {
 [ $# -gt 0 ] || set -- build run
 for group in "$@"; do
     case $group in
-    build | run | test) "need_$group" ;;
-    *) die "$group is no group of requirements: build, run, test" ;;
+    build | run | test | vm) "need_$group" ;;
+    *) die "$group is no group of requirements: build, run, test, vm" ;;
     esac
 done
 if [ ${#to_install[@]} -gt 0 ] || [ ${#to_unpack[@]} -gt 0 ]; then

@@ -11,6 +11,7 @@
 //! Everything runs on one thread. [`run`] puts the rooms together in the order in which they can answer: the API first, so that an
 //! agent that waits for its runtime or its store says so. Ending the agent ends no pod.
 
+mod cpu_sharing;
 mod eviction;
 mod host;
 mod image_gc;
@@ -174,7 +175,13 @@ pub async fn run(settings: Settings, shutdown: CancellationToken) -> Result<(), 
         node.node.borrow().status.as_ref().and_then(|status| status.allocatable.clone()).unwrap_or_default();
     let host = host::describe(&settings, name.as_str(), &facts, amounts(&allocatable), runtime_facts);
     let node_limits = node_limits(&facts, &settings.resources);
-    let cgroups = cgroups(&host, &node_limits)?;
+    let memory_of_pods = node_limits.memory.unwrap_or(facts.memory_bytes);
+    let cgroups = cgroups(&host)?;
+    cgroups.ensure_qos_hierarchy(&node_limits, cpu_sharing::FEWEST).await?;
+    let (burstable_shares, asked_for) = watch::channel(cpu_sharing::FEWEST);
+    let sharing = cpu_sharing::keep(cgroups.clone(), node_limits, asked_for);
+    tokio::spawn(shutdown.clone().run_until_cancelled_owned(sharing));
+    let meter = meter(&settings.root_dir, &host, &facts, memory_of_pods);
     let (host, host_seen) = watch::channel(Arc::new(host));
 
     let (reports, reports_seen) = mpsc::unbounded_channel();
@@ -225,7 +232,7 @@ pub async fn run(settings: Settings, shutdown: CancellationToken) -> Result<(), 
     let (demands, demands_seen) = mpsc::unbounded_channel();
     let limited = Arc::new(Notify::new());
     let surroundings = eviction::Machine {
-        meter: meter(&settings.root_dir, &context.host(), &facts, &node_limits),
+        meter,
         context: Arc::clone(&context),
         stalls: Stalls::of_memory(),
         limited: Arc::clone(&limited),
@@ -243,8 +250,7 @@ pub async fn run(settings: Settings, shutdown: CancellationToken) -> Result<(), 
         ledger,
         recording: Recording::default(),
         pods: BTreeMap::new(),
-        node_limits,
-        burstable_shares: 0,
+        burstable_shares,
         known: BTreeMap::new(),
         limited,
     };
@@ -331,8 +337,8 @@ async fn wait_for_runtime(cri: &CriClient, health: &Health) -> RuntimeFacts {
     }
 }
 
-/// Makes the cgroups that all pods lie in.
-fn cgroups(host: &Host, limits: &crate::cgroup::Limits) -> Result<CgroupManager, AgentError> {
+/// Who makes the pods' cgroups.
+fn cgroups(host: &Host) -> Result<CgroupManager, CgroupError> {
     let version = match host.cgroups.version {
         CgroupVersion::V1 => crate::cgroup::Version::V1,
         CgroupVersion::V2 => crate::cgroup::Version::V2,
@@ -342,13 +348,11 @@ fn cgroups(host: &Host, limits: &crate::cgroup::Limits) -> Result<CgroupManager,
         CgroupDriver::Systemd => crate::cgroup::Driver::Systemd,
     };
     let root = CgroupName::all_pods(&host.cgroups).path(host.cgroups.driver);
-    let manager = CgroupManager::new(version, driver, Path::new("/sys/fs/cgroup"), &root)?;
-    manager.ensure_qos_hierarchy(limits, 2)?;
-    Ok(manager)
+    CgroupManager::new(version, driver, Path::new("/sys/fs/cgroup"), &root)
 }
 
 /// Where to look for what the node has left.
-fn meter(root_dir: &Path, host: &Host, facts: &HostFacts, limits: &crate::cgroup::Limits) -> Meter {
+fn meter(root_dir: &Path, host: &Host, facts: &HostFacts, memory_of_pods: u64) -> Meter {
     Meter {
         proc: PathBuf::from("/proc"),
         cgroups: PathBuf::from("/sys/fs/cgroup"),
@@ -358,7 +362,7 @@ fn meter(root_dir: &Path, host: &Host, facts: &HostFacts, limits: &crate::cgroup
         },
         all_pods: CgroupName::all_pods(&host.cgroups).path(host.cgroups.driver),
         memory_capacity: facts.memory_bytes,
-        memory_of_pods: limits.memory.unwrap_or(facts.memory_bytes),
+        memory_of_pods,
         root_dir: root_dir.to_owned(),
         image_dir: None,
         layer_dir: None,

@@ -17,10 +17,8 @@ use super::eviction::Demand;
 use super::recording::Recording;
 use crate::backoff::Turn;
 use crate::board::{EventDraft, EventKind, reference_to};
-use crate::cgroup;
 use crate::cri::translate::pod_cgroup::burstable_cpu_shares;
 use crate::cri::translate::runtime_class::runtime_class;
-use crate::error_chain::error_chain;
 use crate::manifest::{DaemonSetKey, Object, Objects, Stored};
 use crate::placement::{self, Verdict};
 use crate::pod::blueprint::Blueprint;
@@ -48,10 +46,8 @@ pub(super) struct Reconciler {
     pub(super) ledger: Ledger,
     pub(super) recording: Recording,
     pub(super) pods: BTreeMap<PodUid, Tracked>,
-    /// What all pods together may have of the node.
-    pub(super) node_limits: cgroup::Limits,
-    /// The CPU shares of all Burstable pods, as last written.
-    pub(super) burstable_shares: i64,
+    /// The CPU shares that all Burstable pods ask for together.
+    pub(super) burstable_shares: watch::Sender<u64>,
     pub(super) known: BTreeMap<DaemonSetKey, Known>,
     /// Told of each pod that starts with a limit on what it writes to the disk.
     pub(super) limited: Arc<Notify>,
@@ -251,19 +247,13 @@ impl Reconciler {
         earliest(due, self.recording.held(self.context.clock.monotonic()))
     }
 
-    /// Gives the Burstable class the CPU shares that its pods ask for together, whenever that has changed.
-    fn share_cpu(&mut self) {
+    /// Says which CPU shares the pods of the Burstable class ask for together.
+    fn share_cpu(&self) {
         let Ok(shares) = burstable_cpu_shares(self.pods.values().map(|tracked| tracked.pod.as_ref())) else {
             return;
         };
-        if shares == self.burstable_shares {
-            return;
-        }
-        let asked_for = u64::try_from(shares).unwrap_or(0);
-        match self.context.cgroups.ensure_qos_hierarchy(&self.node_limits, asked_for) {
-            Ok(_) => self.burstable_shares = shares,
-            Err(problem) => warn!(error = error_chain(&problem), "cannot share the CPU among the pods"),
-        }
+        let shares = u64::try_from(shares).unwrap_or_default();
+        self.burstable_shares.send_if_modified(|asked_for| std::mem::replace(asked_for, shares) != shares);
     }
 
     /// Finds out what only depends on the object itself, if it is another than before.

@@ -97,6 +97,11 @@ pub(super) struct Setting {
 }
 
 impl Limits {
+    /// The CPU shares, within what the kernel takes.
+    pub(super) fn cpu_shares(&self) -> Option<u64> {
+        self.cpu_shares.map(|shares| shares.clamp(MIN_SHARES, MAX_SHARES))
+    }
+
     /// The files to write, in order. `page_sizes` are those that the host has.
     pub(super) fn settings(&self, version: Version, page_sizes: &[String]) -> Vec<Setting> {
         let mut settings = Vec::new();
@@ -104,8 +109,7 @@ impl Limits {
             settings.push(Setting { controller, file: file.to_owned(), value });
         };
         let v2 = version == Version::V2;
-        if let Some(shares) = self.cpu_shares {
-            let shares = shares.clamp(MIN_SHARES, MAX_SHARES);
+        if let Some(shares) = self.cpu_shares() {
             if v2 {
                 set(Controller::Cpu, "cpu.weight", weight(shares).to_string());
             } else {
@@ -146,7 +150,7 @@ impl Limits {
 }
 
 /// Shares of cgroup v1 as a weight of v2: 2…262144 to 1…10000.
-const fn weight(shares: u64) -> u64 {
+pub(super) const fn weight(shares: u64) -> u64 {
     1 + (shares.saturating_sub(MIN_SHARES) * 9999) / 262_142
 }
 

@@ -6,7 +6,8 @@ use std::io::{self, ErrorKind};
 use std::path::{Component, Path, PathBuf};
 
 use super::limits::{Controller, HugePages, Limits, host_page_sizes};
-use super::{Version, control, hierarchy, removal};
+use super::{Version, control, hierarchy, removal, slice};
+use crate::systemd::units::{Started, UnitError, Units};
 
 /// The classes of pods that have a cgroup of their own below the root; Guaranteed pods lie in the root itself.
 const CLASSES: [&str; 2] = ["burstable", "besteffort"];
@@ -19,20 +20,8 @@ const BEST_EFFORT_SHARES: u64 = 2;
 pub enum Driver {
     /// We do, as directories.
     Cgroupfs,
-    /// systemd, asked by the runtime.
+    /// systemd does, as slices.
     Systemd,
-}
-
-/// What became of a request.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Outcome {
-    /// Done.
-    Done {
-        /// Controllers whose limits do not hold, because the kernel runs without them.
-        missing: BTreeSet<&'static str>,
-    },
-    /// Left to systemd and the runtime.
-    Unmanaged,
 }
 
 /// The cgroup of a pod.
@@ -58,6 +47,8 @@ pub enum CgroupError {
     Root(String),
     #[error("processes in {} survive being killed: {}", path.display(), list(.pids))]
     Alive { path: PathBuf, pids: Vec<i32> },
+    #[error(transparent)]
+    Unit(#[from] UnitError),
 }
 
 /// The cgroups below one root.
@@ -68,7 +59,11 @@ pub struct CgroupManager {
     mount: PathBuf,
     root: String,
     page_sizes: Vec<String>,
+    units: Units,
 }
+
+/// Controllers whose limits do not hold, because the kernel runs without them.
+pub type Missing = BTreeSet<&'static str>;
 
 impl CgroupManager {
     /// Manages what lies below `root`: an absolute path as the driver writes it (`/kubepods`, `/kubepods.slice`).
@@ -82,46 +77,57 @@ impl CgroupManager {
             path: "/sys/kernel/mm/hugepages".into(),
             source,
         })?;
-        Ok(Self { version, driver, mount: mount.to_owned(), root: root.to_owned(), page_sizes })
+        Ok(Self {
+            version,
+            driver,
+            mount: mount.to_owned(),
+            root: root.to_owned(),
+            page_sizes,
+            units: Units::default(),
+        })
+    }
+
+    /// The same, over another systemd than this machine's.
+    #[must_use]
+    pub fn with_units(self, units: Units) -> Self {
+        Self { units, ..self }
     }
 
     /// Makes the root and the `QoS` classes' cgroups and limits them: the root to what the node gives to pods, Burstable to
     /// the shares that its pods request together, `BestEffort` to the fewest. To be called again when pods come and go.
-    pub fn ensure_qos_hierarchy(&self, node: &Limits, burstable_shares: u64) -> Result<Outcome, CgroupError> {
-        if self.driver == Driver::Systemd {
-            return Ok(Outcome::Unmanaged);
-        }
-        let mut missing = self.ensure(&self.root, node)?;
-        for (class, shares) in CLASSES.into_iter().zip([burstable_shares, BEST_EFFORT_SHARES]) {
+    pub async fn ensure_qos_hierarchy(
+        &self,
+        node: &Limits,
+        burstable_shares: u64,
+    ) -> Result<Missing, CgroupError> {
+        let mut missing = self.ensure(&self.root, node).await?;
+        for ((class, _), shares) in self.classes().into_iter().zip([burstable_shares, BEST_EFFORT_SHARES]) {
             let limits =
                 Limits { cpu_shares: Some(shares), huge_pages: HugePages::Unlimited, ..Limits::default() };
-            missing.extend(self.ensure(&format!("{}/{class}", self.root), &limits)?);
+            missing.extend(self.ensure(&class, &limits).await?);
         }
-        Ok(Outcome::Done { missing })
+        Ok(missing)
     }
 
     /// Makes the cgroup of a pod, `path` as in `cgroup_parent`, in every tree, and limits it.
-    pub fn ensure_pod(&self, path: &str, limits: &Limits) -> Result<Outcome, CgroupError> {
+    pub async fn ensure_pod(&self, path: &str, limits: &Limits) -> Result<Missing, CgroupError> {
         self.check_pod(path)?;
-        if self.driver == Driver::Systemd {
-            return Ok(Outcome::Unmanaged);
-        }
-        Ok(Outcome::Done { missing: self.ensure(path, limits)? })
+        self.ensure(path, limits).await
     }
 
-    /// Kills what is left in a pod's cgroup and removes it; one that isn't there is done. systemd's slices stay, empty.
+    /// Kills what is left in a pod's cgroup and removes it; one that isn't there is done.
     ///
-    /// Waits, for less than a second, while processes die.
-    pub fn destroy_pod(&self, path: &str) -> Result<Outcome, CgroupError> {
+    /// Waits, for less than a second, while processes die, on a thread of its own.
+    pub async fn destroy_pod(&self, path: &str) -> Result<(), CgroupError> {
         self.check_pod(path)?;
         let trees = hierarchy::trees(self.version, &self.mount).at("list", &self.mount)?;
         let dirs: Vec<PathBuf> = trees.iter().map(|tree| below(tree, path)).collect();
-        removal::kill(&dirs)?;
+        let dirs = aside(move || removal::kill(&dirs).map(|()| dirs)).await?;
         if self.driver == Driver::Systemd {
-            return Ok(Outcome::Unmanaged);
+            self.units.stop(slice::unit_of(path)).await?;
         }
-        removal::remove(&dirs)?;
-        Ok(Outcome::Done { missing: BTreeSet::new() })
+        // systemd leaves the trees of version 1 that it doesn't use itself.
+        aside(move || removal::remove(&dirs)).await
     }
 
     /// The pods that have a cgroup in any tree, by UID.
@@ -142,18 +148,29 @@ impl CgroupManager {
 
     /// The cgroups in which pods lie, each with what a pod's name there begins with.
     fn parents(&self) -> Vec<(String, String)> {
-        let root = &self.root;
-        if self.driver == Driver::Cgroupfs {
-            let classes = CLASSES.iter().map(|class| (format!("{root}/{class}"), POD.to_owned()));
-            return std::iter::once((root.clone(), POD.to_owned())).chain(classes).collect();
+        let mut parents = vec![(self.root.clone(), format!("{}{POD}", self.prefix()))];
+        parents.extend(self.classes());
+        parents
+    }
+
+    /// The `QoS` classes' cgroups, each with what a pod's name there begins with.
+    fn classes(&self) -> [(String, String); 2] {
+        let (root, prefix) = (&self.root, self.prefix());
+        CLASSES.map(|class| match self.driver {
+            Driver::Cgroupfs => (format!("{root}/{class}"), POD.to_owned()),
+            Driver::Systemd => (format!("{root}/{prefix}{class}.slice"), format!("{prefix}{class}-{POD}")),
+        })
+    }
+
+    /// What the names of slices in the root begin with: a slice's name repeats those of the slices it lies in.
+    fn prefix(&self) -> String {
+        match self.driver {
+            Driver::Cgroupfs => String::new(),
+            Driver::Systemd => {
+                let name = slice::unit_of(&self.root);
+                format!("{}-", name.strip_suffix(".slice").unwrap_or(name))
+            }
         }
-        // A slice's name repeats those of the slices it lies in.
-        let name = root.rsplit('/').next().unwrap_or_default();
-        let name = name.strip_suffix(".slice").unwrap_or(name);
-        let classes = CLASSES
-            .iter()
-            .map(|class| (format!("{root}/{name}-{class}.slice"), format!("{name}-{class}-{POD}")));
-        std::iter::once((root.clone(), format!("{name}-{POD}"))).chain(classes).collect()
     }
 
     /// The UID in the name of a pod's cgroup.
@@ -180,8 +197,22 @@ impl CgroupManager {
         }
     }
 
-    /// Makes a cgroup in every tree and limits it; returns the controllers that could not be had.
-    fn ensure(&self, path: &str, limits: &Limits) -> Result<BTreeSet<&'static str>, CgroupError> {
+    /// Makes a cgroup and limits it; returns the controllers that could not be had.
+    async fn ensure(&self, path: &str, limits: &Limits) -> Result<Missing, CgroupError> {
+        if self.driver == Driver::Systemd {
+            let unit = slice::unit_of(path);
+            let mut properties = slice::frame(path, self.version);
+            properties.extend(slice::limits(limits, self.version));
+            if self.units.start(unit, &properties).await? == Started::Existing {
+                self.units.set(unit, &slice::limits(limits, self.version)).await?;
+            }
+        }
+        self.write(path, limits)
+    }
+
+    /// Makes a cgroup in every tree and writes its limits. systemd, which has them already, makes a slice only in the trees that it
+    /// uses itself, and lets only those controllers act in it.
+    fn write(&self, path: &str, limits: &Limits) -> Result<Missing, CgroupError> {
         for tree in hierarchy::trees(self.version, &self.mount).at("list", &self.mount)? {
             self.make(&tree, path)?;
         }
@@ -226,6 +257,20 @@ impl CgroupManager {
             }
         }
         Ok(())
+    }
+}
+
+/// Does what may wait on a thread of its own.
+async fn aside<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, CgroupError> + Send + 'static,
+) -> Result<T, CgroupError> {
+    match tokio::task::spawn_blocking(work).await {
+        Ok(done) => done,
+        Err(panic) => Err(CgroupError::Io {
+            action: "clean up below",
+            path: PathBuf::from("/sys/fs/cgroup"),
+            source: io::Error::other(panic),
+        }),
     }
 }
 

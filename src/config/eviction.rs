@@ -14,10 +14,12 @@ const YEAR: Duration = Duration::from_secs(365 * 24 * 3600);
 
 /// The policy, and its hard thresholds for whoever divides the node's resources.
 pub(super) fn eviction(read: &mut Reader<'_>) -> (EvictionPolicy, EvictionThresholds) {
-    let mut configured = Configured::default();
-    configured.hard = amounts(read, "evictionHard", threshold);
-    configured.soft = amounts(read, "evictionSoft", threshold);
-    configured.min_reclaim = amounts(read, "evictionMinimumReclaim", |text| min_reclaim(text).map(Some));
+    let mut configured = Configured {
+        hard: amounts(read, "evictionHard", threshold),
+        soft: amounts(read, "evictionSoft", threshold),
+        min_reclaim: amounts(read, "evictionMinimumReclaim", |text| min_reclaim(text).map(Some)),
+        ..Configured::default()
+    };
     read.map("evictionSoftGracePeriod", &names(), |name, text| {
         let grace = duration_within(Duration::from_millis(1), YEAR)(text)?;
         if let Some(signal) = Signal::parse(name) {

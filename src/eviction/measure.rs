@@ -104,15 +104,12 @@ impl Meter {
             Version::V2 => {
                 let stat = self.cgroups.join("memory.stat");
                 let [anon, file, inactive] = ["anon", "file", "inactive_file"].map(|key| entry(&stat, key));
-                match (anon, file, inactive) {
-                    (Some(anon), Some(file), Some(inactive)) => Some((anon + file).saturating_sub(inactive)),
-                    // Where the memory controller is off the kernel's own totals say the same.
-                    _ => {
-                        let info = self.proc.join("meminfo");
-                        let available = entry(&info, "MemAvailable:")? * 1024;
-                        Some(self.memory_capacity.saturating_sub(available))
-                    }
+                if let (Some(anon), Some(file), Some(inactive)) = (anon, file, inactive) {
+                    return Some((anon + file).saturating_sub(inactive));
                 }
+                // Where the memory controller is off the kernel's own totals say much the same.
+                let available = entry(&self.proc.join("meminfo"), "MemAvailable:")?.saturating_mul(1024);
+                Some(self.memory_capacity.saturating_sub(available))
             }
         }
     }

@@ -32,7 +32,7 @@ impl Stalls {
             return;
         }
         self.0 = None;
-        std::future::pending().await
+        std::future::pending::<()>().await;
     }
 }
 

@@ -17,7 +17,7 @@ use daemonlet::containerd::{self, RuntimeEvent};
 use daemonlet::cri::Method;
 use daemonlet::cri::fake::{FakeOptions, FakeRuntime, State};
 use daemonlet::cri::translate::Host;
-use daemonlet::cri::translate::host::{CgroupDriver, HandlerFeatures};
+use daemonlet::cri::translate::host::HandlerFeatures;
 use daemonlet::manifest::{DaemonSetKey, Objects, read};
 use daemonlet::node::Pressure;
 use daemonlet::pod::blueprint::Blueprint;
@@ -131,8 +131,6 @@ impl Machine {
             Host { node_name: NODE.into(), root_dir: root.clone(), pod_logs_dir: logs, ..Host::for_tests() };
         let features = HandlerFeatures { user_namespaces: true, ..HandlerFeatures::default() };
         host.handlers.insert(String::new(), features);
-        // systemd's cgroups are the runtime's to make, and this one makes none.
-        host.cgroups.driver = CgroupDriver::Systemd;
         let clock = Clock::simulated(self.booted.0, self.booted.1);
         let (pressure, pressure_seen) = watch::channel(Pressure::none(clock.wall_seconds()));
         let (objects, objects_seen) = watch::channel(Arc::default());
@@ -143,7 +141,8 @@ impl Machine {
             host: watch::channel(Arc::new(host)).1,
             volumes: VolumeRoot::prepare(&root).expect("a volume root"),
             users: UserNamespaces::new(root.join("pods")),
-            cgroups: CgroupManager::new(Version::V2, Driver::Systemd, &cgroups, "/kubepods.slice")
+            // No tree of version 1 is mounted there, so there is no cgroup to make.
+            cgroups: CgroupManager::new(Version::V1, Driver::Cgroupfs, &cgroups, "/kubepods")
                 .expect("a cgroup manager"),
             allocatable: BTreeMap::new(),
             pressure: pressure_seen,

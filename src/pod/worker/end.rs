@@ -108,22 +108,7 @@ impl Worker {
 
     /// Gives back what the pod has of the node: volumes, directory, cgroup.
     pub(super) async fn release_node(&mut self) -> Result<(), Abandoned> {
-        let (context, uid, cgroup) = (Arc::clone(&self.context), self.uid().clone(), self.cgroup());
-        let released = tokio::task::spawn_blocking(move || {
-            volume::tear_down(&context.volumes, uid.as_str()).map_err(|error| error_chain(&error))?;
-            context.cgroups.destroy_pod(&cgroup).map_err(|error| error_chain(&error))?;
-            // A pod whose record was lost has its cgroup where its resources, no longer known, had put it.
-            let listed = context.cgroups.list_pods().map_err(|error| error_chain(&error))?;
-            for left in listed.iter().filter(|left| left.uid == uid.as_str()) {
-                context.cgroups.destroy_pod(&left.path).map_err(|error| error_chain(&error))?;
-            }
-            Ok(())
-        });
-        let problem = match released.await {
-            Ok(Ok(())) => return Ok(()),
-            Ok(Err(problem)) => problem,
-            Err(panic) => panic.to_string(),
-        };
+        let Err(problem) = self.release_volumes_and_cgroup().await else { return Ok(()) };
         warn!(problem, "cannot clean up after the pod");
         self.event(
             EventKind::Warning,
@@ -131,6 +116,22 @@ impl Worker {
             &format!("error cleaning up after the pod: {problem}"),
         );
         Err(Abandoned::LATER)
+    }
+
+    async fn release_volumes_and_cgroup(&self) -> Result<(), String> {
+        let (context, uid) = (Arc::clone(&self.context), self.uid().clone());
+        let torn_down = tokio::task::spawn_blocking(move || {
+            volume::tear_down(&context.volumes, uid.as_str()).map_err(|error| error_chain(&error))
+        });
+        torn_down.await.map_err(|panic| panic.to_string())??;
+        let (cgroups, uid) = (&self.context.cgroups, self.uid().as_str());
+        cgroups.destroy_pod(&self.cgroup()).await.map_err(|error| error_chain(&error))?;
+        // A pod whose record was lost has its cgroup where its resources, no longer known, had put it.
+        let listed = cgroups.list_pods().map_err(|error| error_chain(&error))?;
+        for left in listed.iter().filter(|left| left.uid == uid) {
+            cgroups.destroy_pod(&left.path).await.map_err(|error| error_chain(&error))?;
+        }
+        Ok(())
     }
 
     /// Removes the pod's containers and sandboxes.

@@ -182,13 +182,13 @@ impl Worker {
                 () = self.sync_and_wait() => None,
             };
             match told {
-                Some(Orders::Fail(failure)) => self.note_failure(failure),
+                Some(Orders::Fail(failure)) => self.note_failure(*failure),
                 Some(Orders::Stop { .. }) => break,
                 // The agent is gone without a word; so are we.
                 Some(Orders::Run) => return,
                 None => {
                     if let Some(refused) = self.refused.take() {
-                        self.note_failure(refused);
+                        self.note_failure(*refused);
                     }
                 }
             }

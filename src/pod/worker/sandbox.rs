@@ -42,12 +42,11 @@ impl Worker {
         let SandboxPlan { config, runtime_handler, warnings } = match self.sandbox_plan(attempt) {
             Ok(plan) => plan,
             Err(error) => {
-                match FailureReason::of_refusal(error.sandbox_reason()) {
-                    Some(reason) => self.refuse(reason, &error.to_string()),
-                    None => {
-                        let message = format!("Failed to create pod sandbox: {error}");
-                        self.complain("FailedCreatePodSandBox", &message);
-                    }
+                if let Some(reason) = FailureReason::of_refusal(error.sandbox_reason()) {
+                    self.refuse(reason, &error.to_string());
+                } else {
+                    let message = format!("Failed to create pod sandbox: {error}");
+                    self.complain("FailedCreatePodSandBox", &message);
                 }
                 return Err(Abandoned::LATER);
             }
@@ -56,7 +55,7 @@ impl Worker {
             self.complain(warning.reason, &warning.message);
         }
         self.wait_for_network().await?;
-        self.ensure_cgroup()?;
+        self.ensure_cgroup().await?;
         self.ensure_volumes().await?;
         if let Err(error) = std::fs::create_dir_all(self.log_dir()) {
             let message = format!("error making pod log directory {}: {error}", self.log_dir().display());
@@ -129,14 +128,14 @@ impl Worker {
         }
     }
 
-    fn ensure_cgroup(&mut self) -> Result<(), Abandoned> {
-        let made = translate::pod_cgroup_limits(&self.record.pod, &self.context.host())
-            .map_err(|error| error.to_string())
-            .and_then(|limits| {
-                let limits = crate::cgroup::Limits::from(&limits);
-                let made = self.context.cgroups.ensure_pod(&self.cgroup(), &limits);
+    async fn ensure_cgroup(&mut self) -> Result<(), Abandoned> {
+        let made = match translate::pod_cgroup_limits(&self.record.pod, &self.context.host()) {
+            Ok(limits) => {
+                let made = self.context.cgroups.ensure_pod(&self.cgroup(), &(&limits).into()).await;
                 made.map_err(|error| error_chain(&error))
-            });
+            }
+            Err(error) => Err(error.to_string()),
+        };
         made.map(drop).map_err(|error| {
             let message = format!("unable to ensure pod container exists: {error}");
             self.complain("FailedCreatePodContainer", &message);

@@ -33,7 +33,8 @@ fn context(runtime: &FakeRuntime, dir: &Path) -> Arc<PodContext> {
         host: watch::channel(Arc::new(Host::for_tests())).1,
         volumes: VolumeRoot::prepare(dir).expect("a volume root"),
         users: UserNamespaces::new(dir.join("pods")),
-        cgroups: CgroupManager::new(Version::V2, Driver::Systemd, dir, "/kubepods.slice").expect("cgroups"),
+        // No tree of version 1 is mounted there, so there is no cgroup to make.
+        cgroups: CgroupManager::new(Version::V1, Driver::Cgroupfs, dir, "/kubepods").expect("cgroups"),
         allocatable: BTreeMap::new(),
         pressure: watch::channel(Pressure::none(clock.wall_seconds())).1,
         metrics: Arc::new(Metrics::new("test")),

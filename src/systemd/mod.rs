@@ -1,4 +1,4 @@
-//! What daemonlet tells systemd: ready, what it is doing, stopping, and that it is alive.
+//! What daemonlet tells systemd: ready, what it is doing, stopping, and that it is alive; and what it asks of it ([`units`]).
 //!
 //! Everything is a no-op where the service manager asked for nothing. The protocol is that of `sd_notify(3)`.
 //!
@@ -22,6 +22,10 @@
 //! systemd.stopping("asked to stop");
 //! # }
 //! ```
+
+#[cfg(test)]
+pub(crate) mod fake;
+pub mod units;
 
 use std::future::pending;
 use std::time::Duration;

@@ -1,0 +1,184 @@
+#!/usr/bin/env bash
+# What holds on a whole machine. Runs at every boot; the number of the boot is on disk, and says what is checked.
+set -uo pipefail
+
+dir=/var/lib/check
+mkdir -p $dir
+boot=$(($(cat $dir/boot 2>/dev/null || echo 0) + 1))
+echo $boot >$dir/boot
+sync
+POWER_CUTS=3
+failed=0
+# shellcheck disable=SC1091
+. /opt/check/settings
+
+say() { echo "$*"; }
+# check WORDS -- COMMAND: one line, whether the command succeeds.
+check() {
+    local what=$1
+    shift
+    local output
+    if output=$("$@" 2>&1); then
+        say "ok boot $boot: $what"
+    else
+        failed=$((failed + 1))
+        say "not ok boot $boot: $what"
+        printf '%s\n' "$output" | sed 's/^/    /' | head -20
+    fi
+}
+# within SECONDS COMMAND: repeats the command until it succeeds.
+within() {
+    local deadline=$((SECONDS + $1))
+    shift
+    until "$@" >/dev/null 2>&1; do
+        if [ $SECONDS -ge $deadline ]; then
+            "$@"
+            return
+        fi
+        sleep 0.5
+    done
+}
+is() { [ "$1" = "$2" ] || { echo "is $1, not $2"; return 1; }; }
+
+daemonlet() { /usr/local/bin/daemonlet "$@"; }
+pods() { daemonlet get pods -A -o json; }
+ready() {
+    local number
+    number=$(pods | jq '[.items[] | select(.status.conditions[]? | select(.type == "Ready" and .status == "True"))] | length')
+    is "$number pods ready" "$1 pods ready"
+}
+uid() { pods | jq -r ".items[] | select(.metadata.labels.app == \"$1\") | .metadata.uid"; }
+uids() { pods | jq -r '.items[].metadata.uid' | sort; }
+restarts() { pods | jq '[.items[].status.containerStatuses[].restartCount] | add'; }
+tasks() { ctr -n k8s.io tasks ls | awk 'NR > 1 {print $1, $2}' | sort; }
+slices() { find /sys/fs/cgroup/kubepods.slice -name '*-pod*.slice' | wc -l; }
+limit() { is "$(cat "/sys/fs/cgroup/kubepods.slice/$1")" "$2"; }
+served() { is "$(curl_pod)" hello; }
+curl_pod() {
+    local ip
+    ip=$(pods | jq -r '.items[] | select(.metadata.labels.app == "web") | .status.podIP')
+    exec 9<>"/dev/tcp/$ip/8080" && printf 'GET /index.html HTTP/1.0\r\n\r\n' >&9 && tail -n 1 <&9
+}
+# The pod's slice, as its directory below kubepods.slice.
+slice() {
+    local class=$1 uid
+    uid=$(uid "$2")
+    uid=${uid//-/_}
+    case $class in
+    '') echo "kubepods-pod$uid.slice" ;;
+    *) echo "kubepods-$class.slice/kubepods-$class-pod$uid.slice" ;;
+    esac
+}
+nothing_lost() {
+    check "every pod on record runs and every sandbox is on record" \
+        is "$(ctr -n k8s.io containers ls -q | wc -l)" "$(($(uids | wc -l) * 2))"
+    check "as many slices of pods as pods" is "$(slices)" "$(uids | wc -l)"
+    check "as many directories of pods as pods" is "$(find /var/lib/daemonlet/pods -mindepth 1 -maxdepth 1 | wc -l)" "$(uids | wc -l)"
+}
+unchanged() {
+    check "$1: the same pods" is "$(uids)" "$uids"
+    check "$1: the same tasks" is "$(tasks)" "$tasks"
+}
+agent_answers() { daemonlet status; }
+journal() { journalctl -u daemonlet -b --no-pager -o cat | tail -30 | sed 's/^/    /'; }
+
+first_boot() {
+    check "cgroup v2" test -e /sys/fs/cgroup/cgroup.controllers
+    check "images imported" import_images
+    cp /opt/check/manifests/*.yaml /etc/daemonlet/manifests/
+    check "three pods ready" within 120 ready 3
+    if [ "$failed" != 0 ]; then
+        # Nothing that follows means anything.
+        journal
+        say "finished"
+        systemctl poweroff --force --force
+    fi
+    say "time from boot to ready: $(cut -d' ' -f1 /proc/uptime) s of uptime"
+    check "a pod with its own network serves a ConfigMap" within 30 served
+    check "the systemd cgroup driver was found out" test -d /sys/fs/cgroup/kubepods.slice
+
+    local web steady best
+    web=$(slice burstable web) steady=$(slice '' steady) best=$(slice besteffort last-words)
+    check "web's slice: memory.max" limit "$web/memory.max" 67108864
+    check "web's slice: cpu.max" limit "$web/cpu.max" "50000 100000"
+    check "web's slice: cpu.weight" limit "$web/cpu.weight" 4
+    check "steady's slice: memory.max" limit "$steady/memory.max" 33554432
+    check "steady's slice: cpu.max" limit "$steady/cpu.max" "20000 100000"
+    check "last-words' slice: cpu.weight" limit "$best/cpu.weight" 1
+    check "the Burstable class has its pods' weight" limit kubepods-burstable.slice/cpu.weight 4
+    check "the BestEffort class has the least weight" limit kubepods-besteffort.slice/cpu.weight 1
+    check "the node's slice has the node's weight" limit cpu.weight 79
+    check "the node's slice has the node's memory" \
+        limit memory.max "$(($(awk '/^MemTotal/ {print $2}' /proc/meminfo) * 1024))"
+    check "systemd knows the pod's limit" is \
+        "$(systemctl show -p MemoryMax --value "$(basename "$web")")" 67108864
+    systemctl daemon-reload
+    check "limits outlast systemctl daemon-reload" limit "$web/memory.max" 67108864
+    nothing_lost
+
+    uids=$(uids) tasks=$(tasks)
+    systemctl restart daemonlet
+    check "the agent answers after a restart" within 30 agent_answers
+    check "three pods ready after a restart" within 30 ready 3
+    unchanged "systemctl restart"
+    kill -9 "$(systemctl show -p MainPID --value daemonlet)"
+    sleep 2
+    check "the agent answers after kill -9" within 60 agent_answers
+    check "three pods ready after kill -9" within 30 ready 3
+    unchanged "kill -9"
+    systemctl restart containerd
+    check "three pods ready after containerd's restart" within 60 ready 3
+    unchanged "restart of containerd"
+    kill -STOP "$(systemctl show -p MainPID --value daemonlet)"
+    check "the watchdog replaces an agent that hangs" within 200 agent_answers_anew
+    check "three pods ready after the watchdog" within 30 ready 3
+    unchanged "watchdog"
+
+    rm /etc/daemonlet/manifests/steady.yaml
+    check "a deleted DaemonSet's pod goes" within 60 ready 2
+    check "a deleted DaemonSet's slice goes" within 30 gone "/sys/fs/cgroup/kubepods.slice/$steady"
+    check "systemd forgets the slice" within 10 is \
+        "$(systemctl list-units --all --plain --no-legend "$(basename "$steady")" | wc -l)" 0
+    cp /opt/check/manifests/steady.yaml /etc/daemonlet/manifests/
+    check "it comes back" within 60 ready 3
+    say "security: $(systemd-analyze security daemonlet --no-pager 2>/dev/null | tail -1)"
+    say "memory of the agent: $(awk '/^Pss:/ {print $2, $3}' "/proc/$(systemctl show -p MainPID --value daemonlet)/smaps_rollup")"
+    uids >$dir/uids
+    sync
+    say "orderly reboot"
+    systemctl reboot
+}
+gone() { [ ! -e "$1" ]; }
+agent_answers_anew() { timeout 5 /usr/local/bin/daemonlet status; }
+import_images() {
+    local image
+    for image in /opt/check/images/*.tar; do ctr -n k8s.io images import "$image" || return 1; done
+}
+
+later_boot() {
+    check "three pods ready after $1" within 120 ready 3
+    say "time from boot to ready: $(cut -d' ' -f1 /proc/uptime) s of uptime"
+    check "the same pods after $1" is "$(uids)" "$(cat $dir/uids)"
+    check "a pod with its own network serves a ConfigMap" within 30 served
+    nothing_lost
+    check "limits are there" limit "$(slice burstable web)/memory.max" 67108864
+}
+
+trap 'say "stopped by a signal"' TERM
+until agent_answers >/dev/null 2>&1 || [ $SECONDS -gt 90 ]; do sleep 0.5; done
+case $boot in
+1) first_boot ;;
+2) later_boot "a reboot" ;;
+*) later_boot "a power cut" ;;
+esac
+[ $boot -gt 1 ] || exit 0
+if [ $boot -lt $((POWER_CUTS + 2)) ]; then
+    say "power cut"
+    # Work is under way when the power goes.
+    cp /opt/check/manifests/web.yaml /etc/daemonlet/manifests/web.yaml
+    echo b >/proc/sysrq-trigger
+    sleep 60
+fi
+journal
+say "finished"
+systemctl poweroff --force --force

@@ -1,0 +1,74 @@
+#!/usr/bin/env bash
+# A whole machine: boots Debian in qemu, with systemd as its first process and daemonlet installed, and checks it from inside.
+#
+#   tests/vm/run.sh [SUITE]        bookworm (containerd 1.6, the default), trixie (containerd 1.7), …
+#
+# The machine has no network card. What it checks is in guest/check.sh; it reports over its second serial port, reboots by itself and is
+# cut off from power several times. POWER_CUTS says how often (3).
+set -euo pipefail
+
+suite=${1:-bookworm}
+here=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
+target=${CARGO_TARGET_DIR:-$here/target}
+vm=$target/vm/$suite
+packages=systemd,systemd-sysv,dbus,udev,linux-image-amd64,containerd,runc,containernetworking-plugins
+packages+=,iproute2,iptables,kmod,procps,util-linux,libpam-systemd,jq
+POWER_CUTS=${POWER_CUTS:-3}
+DEADLINE=${DEADLINE:-1500} # seconds for everything that the machine does; it is emulated, not virtualised
+
+say() { printf '%s\n' "$*" >&2; }
+die() { say "error: $*"; exit 1; }
+[ "$(id -u)" = 0 ] || die "making a disk with another machine's files on it needs root"
+
+mkdir -p "$vm"
+if [ ! -e "$vm/base/.complete" ]; then
+    say "fetching Debian $suite (a few minutes, once)"
+    rm -rf "$vm/base"
+    debootstrap --variant=minbase --include="$packages" "$suite" "$vm/base" >"$vm/debootstrap.log" 2>&1 ||
+        die "debootstrap failed; see $vm/debootstrap.log"
+    rm -rf "$vm/base"/var/cache/apt/archives/*.deb "$vm/base"/var/lib/apt/lists/*
+    touch "$vm/base/.complete"
+fi
+
+say "making the machine's disk"
+root=$vm/root
+rm -rf "$root"
+cp -a --reflink=auto "$vm/base" "$root"
+make -C "$here" --no-print-directory install DESTDIR="$root" BINARY="${BINARY:-$target/release/daemonlet}" >/dev/null
+"$here/examples/images.sh" "$target/images" >/dev/null
+install -D -m 0644 -t "$root/opt/check/images" "$target/images"/{pause,busybox}.tar
+cp -r "$here/tests/vm/guest/." "$root/opt/check/"
+install -D -m 0644 "$here/tests/vm/guest/containerd.toml" "$root/etc/containerd/config.toml"
+install -D -m 0644 "$here/tests/vm/guest/cni.conflist" "$root/etc/cni/net.d/10-pods.conflist"
+install -D -m 0644 "$here/tests/vm/guest/check.service" "$root/etc/systemd/system/check.service"
+echo "POWER_CUTS=$POWER_CUTS" >"$root/opt/check/settings"
+echo node-1 >"$root/etc/hostname"
+printf '127.0.0.1 localhost node-1\n' >"$root/etc/hosts"
+printf '/dev/vda / ext4 defaults 0 1\n' >"$root/etc/fstab"
+chroot "$root" systemctl --quiet enable check.service daemonlet.service containerd.service
+rm -f "$vm/disk.img"
+mke2fs -q -t ext4 -d "$root" -L root "$vm/disk.img" 4G
+
+say "the machine boots"
+: >"$vm/checks.log"
+timeout "$DEADLINE" qemu-system-x86_64 -accel tcg,thread=multi -cpu max -smp 2 -m 2G -nographic -nic none \
+    -kernel "$(echo "$root"/boot/vmlinuz-*)" -initrd "$(echo "$root"/boot/initrd.img-*)" \
+    -append 'root=/dev/vda rw console=ttyS0 quiet panic=-1' \
+    -drive "file=$vm/disk.img,if=virtio,format=raw,cache=writethrough" \
+    -serial mon:stdio -serial "file:$vm/checks.log" \
+    </dev/null >"$vm/console.log" 2>&1 &
+qemu=$!
+trap 'kill "$qemu" 2>/dev/null || true' EXIT
+# The checks' own lines, as they come.
+tail --pid="$qemu" -n +1 -F "$vm/checks.log" 2>/dev/null | sed -u 's/\r$//' &
+lines=$!
+wait "$qemu" && status=0 || status=$?
+wait "$lines" || true
+trap - EXIT
+[ "$status" != 124 ] || say "the machine did not finish within $DEADLINE s; see $vm/console.log"
+
+passed=$(grep -c '^ok ' "$vm/checks.log" || true)
+failed=$(grep -c '^not ok ' "$vm/checks.log" || true)
+grep -q '^finished' "$vm/checks.log" || failed=$((failed + 1))
+echo "$suite: $passed passed, $failed failed"
+[ "$failed" = 0 ] && [ "$passed" -gt 0 ]
