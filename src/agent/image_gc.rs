@@ -1,7 +1,7 @@
 //! Removes images that nobody needs when their disk fills.
 //!
 //! Looks at the disk every five minutes, as a kubelet does, and asks the runtime only when it is too full; what may go is decided in
-//! [`garbage`](crate::image::garbage). Nothing is removed before the store has been read: an image may be wanted by a DaemonSet not yet known.
+//! [`garbage`](crate::image::garbage). A node that runs short of disk asks for everything to go that may. Nothing is removed before the store has been read: an image may be wanted by a DaemonSet not yet known.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
