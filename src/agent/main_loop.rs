@@ -12,6 +12,7 @@ use tracing::{debug, info, warn};
 
 use super::eviction::Demand;
 use super::host;
+use super::node_shutdown::Order;
 use super::reconcile::Reconciler;
 use super::recording::Recorded;
 use super::runtime::{self, Health, Look, Looked, Relist};
@@ -68,6 +69,8 @@ pub(super) struct Agent {
     pub(super) node_pending: bool,
     /// The slow look that is under way. A runtime that hangs must not hang the loop.
     pub(super) look: Look,
+    /// What the machine's shutdown asks for.
+    pub(super) shutdown_orders: mpsc::UnboundedReceiver<Order>,
 }
 
 /// One thing that happened.
@@ -80,6 +83,7 @@ enum Happening {
     RelistDue,
     Looked(Option<Looked>),
     Demand(Demand),
+    Shutdown(Order),
     Due,
     Alive,
 }
@@ -120,6 +124,7 @@ impl Agent {
                 () = tokio::time::sleep_until(relist_at), if self.look.is_idle() => Happening::RelistDue,
                 looked = self.look.ended() => Happening::Looked(looked),
                 Some(demand) = self.demands.recv() => Happening::Demand(demand),
+                Some(order) = self.shutdown_orders.recv() => Happening::Shutdown(order),
                 () = until(due) => Happening::Due,
                 () = watchdog.due() => Happening::Alive,
             };
@@ -158,6 +163,13 @@ impl Agent {
                 Happening::Demand(demand) => {
                     self.reconciler.follow(demand);
                     continue;
+                }
+                Happening::Shutdown(Order::Machine(machine)) => {
+                    self.health.machine_goes(machine);
+                    self.reconciler.machine_goes(machine);
+                }
+                Happening::Shutdown(Order::End { pods, grace }) => {
+                    self.reconciler.end_for_shutdown(&pods, grace);
                 }
                 Happening::Alive => {
                     watchdog.alive(&ServiceManager);

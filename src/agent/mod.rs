@@ -18,6 +18,7 @@ mod image_gc;
 mod lock;
 mod log_rotation;
 mod main_loop;
+mod node_shutdown;
 pub mod offline;
 mod reconcile;
 mod recording;
@@ -40,6 +41,7 @@ use self::host::RuntimeFacts;
 use self::image_gc::ImageGc;
 pub use self::lock::LockError;
 use self::main_loop::Agent;
+use self::node_shutdown::NodeShutdown;
 use self::reconcile::Reconciler;
 use self::recording::Recording;
 use self::runtime::{Health, Look, Relist};
@@ -58,7 +60,7 @@ use crate::eviction::control::Control;
 use crate::eviction::measure::Meter;
 use crate::eviction::stall::Stalls;
 use crate::manifest::{Objects, Quantity};
-use crate::node::host::Host as Machine;
+use crate::node::host::Host as ThisHost;
 use crate::node::watch::{self as node_watch, Fixed, Sources};
 use crate::node::{self, HostFacts, Pressure, ResourcePolicy};
 use crate::pod::context::{Directory, PodContext};
@@ -66,6 +68,7 @@ use crate::pod::record::{RecordError, Records};
 use crate::pod::user_namespace::UserNamespaces;
 use crate::rollout::ledger::{Ledger, LedgerError};
 use crate::store::{DirSettings, DirStore, PollMode};
+use crate::systemd::logind::Machine;
 use crate::systemd::{ServiceManager, Watchdog};
 use crate::volume::{PathError, VolumeRoot};
 
@@ -106,7 +109,7 @@ pub enum AgentError {
 pub async fn run(settings: Settings, shutdown: CancellationToken) -> Result<(), AgentError> {
     let _lock = lock::StateLock::take(&settings.root_dir)?;
     let clock = Clock::start();
-    let machine = Machine::new("/");
+    let machine = ThisHost::new("/");
     let name = match &settings.node_name {
         Some(name) => name.clone(),
         None => machine.node_name()?,
@@ -242,6 +245,10 @@ pub async fn run(settings: Settings, shutdown: CancellationToken) -> Result<(), 
     };
     let control = Control::new(settings.eviction.clone(), surroundings);
     tokio::spawn(shutdown.clone().run_until_cancelled_owned(control.run()));
+    let (orders, shutdown_orders) = mpsc::unbounded_channel();
+    let node_shutdown =
+        NodeShutdown { schedule: settings.shutdown.clone(), board: Arc::clone(&board), orders };
+    tokio::spawn(shutdown.clone().run_until_cancelled_owned(node_shutdown.run()));
     let reconciler = Reconciler {
         context,
         snapshots: store.snapshots.clone(),
@@ -253,6 +260,7 @@ pub async fn run(settings: Settings, shutdown: CancellationToken) -> Result<(), 
         burstable_shares,
         known: BTreeMap::new(),
         limited,
+        machine: Machine::Up,
     };
     let agent = Agent {
         name,
@@ -273,6 +281,7 @@ pub async fn run(settings: Settings, shutdown: CancellationToken) -> Result<(), 
         host,
         node_pending: false,
         look: Look::default(),
+        shutdown_orders,
     };
     agent.run(watchdog, shutdown.clone()).await?;
     // Requests under way are answered, then the socket is gone.

@@ -48,7 +48,13 @@ pub fn this_machine(settings: &Settings, objects: &Objects) -> Result<OfflineNod
         _ => None,
     };
     let now = Timestamp::default();
-    let runtime = Runtime { version: String::new(), readiness: Readiness::Ready, since: now, started: now };
+    let runtime = Runtime {
+        version: String::new(),
+        readiness: Readiness::Ready,
+        going_down: false,
+        since: now,
+        started: now,
+    };
     let resources = &settings.resources;
     let node = effective(Inputs {
         name: &name,

@@ -33,6 +33,7 @@ use crate::rollout::failures::Failures;
 use crate::rollout::ledger::{Entry, Ledger};
 use crate::rollout::{self, HASH_VERSION, RevisionHash, status};
 use crate::store::{Freshness, Snapshot};
+use crate::systemd::logind::Machine;
 
 /// When to try again after something could not be written.
 pub(super) const RETRY: Duration = Duration::from_secs(10);
@@ -51,6 +52,8 @@ pub(super) struct Reconciler {
     pub(super) known: BTreeMap<DaemonSetKey, Known>,
     /// Told of each pod that starts with a limit on what it writes to the disk.
     pub(super) limited: Arc<Notify>,
+    /// Whether the machine goes down: then no pod is made or replaced any more.
+    pub(super) machine: Machine,
 }
 
 /// What was found out about a DaemonSet before, so that a round over many that have not changed costs little.
@@ -127,6 +130,14 @@ impl Hand {
         match self {
             Self::Recording { stop } => *stop = stop.or(Some(reason)),
             Self::Working(handle) => handle.stop(reason, None),
+        }
+    }
+
+    /// Ends the pod because the machine goes down. One that has not begun need not begin.
+    fn end_for_shutdown(&mut self, grace: Duration) {
+        match self {
+            Self::Recording { .. } => self.stop("the machine goes down"),
+            Self::Working(handle) => handle.fail(Failure::terminated(grace)),
         }
     }
 }
@@ -293,7 +304,9 @@ impl Reconciler {
             due = Some(remaining);
         }
         let unseen = self.pods.values().any(|pod| pod.daemon_set == round.key && pod.sight == Sight::Unseen);
-        let steps = if unseen {
+        let steps = if self.machine == Machine::GoingDown {
+            Vec::new()
+        } else if unseen {
             // A pod of which nothing is known yet must not be taken for one that is not ready. Its worker's first word starts another round.
             Vec::new()
         } else {
@@ -369,6 +382,33 @@ impl Reconciler {
         self.pods.insert(record.uid.clone(), Tracked::of(&record));
         self.recording.add(record);
         None
+    }
+
+    /// Takes note that the machine goes down, or stays up after all.
+    pub(super) fn machine_goes(&mut self, machine: Machine) {
+        self.machine = machine;
+        let node = self.node.borrow();
+        let (reason, message) = match machine {
+            Machine::GoingDown => ("NodeShutdown", "Shutdown manager detected shutdown event"),
+            Machine::Up => ("NodeShutdown", "Shutdown was cancelled"),
+        };
+        self.context.board.record(EventDraft {
+            regarding: reference_to(node.as_ref()),
+            kind: EventKind::Normal,
+            reason: reason.to_owned(),
+            message: message.to_owned(),
+            component: "kubelet",
+            at: self.context.clock.wall(),
+        });
+    }
+
+    /// Ends pods because the machine goes down. They are replaced when it is up again.
+    pub(super) fn end_for_shutdown(&mut self, pods: &BTreeSet<PodUid>, grace: Duration) {
+        for uid in pods {
+            if let Some(tracked) = self.pods.get_mut(uid) {
+                tracked.handle.end_for_shutdown(grace);
+            }
+        }
     }
 
     fn tell_of_failed(&self, uid: &PodUid, daemon_set: &DaemonSet, node: &Node) {

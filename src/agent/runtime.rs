@@ -16,6 +16,7 @@ use crate::node::{Readiness, Runtime};
 use crate::pod::MARK;
 use crate::pod::identity::PodUid;
 use crate::pod::worker::Listed;
+use crate::systemd::logind::Machine;
 
 /// Everything of ours that the runtime has, by pod.
 pub(super) type Listing = BTreeMap<PodUid, Listed>;
@@ -151,6 +152,7 @@ impl Health {
             version: String::new(),
             readiness: Readiness::NotReady { message },
             since: started,
+            going_down: false,
             started,
         }
     }
@@ -184,6 +186,18 @@ impl Health {
     pub(super) fn lost(&self, cri: &CriClient, problem: &str) {
         let version = self.node.borrow().version.clone();
         self.tell(cri, version, Some(format!("container runtime is down: {problem}")));
+    }
+
+    /// Takes note that the machine goes down, or stays up after all.
+    pub(super) fn machine_goes(&self, machine: Machine) {
+        self.node.send_if_modified(|runtime| {
+            let going_down = machine == Machine::GoingDown;
+            let changed = runtime.going_down != going_down;
+            if changed {
+                (runtime.going_down, runtime.since) = (going_down, Timestamp::now());
+            }
+            changed
+        });
     }
 
     fn tell(&self, cri: &CriClient, version: String, problem: Option<String>) {

@@ -16,6 +16,7 @@ use super::value::{
 use crate::image::garbage::Thresholds as ImageThresholds;
 use crate::manifest::tree::{Entry, Node, Value};
 use crate::node::{Reserved, ResourcePolicy};
+use crate::shutdown::{Period, Schedule};
 
 /// The default port of the Kubernetes API's Service.
 const HTTPS: i64 = 443;
@@ -100,8 +101,29 @@ pub(super) fn settings(layer: &Layer, problems: &mut Vec<Problem>) -> Settings {
             eviction_hard,
         },
         eviction,
+        shutdown: shutdown(&mut read),
         logging,
     }
+}
+
+fn shutdown(read: &mut Reader<'_>) -> Schedule {
+    let grace = duration_within(Duration::ZERO, HOUR);
+    let (total, critical) =
+        (read.text("shutdownGracePeriod", &grace), read.text("shutdownGracePeriodCriticalPods", &grace));
+    let mut periods = Vec::new();
+    read.map("shutdownGracePeriodByPodPriority", Names::Any, |priority, text| {
+        let priority = priority.parse().map_err(|_| "is not a pod priority".to_owned())?;
+        periods.push(Period { priority, grace: grace(text)? });
+        Ok(())
+    });
+    if !periods.is_empty() {
+        return Schedule::new(periods);
+    }
+    if critical > total && !total.is_zero() {
+        let message = "is more than shutdownGracePeriod, of which it is a part".to_owned();
+        read.refuse("shutdownGracePeriodCriticalPods", message);
+    }
+    Schedule::of(total, critical)
 }
 
 fn store(read: &mut Reader<'_>) -> Store {
@@ -152,7 +174,7 @@ fn api_server(read: &mut Reader<'_>) -> Option<ApiServer> {
 
 fn reserved(read: &mut Reader<'_>, path: &'static str) -> Reserved {
     let mut found = Reserved::default();
-    read.map(path, &["cpu", "memory", "ephemeral-storage"], |name, text| {
+    read.map(path, Names::Known(&["cpu", "memory", "ephemeral-storage"]), |name, text| {
         match name {
             "cpu" => found.cpu_millis = cpu_millis(text)?,
             "memory" => found.memory_bytes = amount(text)?,
@@ -161,6 +183,14 @@ fn reserved(read: &mut Reader<'_>, path: &'static str) -> Reserved {
         Ok(())
     });
     found
+}
+
+/// Which names a map may have.
+#[derive(Clone, Copy)]
+pub(super) enum Names<'a> {
+    Known(&'a [&'a str]),
+    /// Whatever can be made sense of.
+    Any,
 }
 
 /// Takes values out of a layer. Where one is wrong it notes the problem and goes on with a stand-in.
@@ -227,11 +257,11 @@ impl Reader<'_> {
         found
     }
 
-    /// A map with some of the keys `known`, each given to `take`.
+    /// A map whose names are such as `names` allows, each given to `take`.
     pub(super) fn map(
         &mut self,
         path: &'static str,
-        known: &[&str],
+        names: Names<'_>,
         mut take: impl FnMut(&str, &str) -> Result<(), String>,
     ) {
         let (key, given) = self.given(path);
@@ -249,10 +279,11 @@ impl Reader<'_> {
             }
         };
         for Entry { key: name, line, node } in entries {
-            let read = if known.contains(&name.as_str()) {
-                scalar(key, &node.value).and_then(|text| take(&name, &text))
-            } else {
-                Err(format!("there is no such name, only {}", known.join(", ")))
+            let read = match names {
+                Names::Known(known) if !known.contains(&name.as_str()) => {
+                    Err(format!("there is no such name, only {}", known.join(", ")))
+                }
+                Names::Known(_) | Names::Any => scalar(key, &node.value).and_then(|text| take(&name, &text)),
             };
             if let Err(message) = read {
                 self.note(path, &given, line, format!("{name}: {message}"));

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::build::Reader;
+use super::build::{Names, Reader};
 use super::value::{duration_within, min_reclaim, number_within, threshold};
 use crate::eviction::policy::{Amounts, Configured};
 use crate::eviction::{EvictionPolicy, Signal};
@@ -20,7 +20,7 @@ pub(super) fn eviction(read: &mut Reader<'_>) -> (EvictionPolicy, EvictionThresh
         min_reclaim: amounts(read, "evictionMinimumReclaim", |text| min_reclaim(text).map(Some)),
         ..Configured::default()
     };
-    read.map("evictionSoftGracePeriod", &names(), |name, text| {
+    read.map("evictionSoftGracePeriod", Names::Known(&names()), |name, text| {
         let grace = duration_within(Duration::from_millis(1), YEAR)(text)?;
         if let Some(signal) = Signal::parse(name) {
             configured.soft_grace.insert(signal, grace);
@@ -52,7 +52,7 @@ fn amounts(
     parse: impl Fn(&str) -> Result<Option<crate::node::Threshold>, String>,
 ) -> Amounts {
     let mut found = Amounts::new();
-    read.map(path, &names(), |name, text| {
+    read.map(path, Names::Known(&names()), |name, text| {
         let amount = parse(text)?;
         if let (Some(signal), Some(amount)) = (Signal::parse(name), amount) {
             found.insert(signal, amount);

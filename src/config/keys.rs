@@ -168,6 +168,21 @@ pub(super) const KEYS: &[Key] = &[
         "5m",
         "How long the node keeps a pressure condition after the last time that it was true.",
     ),
+    text(
+        "shutdownGracePeriod",
+        "30s",
+        "How long the machine's shutdown waits, through logind, for pods to end. 0s: it does not wait.",
+    ),
+    text(
+        "shutdownGracePeriodCriticalPods",
+        "10s",
+        "The last part of it, which is for critical pods alone; the others end before.",
+    ),
+    map(
+        "shutdownGracePeriodByPodPriority",
+        "",
+        "Instead of these two: how long pods from each priority on may take, such as 0: 20s, 2000000000: 10s.",
+    ),
     text("logging.level", "info", "The least that is logged: error, warn, info, debug or trace."),
     text("logging.format", "auto", "text, json, journald, or auto (journald under systemd, else text)."),
 ];

@@ -10,6 +10,7 @@ use std::time::Duration;
 use crate::eviction::EvictionPolicy;
 use crate::image::garbage::Thresholds as ImageThresholds;
 use crate::node::{NodeName, ResourcePolicy};
+use crate::shutdown::Schedule;
 
 pub use logging::{LogFormat, LogLevel, Logging};
 pub use store::{Poll, Store};
@@ -75,6 +76,8 @@ pub struct Settings {
     pub resources: ResourcePolicy,
     /// What happens when the node runs short.
     pub eviction: EvictionPolicy,
+    /// In which order and how long pods end before the machine goes down.
+    pub shutdown: Schedule,
     /// The agent's own log.
     pub logging: Logging,
 }

@@ -15,6 +15,8 @@ pub struct Runtime {
     pub version: String,
     /// Whether pods can run.
     pub readiness: Readiness,
+    /// Whether the machine goes down, which makes the node not ready.
+    pub going_down: bool,
     /// When the readiness became what it is.
     pub since: Timestamp,
     /// When the agent started.
@@ -36,6 +38,7 @@ pub enum Readiness {
 /// The four conditions that every node has.
 pub(super) fn conditions(runtime: &Runtime, pressure: &Pressure) -> Vec<NodeCondition> {
     let (ready, reason, message) = match &runtime.readiness {
+        _ if runtime.going_down => ("False", "KubeletNotReady", "node is shutting down"),
         Readiness::Ready => ("True", "KubeletReady", "kubelet is posting ready status"),
         Readiness::NotReady { message } => ("False", "KubeletNotReady", message.as_str()),
     };

@@ -153,6 +153,7 @@ mod tests {
         let runtime = Runtime {
             version: "containerd://1.7.2".to_owned(),
             readiness: Readiness::NotReady { message: "no CNI configuration".to_owned() },
+            going_down: false,
             since: Timestamp::UNIX_EPOCH,
             started: Timestamp::UNIX_EPOCH,
         };

@@ -31,6 +31,8 @@ pub struct Failure {
 pub enum FailureReason {
     /// It was in the way of a node that runs out of something, or it took more of the disk than its limits allow.
     Evicted,
+    /// The machine was going down.
+    Terminated,
     /// It was not admitted: it sets a sysctl that the node does not allow.
     SysctlForbidden,
     /// It was not admitted: it asks for an `AppArmor` profile, which the node can't enforce.
@@ -56,6 +58,7 @@ impl FailureReason {
     pub const fn as_str(self) -> &'static str {
         match self {
             FailureReason::Evicted => "Evicted",
+            FailureReason::Terminated => "Terminated",
             FailureReason::SysctlForbidden => "SysctlForbidden",
             FailureReason::AppArmor => "AppArmor",
             FailureReason::SupplementalGroupsPolicyNotSupported => "SupplementalGroupsPolicyNotSupported",
@@ -76,6 +79,12 @@ impl Failure {
     /// The failure of a pod that is not admitted to the node.
     pub fn refused(reason: FailureReason, why: &str) -> Self {
         Self { reason, message: format!("Pod was rejected: {why}"), grace: None, fault: Fault::Own }
+    }
+
+    /// The failure of a pod that ends because the machine goes down, within `grace` if its own is not shorter.
+    pub fn terminated(grace: Duration) -> Self {
+        let message = "Pod was terminated in response to imminent node shutdown.".to_owned();
+        Self { reason: FailureReason::Terminated, message, grace: Some(grace), fault: Fault::Node }
     }
 }
 

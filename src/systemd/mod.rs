@@ -25,6 +25,7 @@
 
 #[cfg(test)]
 pub(crate) mod fake;
+pub mod logind;
 pub mod units;
 
 use std::future::pending;

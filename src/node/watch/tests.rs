@@ -23,6 +23,7 @@ impl Bench {
         let runtime = Runtime {
             version: String::new(),
             readiness: Readiness::Ready,
+            going_down: false,
             since: Timestamp::UNIX_EPOCH,
             started: Timestamp::UNIX_EPOCH,
         };

@@ -164,7 +164,20 @@ impl Worker {
         if self.stopped.contains(id) {
             return Ok(());
         }
-        match self.context.cri.stop_pod_sandbox(id).await {
+        let mut stopped = self.context.cri.stop_pod_sandbox(id).await;
+        if let Err(refusal) = &stopped
+            && containerd::is_broken_result(refusal)
+        {
+            match containerd::discard_broken_results(id) {
+                Ok(discarded) if discarded.is_empty() => {}
+                Ok(discarded) => {
+                    warn!(?discarded, "CNI results that a power cut left broken are taken away");
+                    stopped = self.context.cri.stop_pod_sandbox(id).await;
+                }
+                Err(error) => warn!(%error, sandbox = %id, "cannot look for broken CNI results"),
+            }
+        }
+        match stopped {
             Err(error) if !error.is_not_found() => Err(error),
             _ => {
                 self.stopped.insert(id.clone());

@@ -70,8 +70,8 @@ slice() {
     esac
 }
 nothing_lost() {
-    check "every pod on record runs and every sandbox is on record" \
-        is "$(ctr -n k8s.io containers ls -q | wc -l)" "$(($(uids | wc -l) * 2))"
+    check "a sandbox and a container run for every pod, and nothing else" \
+        is "$(tasks | wc -l)" "$(($(uids | wc -l) * 2))"
     check "as many slices of pods as pods" is "$(slices)" "$(uids | wc -l)"
     check "as many directories of pods as pods" is "$(find /var/lib/daemonlet/pods -mindepth 1 -maxdepth 1 | wc -l)" "$(uids | wc -l)"
 }
@@ -80,19 +80,22 @@ unchanged() {
     check "$1: the same tasks" is "$(tasks)" "$tasks"
 }
 agent_answers() { daemonlet status; }
-journal() { journalctl -u daemonlet -b --no-pager -o cat | tail -30 | sed 's/^/    /'; }
+# All that there is to say when pods are not as they should be.
+evidence() {
+    {
+        daemonlet get pods -A -o wide
+        daemonlet get events -A | tail -20
+        journalctl -u daemonlet -b --no-pager -o cat | tail -20
+        journalctl -u containerd -b --no-pager -o cat | grep -E 'level=(error|warn)' | tail -10
+    } 2>&1 | cut -c1-400 | sed 's/^/    /'
+}
 
 first_boot() {
     check "cgroup v2" test -e /sys/fs/cgroup/cgroup.controllers
     check "images imported" import_images
     cp /opt/check/manifests/*.yaml /etc/daemonlet/manifests/
     check "three pods ready" within 120 ready 3
-    if [ "$failed" != 0 ]; then
-        # Nothing that follows means anything.
-        journal
-        say "finished"
-        systemctl poweroff --force --force
-    fi
+    give_up_if_failed
     say "time from boot to ready: $(cut -d' ' -f1 /proc/uptime) s of uptime"
     check "a pod with its own network serves a ConfigMap" within 30 served
     check "the systemd cgroup driver was found out" test -d /sys/fs/cgroup/kubepods.slice
@@ -143,7 +146,13 @@ first_boot() {
     check "it comes back" within 60 ready 3
     say "security: $(systemd-analyze security daemonlet --no-pager 2>/dev/null | tail -1)"
     say "memory of the agent: $(awk '/^Pss:/ {print $2, $3}' "/proc/$(systemctl show -p MainPID --value daemonlet)/smaps_rollup")"
+    check "shutdowns wait for pods" within 60 \
+        sh -c 'systemd-inhibit --list --no-legend --no-pager | grep -q "daemonlet.*shutdown.*delay"'
+    check "logind lets them wait for long enough" is \
+        "$(busctl get-property org.freedesktop.login1 /org/freedesktop/login1 org.freedesktop.login1.Manager \
+            InhibitDelayMaxUSec)" "t 30000000"
     uids >$dir/uids
+    rm -f $dir/words
     sync
     say "orderly reboot"
     systemctl reboot
@@ -155,10 +164,21 @@ import_images() {
     for image in /opt/check/images/*.tar; do ctr -n k8s.io images import "$image" || return 1; done
 }
 
+# Where pods are not ready, nothing that follows means anything.
+give_up_if_failed() {
+    [ "$failed" != 0 ] || return 0
+    evidence
+    say "finished"
+    sync
+    systemctl poweroff --force --force
+    sleep 60
+}
+
 later_boot() {
     check "three pods ready after $1" within 120 ready 3
+    give_up_if_failed
     say "time from boot to ready: $(cut -d' ' -f1 /proc/uptime) s of uptime"
-    check "the same pods after $1" is "$(uids)" "$(cat $dir/uids)"
+    [ $boot = 2 ] || check "the same pods after $1" is "$(uids)" "$(cat $dir/uids)"
     check "a pod with its own network serves a ConfigMap" within 30 served
     nothing_lost
     check "limits are there" limit "$(slice burstable web)/memory.max" 67108864
@@ -168,10 +188,16 @@ trap 'say "stopped by a signal"' TERM
 until agent_answers >/dev/null 2>&1 || [ $SECONDS -gt 90 ]; do sleep 0.5; done
 case $boot in
 1) first_boot ;;
-2) later_boot "a reboot" ;;
+2)
+    check "the preStop hook ran before the reboot" is "$(cat $dir/words)" bye
+    later_boot "a reboot"
+    check "pods that ended for the reboot were replaced" is "$(uids | comm -12 - $dir/uids | wc -l)" 0
+    uids >$dir/uids
+    ;;
 *) later_boot "a power cut" ;;
 esac
 [ $boot -gt 1 ] || exit 0
+[ "$failed" = 0 ] || evidence
 if [ $boot -lt $((POWER_CUTS + 2)) ]; then
     say "power cut"
     # Work is under way when the power goes.
@@ -179,6 +205,5 @@ if [ $boot -lt $((POWER_CUTS + 2)) ]; then
     echo b >/proc/sysrq-trigger
     sleep 60
 fi
-journal
 say "finished"
 systemctl poweroff --force --force
