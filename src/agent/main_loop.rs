@@ -10,6 +10,7 @@ use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
 
+use super::eviction::Demand;
 use super::host;
 use super::node_shutdown::Order;
 use super::reconcile::Reconciler;
@@ -56,6 +57,8 @@ pub(super) struct Agent {
     pub(super) node_problems: watch::Receiver<Vec<Problem>>,
     pub(super) objects: watch::Sender<Arc<Objects>>,
     pub(super) reconciler: Reconciler,
+    /// What a node that runs short wants of its pods.
+    pub(super) demands: mpsc::UnboundedReceiver<Demand>,
     pub(super) relist: Relist,
     /// Whether the runtime tells what happens, or must be asked.
     pub(super) has_events: bool,
@@ -82,6 +85,7 @@ enum Happening {
     Runtime(RuntimeEvent),
     RelistDue,
     Looked(Option<Looked>),
+    Demand(Demand),
     Shutdown(Order),
     Asked(Command),
     Due,
@@ -124,6 +128,7 @@ impl Agent {
                 () = tokio::time::sleep_until(relist_at), if self.look.is_idle() => Happening::RelistDue,
                 looked = self.look.ended() => Happening::Looked(looked),
                 Some(command) = self.commands.recv() => Happening::Asked(command),
+                Some(demand) = self.demands.recv() => Happening::Demand(demand),
                 Some(order) = self.shutdown_orders.recv() => Happening::Shutdown(order),
                 () = until(due) => Happening::Due,
                 () = watchdog.due() => Happening::Alive,
@@ -167,6 +172,10 @@ impl Agent {
                     continue;
                 }
                 Happening::Asked(command) => self.reconciler.obey(command),
+                Happening::Demand(demand) => {
+                    self.reconciler.follow(demand);
+                    continue;
+                }
                 Happening::Shutdown(Order::Machine(machine)) => {
                     self.health.machine_goes(machine);
                     self.reconciler.machine_goes(machine);

@@ -12,6 +12,7 @@
 //! agent that waits for its runtime or its store says so. Ending the agent ends no pod.
 
 mod cpu_sharing;
+mod eviction;
 mod host;
 mod image_gc;
 mod lock;
@@ -32,7 +33,7 @@ use std::time::Duration;
 
 use k8s_openapi::api::core::v1::Node;
 use thiserror::Error;
-use tokio::sync::{Semaphore, mpsc, watch};
+use tokio::sync::{Notify, Semaphore, mpsc, watch};
 use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, warn};
@@ -52,13 +53,17 @@ use crate::cgroup::{CgroupError, CgroupManager};
 use crate::clock::Clock;
 use crate::config::{Poll, Settings};
 use crate::cri::translate::Host;
+use crate::cri::translate::cgroup_parent::CgroupName;
 use crate::cri::translate::host::{Allocatable, CgroupDriver, CgroupVersion};
 use crate::cri::{ClientOptions, CriClient, Endpoint, EndpointError};
 use crate::error_chain::error_chain;
+use crate::eviction::control::Control;
+use crate::eviction::measure::Meter;
+use crate::eviction::stall::Stalls;
 use crate::manifest::{Objects, Quantity};
 use crate::node::host::Host as ThisHost;
 use crate::node::watch::{self as node_watch, Fixed, Sources};
-use crate::node::{self, HostFacts, ResourcePolicy};
+use crate::node::{self, HostFacts, Pressure, ResourcePolicy};
 use crate::pod::context::{Directory, PodContext};
 use crate::pod::record::{RecordError, Records};
 use crate::pod::user_namespace::UserNamespaces;
@@ -152,6 +157,7 @@ pub async fn run(settings: Settings, shutdown: CancellationToken) -> Result<(), 
 
     let store = DirStore::spawn(store_settings(&settings), shutdown.clone());
     let (store_node, store_node_seen) = watch::channel(None);
+    let (pressure, pressure_seen) = watch::channel(Pressure::none(clock.wall_seconds()));
     let (facts_told, facts_seen) = watch::channel(Arc::clone(&facts));
     let fixed = Fixed {
         name: name.clone(),
@@ -159,7 +165,12 @@ pub async fn run(settings: Settings, shutdown: CancellationToken) -> Result<(), 
         last_good: settings.root_dir.join("node.json"),
         resources: settings.resources.clone(),
     };
-    let sources = Sources { store: store_node_seen, facts: facts_seen, runtime: runtime_seen };
+    let sources = Sources {
+        store: store_node_seen,
+        facts: facts_seen,
+        runtime: runtime_seen,
+        pressure: pressure_seen.clone(),
+    };
     let node = node_watch::spawn(fixed, sources, shutdown.clone());
     board.put_node(Node::clone(&node.node.borrow()));
 
@@ -174,11 +185,13 @@ pub async fn run(settings: Settings, shutdown: CancellationToken) -> Result<(), 
         node.node.borrow().status.as_ref().and_then(|status| status.allocatable.clone()).unwrap_or_default();
     let host = host::describe(&settings, name.as_str(), &facts, amounts(&allocatable), runtime_facts);
     let node_limits = node_limits(&facts, &settings.resources);
+    let memory_of_pods = node_limits.memory.unwrap_or(facts.memory_bytes);
     let cgroups = cgroups(&host)?;
     cgroups.ensure_qos_hierarchy(&node_limits, cpu_sharing::FEWEST).await?;
     let (burstable_shares, asked_for) = watch::channel(cpu_sharing::FEWEST);
     let sharing = cpu_sharing::keep(cgroups.clone(), node_limits, asked_for);
     tokio::spawn(shutdown.clone().run_until_cancelled_owned(sharing));
+    let meter = meter(&settings.root_dir, &host, &facts, memory_of_pods);
     let (host, host_seen) = watch::channel(Arc::new(host));
 
     let (reports, reports_seen) = mpsc::unbounded_channel();
@@ -188,6 +201,7 @@ pub async fn run(settings: Settings, shutdown: CancellationToken) -> Result<(), 
         cri: cri.clone(),
         host: host_seen,
         allocatable,
+        pressure: pressure_seen,
         users: UserNamespaces::new(volumes.pods_dir()),
         volumes,
         cgroups,
@@ -220,14 +234,29 @@ pub async fn run(settings: Settings, shutdown: CancellationToken) -> Result<(), 
         settings.pod_logs_dir.clone(),
     );
     tokio::spawn(shutdown.clone().run_until_cancelled_owned(rotation));
+    let (ask_images, images_asked) = mpsc::channel(1);
     let images = ImageGc {
         thresholds: settings.image_gc,
         clock,
         cri: cri.clone(),
         board: Arc::clone(&board),
         snapshots: store.snapshots.clone(),
+        asked: images_asked,
     };
     tokio::spawn(shutdown.clone().run_until_cancelled_owned(images.run()));
+    let (demands, demands_seen) = mpsc::unbounded_channel();
+    let limited = Arc::new(Notify::new());
+    let surroundings = eviction::Machine {
+        meter,
+        context: Arc::clone(&context),
+        stalls: Stalls::of_memory(),
+        limited: Arc::clone(&limited),
+        demands,
+        images: ask_images,
+        pressure,
+    };
+    let control = Control::new(settings.eviction.clone(), surroundings);
+    tokio::spawn(shutdown.clone().run_until_cancelled_owned(control.run()));
     let (orders, shutdown_orders) = mpsc::unbounded_channel();
     let node_shutdown =
         NodeShutdown { schedule: settings.shutdown.clone(), board: Arc::clone(&board), orders };
@@ -243,6 +272,7 @@ pub async fn run(settings: Settings, shutdown: CancellationToken) -> Result<(), 
         pods: BTreeMap::new(),
         burstable_shares,
         known: BTreeMap::new(),
+        limited,
         machine: Machine::Up,
     };
     let agent = Agent {
@@ -257,6 +287,7 @@ pub async fn run(settings: Settings, shutdown: CancellationToken) -> Result<(), 
         node_problems: node.problems,
         objects,
         reconciler,
+        demands: demands_seen,
         relist: Relist::default(),
         has_events: false,
         facts: facts_told,
@@ -341,9 +372,26 @@ fn cgroups(host: &Host) -> Result<CgroupManager, CgroupError> {
         CgroupDriver::Cgroupfs => crate::cgroup::Driver::Cgroupfs,
         CgroupDriver::Systemd => crate::cgroup::Driver::Systemd,
     };
-    let root =
-        crate::cri::translate::cgroup_parent::CgroupName::all_pods(&host.cgroups).path(host.cgroups.driver);
+    let root = CgroupName::all_pods(&host.cgroups).path(host.cgroups.driver);
     CgroupManager::new(version, driver, Path::new("/sys/fs/cgroup"), &root)
+}
+
+/// Where to look for what the node has left.
+fn meter(root_dir: &Path, host: &Host, facts: &HostFacts, memory_of_pods: u64) -> Meter {
+    Meter {
+        proc: PathBuf::from("/proc"),
+        cgroups: PathBuf::from("/sys/fs/cgroup"),
+        version: match host.cgroups.version {
+            CgroupVersion::V1 => crate::cgroup::Version::V1,
+            CgroupVersion::V2 => crate::cgroup::Version::V2,
+        },
+        all_pods: CgroupName::all_pods(&host.cgroups).path(host.cgroups.driver),
+        memory_capacity: facts.memory_bytes,
+        memory_of_pods,
+        root_dir: root_dir.to_owned(),
+        image_dir: None,
+        layer_dir: None,
+    }
 }
 
 /// What all pods together may have: everything but what is reserved (`kubepods`, with `enforceNodeAllocatable: [pods]`).

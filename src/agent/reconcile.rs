@@ -3,6 +3,8 @@
 //! Level-triggered: each round looks at the whole of the newest snapshot and the newest node. The rules are `placement`'s and
 //! `rollout`'s; this is the hand that follows them, and the only one that starts and stops workers.
 
+mod telling;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,9 +12,10 @@ use std::time::Duration;
 use k8s_openapi::api::apps::v1::{DaemonSet, DaemonSetStatus};
 use k8s_openapi::api::core::v1::{Node, Pod};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{Notify, mpsc, watch};
 use tracing::{info, warn};
 
+use super::eviction::Demand;
 use super::recording::Recording;
 use crate::backoff::Turn;
 use crate::board::{EventDraft, EventKind, reference_to};
@@ -31,7 +34,7 @@ use crate::rollout::decide::{self, Generation, Life, PodFacts, Step, StopReason,
 use crate::rollout::failures::Failures;
 use crate::rollout::history::{Current, History};
 use crate::rollout::ledger::{Entry, Ledger};
-use crate::rollout::{self, HASH_VERSION, RevisionHash, status};
+use crate::rollout::{self, HASH_VERSION, RevisionHash};
 use crate::store::{Freshness, Snapshot};
 use crate::systemd::logind::Machine;
 
@@ -51,6 +54,8 @@ pub(super) struct Reconciler {
     /// The CPU shares that all Burstable pods ask for together.
     pub(super) burstable_shares: watch::Sender<u64>,
     pub(super) known: BTreeMap<DaemonSetKey, Known>,
+    /// Told of each pod that starts with a limit on what it writes to the disk.
+    pub(super) limited: Arc<Notify>,
     /// Whether the machine goes down: then no pod is made or replaced any more.
     pub(super) machine: Machine,
 }
@@ -119,6 +124,13 @@ impl Hand {
         }
     }
 
+    /// Tells the pod that it has failed. One that is not on record yet is not there for anybody to complain of.
+    fn fail(&self, failure: Failure) {
+        if let Self::Working(handle) = self {
+            handle.fail(failure);
+        }
+    }
+
     /// Tells the pod to stop.
     fn stop(&mut self, reason: &'static str, grace: Option<Duration>) {
         match self {
@@ -183,6 +195,18 @@ impl Reconciler {
     /// Wakes every pod: what had to wait for the runtime may be tried again.
     pub(super) fn wake_all(&self) {
         self.pods.values().for_each(|tracked| tracked.handle.wake(Wake::RuntimeAnswers));
+    }
+
+    /// Does what a node that runs short wants of its pods.
+    pub(super) fn follow(&self, demand: Demand) {
+        match demand {
+            Demand::Fail { uid, failure } => {
+                if let Some(tracked) = self.pods.get(&uid) {
+                    tracked.handle.fail(failure);
+                }
+            }
+            Demand::DropDead => self.pods.values().for_each(|tracked| tracked.handle.wake(Wake::DropDead)),
+        }
     }
 
     /// Takes a worker's news.
@@ -411,15 +435,6 @@ impl Reconciler {
         }
     }
 
-    fn tell_of_failed(&self, uid: &PodUid, daemon_set: &DaemonSet, node: &Node) {
-        let Some(tracked) = self.pods.get(uid) else { return };
-        let node = node.metadata.name.as_deref().unwrap_or_default();
-        let (namespace, pod) = (&tracked.daemon_set.namespace, &tracked.name);
-        let message =
-            format!("Found failed daemon pod {namespace}/{pod} on node {node}, will try to kill it");
-        self.event(daemon_set, EventKind::Warning, "FailedDaemonPod", &message);
-    }
-
     fn stop(&mut self, uid: &PodUid, why: StopReason, daemon_set: Option<&DaemonSet>) {
         self.stop_within(uid, why, None, daemon_set);
     }
@@ -495,42 +510,6 @@ impl Reconciler {
             order: pod.incarnation.0,
         })
         .collect()
-    }
-
-    /// Puts the DaemonSet on the board, with what only this node knows of it, unless it is there.
-    fn publish(&mut self, round: &Round<'_>, facts: &[PodFacts]) {
-        let status = status::derive(round.entry.generation, round.min_ready, &round.verdict, facts);
-        let news = (status, round.verdict.clone());
-        let Some(known) = self.known.get_mut(&round.key) else { return };
-        if known.published.as_ref() == Some(&news) {
-            return;
-        }
-        let (status, verdict) = known.published.insert(news);
-        let mut shown = round.daemon_set.clone();
-        let metadata = &mut shown.metadata;
-        metadata.uid = Some(round.entry.uid());
-        metadata.generation = Some(round.entry.generation);
-        metadata.creation_timestamp = Some(round.entry.creation_timestamp());
-        let annotations = metadata.annotations.get_or_insert_default();
-        let generation = round.entry.template_generation.to_string();
-        annotations.insert("deprecated.daemonset.template.generation".to_owned(), generation);
-        shown.status = Some(status.clone());
-        self.context.board.put_daemon_set(shown);
-        self.context.board.set_explanation(round.key.clone(), verdict.clone());
-    }
-
-    pub(super) fn event(&self, daemon_set: &DaemonSet, kind: EventKind, reason: &str, message: &str) {
-        let mut regarding = reference_to(daemon_set);
-        // The store's object has no UID; the instance that this node knows has.
-        regarding.uid = self.ledger.get(&key_of(daemon_set)).map(Entry::uid);
-        self.context.board.record(EventDraft {
-            regarding,
-            kind,
-            reason: reason.to_owned(),
-            message: message.to_owned(),
-            component: "daemonset-controller",
-            at: self.context.clock.wall(),
-        });
     }
 }
 

@@ -7,6 +7,7 @@
 mod build;
 mod document;
 mod environment;
+mod eviction;
 mod keys;
 mod layer;
 mod problem;

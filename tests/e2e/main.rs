@@ -12,5 +12,6 @@ mod faults;
 mod housekeeping;
 mod inside;
 mod power_cut;
+mod pressure;
 mod runtime;
 mod updates;
