@@ -139,13 +139,26 @@ async fn what_is_not_there_is_told_in_kubernetes_words() {
 }
 
 #[tokio::test]
-async fn nothing_can_be_written() {
+async fn what_the_store_says_can_not_be_written() {
     let state = a_state();
-    for method in ["POST", "PUT", "PATCH", "DELETE"] {
-        let response = respond(&state, method, "/api/v1/namespaces/default/pods/web-x1", "*/*").await;
-        assert_eq!(response.status(), StatusCode::METHOD_NOT_ALLOWED, "{method}");
+    for (method, path) in [
+        ("POST", "/api/v1/namespaces/default/pods"),
+        ("PUT", "/api/v1/namespaces/default/pods/web-x1"),
+        ("PATCH", "/api/v1/namespaces/default/pods/web-x1"),
+        ("DELETE", "/apis/apps/v1/namespaces/default/daemonsets/web"),
+        ("DELETE", "/api/v1/nodes/node-1"),
+    ] {
+        let response = respond(&state, method, path, "*/*").await;
+        assert_eq!(response.status(), StatusCode::METHOD_NOT_ALLOWED, "{method} {path}");
     }
     assert!(state.board.pod("default", "web-x1").is_some());
+}
+
+#[tokio::test]
+async fn an_agent_that_cannot_obey_yet_says_so() {
+    let state = a_state();
+    let response = respond(&state, "DELETE", "/api/v1/namespaces/default/pods/web-x1", "*/*").await;
+    assert_eq!(response.status(), StatusCode::SERVICE_UNAVAILABLE);
 }
 
 #[tokio::test]
