@@ -13,5 +13,6 @@ mod housekeeping;
 mod inside;
 mod power_cut;
 mod pressure;
+mod rollout;
 mod runtime;
 mod updates;

@@ -1,0 +1,98 @@
+//! Revisions: the way forward, the way back, and pods that are deleted by hand.
+
+use crate::kit::{Node, container_ids, daemon_set, is_ready, wait_until};
+
+fn sleeper(name: &str, greeting: &str) -> String {
+    let spec = format!(
+        "
+terminationGracePeriodSeconds: 1
+containers:
+- name: main
+  image: busybox:1
+  command: [sh, -c, 'trap \"exit 0\" TERM; sleep infinity & wait']
+  env: [{{name: GREETING, value: {greeting}}}]
+"
+    );
+    daemon_set(name, &spec)
+}
+
+/// Waits until the DaemonSet's only pod says this.
+fn wait_saying(node: &Node, greeting: &str) {
+    let what = format!("a ready pod that says {greeting}");
+    let pod = node.agent.wait_pod("app", &what, |pod| {
+        let env = pod.spec.as_ref().and_then(|spec| spec.containers[0].env.as_ref());
+        let says = env.is_some_and(|env| env[0].value.as_deref() == Some(greeting));
+        says && is_ready(pod)
+    });
+    assert_eq!(node.exec(&pod, "main", &["sh", "-c", "echo $GREETING"]), greeting);
+}
+
+fn rollout(node: &Node, words: &[&str]) -> String {
+    node.agent.says(&[&["rollout"], words, &["-n", "test"]].concat())
+}
+
+#[test]
+fn an_undo_goes_back_and_is_held_until_the_store_brings_another() {
+    let Some(mut node) = Node::start() else { return };
+    node.apply("app.yaml", sleeper("app", "one"));
+    wait_saying(&node, "one");
+    node.apply("app.yaml", sleeper("app", "two"));
+    wait_saying(&node, "two");
+    assert_eq!(rollout(&node, &["status", "ds/app"]), "daemon set \"app\" successfully rolled out\n");
+    let history = rollout(&node, &["history", "ds/app"]);
+    assert_eq!(
+        history,
+        "daemonset.apps/app \nREVISION  CHANGE-CAUSE\n1         <none>\n2         <none>\n\n"
+    );
+    assert!(rollout(&node, &["history", "ds/app", "--revision=1"]).contains("value: one"));
+
+    assert_eq!(rollout(&node, &["undo", "ds/app"]), "daemonset.apps/app rolled back\n");
+    wait_saying(&node, "one");
+    assert!(rollout(&node, &["history", "ds/app"]).contains("\n2         <none>\n3         <none>\n"));
+    assert_eq!(
+        rollout(&node, &["undo", "ds/app", "--to-revision=3"]),
+        "daemonset.apps/app skipped rollback (current template already matches revision 3)\n"
+    );
+
+    // Neither a restart of the agent nor a touch of the manifest brings back what was undone.
+    let before = container_ids(&node.agent.wait_ready("app"));
+    node.agent.restart();
+    node.apply("app.yaml", format!("# touched\n{}", sleeper("app", "two")));
+    node.apply("other.yaml", sleeper("other", "x"));
+    node.agent.wait_ready("other");
+    assert_eq!(container_ids(&node.agent.wait_ready("app")), before);
+
+    node.apply("app.yaml", sleeper("app", "three"));
+    wait_saying(&node, "three");
+    node.delete("app.yaml");
+    node.agent.wait_gone("app");
+    wait_until("its revisions are gone", || {
+        let revisions = std::fs::read_dir(node.path("state").join("revisions")).unwrap();
+        revisions.flatten().all(|file| !file.file_name().to_string_lossy().contains("_app_"))
+    });
+}
+
+#[test]
+fn a_restart_and_a_deletion_replace_the_pod_and_nothing_else() {
+    let Some(node) = Node::start() else { return };
+    node.apply("app.yaml", sleeper("app", "one"));
+    let first = node.agent.wait_ready("app");
+    assert_eq!(rollout(&node, &["restart", "ds/app"]), "daemonset.apps/app restarted\n");
+    let second = node
+        .agent
+        .wait_pod("app", "another pod, ready", |pod| pod.metadata.uid != first.metadata.uid && is_ready(pod));
+    let annotations = second.metadata.annotations.as_ref().unwrap();
+    assert!(annotations.contains_key("kubectl.kubernetes.io/restartedAt"));
+    let name = second.metadata.name.as_deref().unwrap();
+    let said = node.agent.says(&["delete", "pod", name, "-n", "test"]);
+    assert_eq!(said, format!("pod {name:?} deleted\n"));
+    node.agent.wait_pod("app", "a third pod, ready", |pod| {
+        pod.metadata.name != second.metadata.name && is_ready(pod)
+    });
+
+    for verb in ["pause", "resume"] {
+        let answer = node.agent.cli(&["rollout", verb, "ds/app", "-n", "test"]);
+        assert_ne!(answer.code, Some(0));
+        assert!(answer.err.contains("is not supported"), "{}", answer.err);
+    }
+}
