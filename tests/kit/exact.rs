@@ -188,9 +188,13 @@ impl Node {
                 amiss.push(format!("mount {} twice", path.display()));
             }
         }
+        // Of a pod that is there one may lead nowhere for a while: its container was removed by somebody else.
         for name in names(&slot.path("container-logs")) {
-            if !slot.path("container-logs").join(&name).exists() {
-                amiss.push(format!("link {name} to no log"));
+            let is_known = pods.values().any(|pod| {
+                pod.metadata.name.as_ref().is_some_and(|pod| name.starts_with(&format!("{pod}_test_")))
+            });
+            if !is_known {
+                amiss.push(format!("link {name} of no pod"));
             }
         }
     }

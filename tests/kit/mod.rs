@@ -30,6 +30,7 @@ pub(crate) use self::containerd::Containerd;
 pub(crate) use self::node::Node;
 pub(crate) use self::objects::{container_ids, daemon_set, is_ready, pod_of};
 pub(crate) use self::relay::Relay;
+pub(crate) use self::requirements::faketime_library;
 pub(crate) use self::slot::Slot;
 
 /// How long anything may take before it counts as never happening. Generous: machines that test are busy.
