@@ -13,6 +13,7 @@
 
 mod cpu_sharing;
 mod eviction;
+mod holding;
 mod host;
 mod image_gc;
 mod lock;
@@ -38,6 +39,7 @@ use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, warn};
 
+use self::holding::Holding;
 use self::host::RuntimeFacts;
 use self::image_gc::ImageGc;
 pub use self::lock::LockError;
@@ -78,6 +80,8 @@ use crate::volume::{PathError, VolumeRoot};
 const STORE_DIR: &str = "store";
 /// Where revisions are kept, below the state directory.
 const REVISIONS_DIR: &str = "revisions";
+/// Where holds are kept, below the state directory.
+const HOLDS_FILE: &str = "holds.json";
 /// The waits for a runtime that doesn't answer when the agent starts.
 const RUNTIME_RETRY: (Duration, Duration) = (Duration::from_millis(200), Duration::from_secs(10));
 
@@ -268,6 +272,11 @@ pub async fn run(settings: Settings, shutdown: CancellationToken) -> Result<(), 
         reports: reports_seen,
         ledger,
         history,
+        holds: Holding::open(
+            settings.root_dir.join(HOLDS_FILE),
+            settings.holds_dir.clone(),
+            settings.hold_file_ttl,
+        ),
         recording: Recording::default(),
         pods: BTreeMap::new(),
         burstable_shares,

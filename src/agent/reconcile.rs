@@ -4,6 +4,7 @@
 //! `rollout`'s; this is the hand that follows them, and the only one that starts and stops workers.
 
 mod telling;
+mod updates;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -12,10 +13,12 @@ use std::time::Duration;
 use k8s_openapi::api::apps::v1::{DaemonSet, DaemonSetStatus};
 use k8s_openapi::api::core::v1::{Node, Pod};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use k8s_openapi::jiff::Timestamp;
 use tokio::sync::{Notify, mpsc, watch};
 use tracing::{info, warn};
 
 use super::eviction::Demand;
+use super::holding::Holding;
 use super::recording::Recording;
 use crate::backoff::Turn;
 use crate::board::{EventDraft, EventKind, reference_to};
@@ -33,6 +36,7 @@ use crate::pod::worker::{self, Listed, Wake, WorkerHandle};
 use crate::rollout::decide::{self, Generation, Life, PodFacts, Step, StopReason, UpdateStrategy};
 use crate::rollout::failures::Failures;
 use crate::rollout::history::{Current, History};
+use crate::rollout::hold::Hold;
 use crate::rollout::ledger::{Entry, Ledger};
 use crate::rollout::{self, HASH_VERSION, RevisionHash};
 use crate::store::{Freshness, Snapshot};
@@ -49,6 +53,7 @@ pub(super) struct Reconciler {
     pub(super) reports: mpsc::UnboundedReceiver<Report>,
     pub(super) ledger: Ledger,
     pub(super) history: History,
+    pub(super) holds: Holding,
     pub(super) recording: Recording,
     pub(super) pods: BTreeMap<PodUid, Tracked>,
     /// The CPU shares that all Burstable pods ask for together.
@@ -68,6 +73,10 @@ pub(super) struct Known {
     counts: Option<Box<DaemonSet>>,
     revision: RevisionHash,
     failures: Failures,
+    /// When its revision was first tried here, by the monotonic clock, until it is available.
+    tried_since: Option<Duration>,
+    /// The hold that was last told of.
+    told_of_hold: Option<Hold>,
     /// What is on the board.
     published: Option<(DaemonSetStatus, Verdict)>,
 }
@@ -81,6 +90,8 @@ pub(super) struct Tracked {
     revision: RevisionHash,
     hash_version: u32,
     incarnation: Incarnation,
+    /// When it was made.
+    created: Timestamp,
     /// When it became Ready, by the monotonic clock.
     ready_since: Option<Duration>,
     life: Life,
@@ -98,6 +109,7 @@ impl Tracked {
             revision: record.revision.clone(),
             hash_version: record.hash_version,
             incarnation: record.incarnation,
+            created: record.created,
             ready_since: None,
             life: if record.ending.is_some() { Life::Ending } else { Life::Live },
             sight: Sight::Seen,
@@ -300,7 +312,15 @@ impl Reconciler {
         let in_use = pods.map(|pod| pod.revision.clone()).collect();
         discard(&self.history.prune(current, &in_use));
         let failures = self.known.get(key).map(|known| known.failures).unwrap_or_default();
-        let known = Known { source: Arc::clone(source), counts, revision, failures, published: None };
+        let known = Known {
+            source: Arc::clone(source),
+            counts,
+            revision,
+            failures,
+            tried_since: None,
+            told_of_hold: None,
+            published: None,
+        };
         self.known.insert(key.clone(), known);
     }
 
@@ -336,6 +356,8 @@ impl Reconciler {
         } else {
             decide::decide(UpdateStrategy::of(daemon_set), min_ready, &round.verdict, &facts, failed)
         };
+        let (steps, wait) = self.gated(&round, steps, &facts);
+        due = earliest(due, wait);
         for step in steps {
             match step {
                 Step::Start => due = earliest(due, self.start(&round, node, objects)),
@@ -350,6 +372,7 @@ impl Reconciler {
         }
         let facts = self.facts(&round.key, &round.revision);
         self.publish(&round, &facts);
+        due = earliest(due, self.judge_revision(&round, &facts));
         earliest(due, until_available(&facts, min_ready))
     }
 

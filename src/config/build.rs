@@ -16,6 +16,7 @@ use super::value::{
 use crate::image::garbage::Thresholds as ImageThresholds;
 use crate::manifest::tree::{Entry, Node, Value};
 use crate::node::{Reserved, ResourcePolicy};
+use crate::rollout::hold::LONGEST as LONGEST_HOLD;
 use crate::shutdown::{Period, Schedule};
 
 /// The default port of the Kubernetes API's Service.
@@ -101,6 +102,8 @@ pub(super) fn settings(layer: &Layer, problems: &mut Vec<Problem>) -> Settings {
             eviction_hard,
         },
         eviction,
+        holds_dir: read.text("holdsDir", path),
+        hold_file_ttl: read.text("holdFileTTL", duration_within(SECOND, LONGEST_HOLD)),
         shutdown: shutdown(&mut read),
         logging,
     }

@@ -169,6 +169,12 @@ pub(super) const KEYS: &[Key] = &[
         "How long the node keeps a pressure condition after the last time that it was true.",
     ),
     text(
+        "holdsDir",
+        "/run/daemonlet/holds",
+        "Where a workload touches a file to hold back updates: <namespace>_<name> of a DaemonSet, or node for all.",
+    ),
+    text("holdFileTTL", "1h", "How long such a touch counts."),
+    text(
         "shutdownGracePeriod",
         "30s",
         "How long the machine's shutdown waits, through logind, for pods to end. 0s: it does not wait.",

@@ -76,6 +76,10 @@ pub struct Settings {
     pub resources: ResourcePolicy,
     /// What happens when the node runs short.
     pub eviction: EvictionPolicy,
+    /// Where workloads touch files to hold updates back.
+    pub holds_dir: PathBuf,
+    /// How long such a touch counts.
+    pub hold_file_ttl: Duration,
     /// In which order and how long pods end before the machine goes down.
     pub shutdown: Schedule,
     /// The agent's own log.

@@ -6,6 +6,7 @@
 pub mod decide;
 pub mod failures;
 pub mod history;
+pub mod hold;
 pub mod ledger;
 mod revision;
 mod source;
