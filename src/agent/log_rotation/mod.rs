@@ -79,10 +79,7 @@ fn next_look(grown: u64, elapsed: Duration, left: u64) -> Duration {
 
 /// The logs of the pod's containers that run.
 fn logs_of(pod: &Pod, pod_logs: &Path) -> Vec<Log> {
-    let text = |field: &Option<String>| field.clone().unwrap_or_default();
-    let (namespace, name, uid) =
-        (text(&pod.metadata.namespace), text(&pod.metadata.name), text(&pod.metadata.uid));
-    let directory = LogOwner { namespace: &namespace, pod: &name, uid: &uid }.directory(pod_logs);
+    let directory = LogOwner::of(pod).directory(pod_logs);
     let Some(status) = &pod.status else { return Vec::new() };
     let all = status.init_container_statuses.iter().chain(&status.container_statuses).flatten();
     let running =

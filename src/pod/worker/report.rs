@@ -209,15 +209,11 @@ impl Worker {
     }
 
     pub(super) fn log_dir(&self) -> PathBuf {
-        let (namespace, pod) = (self.namespace(), self.name());
-        let owner = LogOwner { namespace: &namespace, pod: &pod, uid: self.uid().as_str() };
-        owner.directory(&self.context.host().pod_logs_dir)
+        LogOwner::of(&self.record.pod).directory(&self.context.host().pod_logs_dir)
     }
 
     pub(super) fn link_name(&self, container: &str, id: &ContainerId) -> String {
-        let (namespace, pod) = (self.namespace(), self.name());
-        LogOwner { namespace: &namespace, pod: &pod, uid: self.uid().as_str() }
-            .link_name(container, id.as_str())
+        LogOwner::of(&self.record.pod).link_name(container, id.as_str())
     }
 
     /// Our mark on everything that the runtime keeps for us.
