@@ -19,11 +19,12 @@ mod log_rotation;
 mod main_loop;
 mod node_shutdown;
 pub mod offline;
+mod orphans;
 mod reconcile;
 mod recording;
 mod runtime;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::pin::pin;
 use std::sync::Arc;
@@ -41,6 +42,7 @@ use self::image_gc::ImageGc;
 pub use self::lock::LockError;
 use self::main_loop::Agent;
 use self::node_shutdown::NodeShutdown;
+use self::orphans::Orphans;
 use self::reconcile::Reconciler;
 use self::recording::Recording;
 use self::runtime::{Health, Look, Relist};
@@ -220,6 +222,7 @@ pub async fn run(settings: Settings, shutdown: CancellationToken) -> Result<(), 
     let node_shutdown =
         NodeShutdown { schedule: settings.shutdown.clone(), board: Arc::clone(&board), orders };
     tokio::spawn(shutdown.clone().run_until_cancelled_owned(node_shutdown.run()));
+    let orphans = Orphans::new(Arc::clone(&context));
     let reconciler = Reconciler {
         context,
         snapshots: store.snapshots.clone(),
@@ -228,6 +231,7 @@ pub async fn run(settings: Settings, shutdown: CancellationToken) -> Result<(), 
         ledger,
         recording: Recording::default(),
         pods: BTreeMap::new(),
+        leaving: BTreeSet::new(),
         burstable_shares,
         known: BTreeMap::new(),
         machine: Machine::Up,
@@ -250,6 +254,7 @@ pub async fn run(settings: Settings, shutdown: CancellationToken) -> Result<(), 
         host,
         node_pending: false,
         look: Look::default(),
+        orphans,
         shutdown_orders,
     };
     agent.run(watchdog, shutdown.clone()).await?;

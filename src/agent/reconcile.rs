@@ -46,6 +46,8 @@ pub(super) struct Reconciler {
     pub(super) ledger: Ledger,
     pub(super) recording: Recording,
     pub(super) pods: BTreeMap<PodUid, Tracked>,
+    /// Orphans that are being removed: what bears their UIDs goes.
+    pub(super) leaving: BTreeSet<PodUid>,
     /// The CPU shares that all Burstable pods ask for together.
     pub(super) burstable_shares: watch::Sender<u64>,
     pub(super) known: BTreeMap<DaemonSetKey, Known>,
@@ -334,9 +336,15 @@ impl Reconciler {
         };
         let highest =
             self.pods.values().filter(|pod| pod.daemon_set == round.key).map(|pod| pod.incarnation).max();
-        let incarnation = self.ledger.next_incarnation(&round.key, highest)?;
         let node_name = node.metadata.name.as_deref().unwrap_or_default();
-        let identity = identity::derive(node_name, &round.key, &round.revision, incarnation);
+        let (incarnation, identity) = loop {
+            let next = self.ledger.next_incarnation(&round.key, highest)?;
+            let identity = identity::derive(node_name, &round.key, &round.revision, next);
+            // Only where the counter was lost as well is such a UID met again.
+            if !self.leaving.contains(&identity.uid) {
+                break (next, identity);
+            }
+        };
         let created = self.context.clock.wall_seconds();
         let mut owner = round.daemon_set.clone();
         owner.metadata.uid = Some(round.entry.uid());

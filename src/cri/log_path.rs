@@ -42,7 +42,12 @@ impl<'a> LogOwner<'a> {
 
     /// The pod's log directory under `root`: the CRI's `log_directory`.
     pub fn directory(&self, root: &Path) -> PathBuf {
-        root.join(format!("{}_{}_{}", self.namespace, self.pod, self.uid))
+        root.join(self.directory_name())
+    }
+
+    /// The name of the pod's log directory.
+    pub fn directory_name(&self) -> String {
+        format!("{}_{}_{}", self.namespace, self.pod, self.uid)
     }
 
     /// Reads the name of a log directory; none if it is not of this shape.
