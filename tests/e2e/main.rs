@@ -11,5 +11,6 @@ mod becomes_ready;
 mod faults;
 mod housekeeping;
 mod inside;
+mod orphans;
 mod runtime;
 mod updates;
