@@ -61,6 +61,7 @@ use crate::node::host::Host as ThisHost;
 use crate::node::watch::{self as node_watch, Fixed, Sources};
 use crate::node::{self, HostFacts, ResourcePolicy};
 use crate::pod::context::{Directory, PodContext};
+use crate::pod::node_credentials::{CredentialsFile, NodeCredentials};
 use crate::pod::record::{RecordError, Records};
 use crate::pod::user_namespace::UserNamespaces;
 use crate::rollout::ledger::{Ledger, LedgerError};
@@ -190,6 +191,7 @@ pub async fn run(settings: Settings, shutdown: CancellationToken) -> Result<(), 
         metrics: Arc::clone(&metrics),
         records: Records::open(&settings.root_dir.join("records"))?,
         pulls: Semaphore::new(settings.max_parallel_image_pulls as usize),
+        node_credentials: NodeCredentials::new(credentials_file(&settings)),
         directory: Directory::default(),
         objects: objects_seen,
         restarts: BackoffPolicy::kubelet_with_max(settings.max_container_restart_period)
@@ -317,6 +319,14 @@ async fn wait_for_runtime(cri: &CriClient, health: &Health) -> RuntimeFacts {
         }
         sleep(pause).await;
         pause = (pause * 2).min(longest);
+    }
+}
+
+/// Where the node's registry credentials are: where the kubelet would look for them below its root directory, unless configured.
+fn credentials_file(settings: &Settings) -> CredentialsFile {
+    match &settings.image_credentials_file {
+        Some(path) => CredentialsFile::Configured(path.clone()),
+        None => CredentialsFile::Default(settings.root_dir.join("config.json")),
     }
 }
 

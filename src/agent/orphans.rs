@@ -101,7 +101,9 @@ impl Orphans {
                 BTreeSet::new()
             }
             Swept::Removed(outcomes) => {
-                outcomes.into_iter().for_each(|(uid, outcome)| self.tell(uid, outcome));
+                for (uid, outcome) in outcomes {
+                    self.tell(uid, outcome);
+                }
                 BTreeSet::new()
             }
         }

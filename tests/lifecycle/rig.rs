@@ -23,6 +23,7 @@ use daemonlet::pod::blueprint::Blueprint;
 use daemonlet::pod::context::{Directory, News, PodContext, Report};
 use daemonlet::pod::failure::Failure;
 use daemonlet::pod::identity::{self, Incarnation, PodUid};
+use daemonlet::pod::node_credentials::{CredentialsFile, NodeCredentials};
 use daemonlet::pod::record::{PodRecord, Records};
 use daemonlet::pod::user_namespace::UserNamespaces;
 use daemonlet::pod::worker::{self, Listed, Wake, WorkerHandle};
@@ -145,6 +146,7 @@ impl Machine {
             board: Arc::new(Board::new(NODE, clock.wall())),
             records: Records::open(&root.join("records")).expect("records"),
             pulls: Semaphore::new(5),
+            node_credentials: NodeCredentials::new(CredentialsFile::Default(root.join("config.json"))),
             directory: Directory::default(),
             objects: objects_seen,
             restarts: BackoffPolicy::KUBELET,
