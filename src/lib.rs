@@ -21,6 +21,7 @@ pub mod config;
 pub mod containerd;
 pub mod cri;
 pub mod error_chain;
+pub mod eviction;
 pub mod exit_code;
 pub mod go_duration;
 mod hex;

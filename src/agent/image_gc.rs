@@ -1,17 +1,18 @@
 //! Removes images that nobody needs when their disk fills.
 //!
 //! Looks at the disk every five minutes, as a kubelet does, and asks the runtime only when it is too full; what may go is decided in
-//! [`garbage`](crate::image::garbage). Nothing is removed before the store has been read: an image may be wanted by a DaemonSet not yet known.
+//! [`garbage`](crate::image::garbage). A node that runs short of disk asks for everything to go that may. Nothing is removed before the store has been read: an image may be wanted by a DaemonSet not yet known.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
 use nix::sys::statvfs::statvfs;
-use tokio::sync::watch;
+use tokio::sync::{mpsc, watch};
 use tokio::time::sleep;
 use tracing::{info, warn};
 
+use super::eviction::ImagesAsked;
 use crate::board::{Board, EventDraft, EventKind, reference_to};
 use crate::clock::Clock;
 use crate::cri::{CriClient, CriError, ImageRef};
@@ -29,12 +30,14 @@ pub(super) struct ImageGc {
     pub(super) cri: CriClient,
     pub(super) board: Arc<Board>,
     pub(super) snapshots: watch::Receiver<Arc<Snapshot>>,
+    /// Who asks for everything to go that nobody needs.
+    pub(super) asked: mpsc::Receiver<ImagesAsked>,
 }
 
 impl ImageGc {
     pub(super) async fn run(mut self) {
         let is_known = |snapshot: &Arc<Snapshot>| snapshot.freshness != Freshness::Unknown;
-        if self.thresholds.high_percent >= 100 || self.snapshots.wait_for(is_known).await.is_err() {
+        if self.snapshots.wait_for(is_known).await.is_err() {
             return;
         }
         let (mut history, mut mount_point) = (History::default(), None);
@@ -46,7 +49,16 @@ impl ImageGc {
                     EVERY
                 }
             };
-            sleep(pause).await;
+            tokio::select! {
+                () = sleep(pause) => {}
+                // Whoever asks waits until the request is dropped.
+                Some(_asked) = self.asked.recv() => {
+                    // What was just pulled is named by the manifest that it was pulled for, so no image is too young.
+                    if let Err(error) = self.free(&mut history, u64::MAX, Duration::ZERO).await {
+                        warn!(%error, "cannot remove images");
+                    }
+                }
+            }
         }
     }
 
@@ -61,11 +73,21 @@ impl ImageGc {
         }
         let Some(usage) = mount_point.as_deref().and_then(usage_of) else { return Ok(EVERY) };
         let Some(must_free) = self.thresholds.must_free(usage) else { return Ok(EVERY) };
+        let freed = self.free(history, must_free, self.thresholds.min_age).await?;
+        if freed < must_free {
+            self.tell_of_failure(must_free, freed);
+        }
+        // Images seen for the first time are old enough then.
+        Ok(self.thresholds.min_age.clamp(Duration::from_secs(1), EVERY))
+    }
+
+    /// Removes images that nobody needs until so many bytes are free. How many are.
+    async fn free(&self, history: &mut History, must_free: u64, min_age: Duration) -> Result<u64, CriError> {
         let (images, wanted, now) =
             (self.cri.list_images().await?, self.wanted().await?, self.clock.monotonic());
         history.note(&images, &wanted, now);
         let mut freed = 0_u64;
-        for image in history.removable(&images, &wanted, self.thresholds.min_age, now) {
+        for image in history.removable(&images, &wanted, min_age, now) {
             if freed >= must_free {
                 break;
             }
@@ -77,11 +99,7 @@ impl ImageGc {
                 Err(error) => warn!(image = image.id, %error, "cannot remove the image"),
             }
         }
-        if freed < must_free {
-            self.tell_of_failure(must_free, freed);
-        }
-        // Images seen for the first time are old enough then.
-        Ok(self.thresholds.min_age.clamp(Duration::from_secs(1), EVERY))
+        Ok(freed)
     }
 
     async fn mount_point(&self) -> Result<Option<PathBuf>, CriError> {

@@ -10,6 +10,7 @@ use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
 
+use super::eviction::Demand;
 use super::host;
 use super::node_shutdown::Order;
 use super::orphans::{Orphans, Swept};
@@ -17,6 +18,7 @@ use super::reconcile::Reconciler;
 use super::recording::Recorded;
 use super::runtime::{self, Health, Look, Looked, Relist};
 use super::{AgentError, RUNTIME_RETRY, attended};
+use crate::api::command::Command;
 use crate::board::{Board, Metrics, StoreStatus};
 use crate::config::Settings;
 use crate::containerd::{self, RuntimeEvent};
@@ -56,6 +58,8 @@ pub(super) struct Agent {
     pub(super) node_problems: watch::Receiver<Vec<Problem>>,
     pub(super) objects: watch::Sender<Arc<Objects>>,
     pub(super) reconciler: Reconciler,
+    /// What a node that runs short wants of its pods.
+    pub(super) demands: mpsc::UnboundedReceiver<Demand>,
     pub(super) relist: Relist,
     /// Whether the runtime tells what happens, or must be asked.
     pub(super) has_events: bool,
@@ -71,6 +75,8 @@ pub(super) struct Agent {
     pub(super) orphans: Orphans,
     /// What the machine's shutdown asks for.
     pub(super) shutdown_orders: mpsc::UnboundedReceiver<Order>,
+    /// What the API's clients ask for.
+    pub(super) commands: mpsc::Receiver<Command>,
 }
 
 /// One thing that happened.
@@ -83,7 +89,9 @@ enum Happening {
     RelistDue,
     Looked(Option<Looked>),
     Swept(Swept),
+    Demand(Demand),
     Shutdown(Order),
+    Asked(Command),
     Due,
     Alive,
 }
@@ -124,6 +132,8 @@ impl Agent {
                 () = tokio::time::sleep_until(relist_at), if self.look.is_idle() => Happening::RelistDue,
                 looked = self.look.ended() => Happening::Looked(looked),
                 swept = self.orphans.ended() => Happening::Swept(swept),
+                Some(command) = self.commands.recv() => Happening::Asked(command),
+                Some(demand) = self.demands.recv() => Happening::Demand(demand),
                 Some(order) = self.shutdown_orders.recv() => Happening::Shutdown(order),
                 () = until(due) => Happening::Due,
                 () = watchdog.due() => Happening::Alive,
@@ -163,6 +173,17 @@ impl Agent {
                 Happening::Swept(swept) => {
                     let pods = &self.reconciler.pods;
                     self.reconciler.leaving = self.orphans.go_on(swept, |uid| pods.contains_key(uid));
+                    continue;
+                }
+                Happening::Asked(Command::ConfirmRemovals { answer }) => {
+                    self.store.confirm_removals();
+                    // Whoever asked may have gone.
+                    let _ = answer.send(());
+                    continue;
+                }
+                Happening::Asked(command) => self.reconciler.obey(command),
+                Happening::Demand(demand) => {
+                    self.reconciler.follow(demand);
                     continue;
                 }
                 Happening::Shutdown(Order::Machine(machine)) => {

@@ -12,12 +12,14 @@
 //! agent that waits for its runtime or its store says so. Ending the agent ends no pod.
 
 mod cpu_sharing;
+mod eviction;
 mod host;
 mod image_gc;
 mod lock;
 mod log_rotation;
 mod main_loop;
 mod node_shutdown;
+mod obey;
 pub mod offline;
 mod orphans;
 mod reconcile;
@@ -32,7 +34,7 @@ use std::time::Duration;
 
 use k8s_openapi::api::core::v1::Node;
 use thiserror::Error;
-use tokio::sync::{Semaphore, mpsc, watch};
+use tokio::sync::{Notify, Semaphore, mpsc, watch};
 use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, warn};
@@ -46,24 +48,29 @@ use self::orphans::Orphans;
 use self::reconcile::Reconciler;
 use self::recording::Recording;
 use self::runtime::{Health, Look, Relist};
-use crate::api::{self, ApiState, Socket};
+use crate::api::{self, ApiState, Changes, Socket};
 use crate::backoff::BackoffPolicy;
 use crate::board::{Board, MethodCount, Metrics, StoreStatus};
 use crate::cgroup::{CgroupError, CgroupManager};
 use crate::clock::Clock;
 use crate::config::{Poll, Settings};
 use crate::cri::translate::Host;
+use crate::cri::translate::cgroup_parent::CgroupName;
 use crate::cri::translate::host::{Allocatable, CgroupDriver, CgroupVersion};
 use crate::cri::{ClientOptions, CriClient, Endpoint, EndpointError};
 use crate::error_chain::error_chain;
+use crate::eviction::control::Control;
+use crate::eviction::measure::Meter;
+use crate::eviction::stall::Stalls;
 use crate::manifest::{Objects, Quantity};
 use crate::node::host::Host as ThisHost;
 use crate::node::watch::{self as node_watch, Fixed, Sources};
-use crate::node::{self, HostFacts, ResourcePolicy};
+use crate::node::{self, HostFacts, Pressure, ResourcePolicy};
 use crate::pod::context::{Directory, PodContext};
 use crate::pod::node_credentials::{CredentialsFile, NodeCredentials};
 use crate::pod::record::{RecordError, Records};
 use crate::pod::user_namespace::UserNamespaces;
+use crate::rollout::history::History;
 use crate::rollout::ledger::{Ledger, LedgerError};
 use crate::store::{DirSettings, DirStore, PollMode};
 use crate::systemd::logind::Machine;
@@ -72,6 +79,8 @@ use crate::volume::{PathError, VolumeRoot};
 
 /// Where the store keeps its last good content, below the state directory.
 const STORE_DIR: &str = "store";
+/// Where revisions are kept, below the state directory.
+const REVISIONS_DIR: &str = "revisions";
 /// The waits for a runtime that doesn't answer when the agent starts.
 const RUNTIME_RETRY: (Duration, Duration) = (Duration::from_millis(200), Duration::from_secs(10));
 
@@ -131,7 +140,10 @@ pub async fn run(settings: Settings, shutdown: CancellationToken) -> Result<(), 
     });
     board.set_pending("runtime", "the container runtime has not answered yet");
     board.set_pending("store", "the store has not been read yet");
-    let api = serve_api(&settings, &board, &metrics, &shutdown)?;
+    let revisions_dir = settings.root_dir.join(REVISIONS_DIR);
+    let (commands, commands_seen) = api::command::line();
+    let changes = Changes { commands, revisions_dir: revisions_dir.clone() };
+    let api = serve_api(&settings, &board, &metrics, &shutdown, changes)?;
 
     let endpoint = Endpoint::new(&settings.container_runtime_endpoint)?;
     let options = ClientOptions { request_timeout: settings.runtime_request_timeout };
@@ -148,6 +160,7 @@ pub async fn run(settings: Settings, shutdown: CancellationToken) -> Result<(), 
 
     let store = DirStore::spawn(store_settings(&settings), shutdown.clone());
     let (store_node, store_node_seen) = watch::channel(None);
+    let (pressure, pressure_seen) = watch::channel(Pressure::none(clock.wall_seconds()));
     let (facts_told, facts_seen) = watch::channel(Arc::clone(&facts));
     let fixed = Fixed {
         name: name.clone(),
@@ -155,7 +168,12 @@ pub async fn run(settings: Settings, shutdown: CancellationToken) -> Result<(), 
         last_good: settings.root_dir.join("node.json"),
         resources: settings.resources.clone(),
     };
-    let sources = Sources { store: store_node_seen, facts: facts_seen, runtime: runtime_seen };
+    let sources = Sources {
+        store: store_node_seen,
+        facts: facts_seen,
+        runtime: runtime_seen,
+        pressure: pressure_seen.clone(),
+    };
     let node = node_watch::spawn(fixed, sources, shutdown.clone());
     board.put_node(Node::clone(&node.node.borrow()));
 
@@ -170,11 +188,13 @@ pub async fn run(settings: Settings, shutdown: CancellationToken) -> Result<(), 
         node.node.borrow().status.as_ref().and_then(|status| status.allocatable.clone()).unwrap_or_default();
     let host = host::describe(&settings, name.as_str(), &facts, amounts(&allocatable), runtime_facts);
     let node_limits = node_limits(&facts, &settings.resources);
+    let memory_of_pods = node_limits.memory.unwrap_or(facts.memory_bytes);
     let cgroups = cgroups(&host)?;
     cgroups.ensure_qos_hierarchy(&node_limits, cpu_sharing::FEWEST).await?;
     let (burstable_shares, asked_for) = watch::channel(cpu_sharing::FEWEST);
     let sharing = cpu_sharing::keep(cgroups.clone(), node_limits, asked_for);
     tokio::spawn(shutdown.clone().run_until_cancelled_owned(sharing));
+    let meter = meter(&settings.root_dir, &host, &facts, memory_of_pods);
     let (host, host_seen) = watch::channel(Arc::new(host));
 
     let (reports, reports_seen) = mpsc::unbounded_channel();
@@ -184,6 +204,7 @@ pub async fn run(settings: Settings, shutdown: CancellationToken) -> Result<(), 
         cri: cri.clone(),
         host: host_seen,
         allocatable,
+        pressure: pressure_seen,
         users: UserNamespaces::new(volumes.pods_dir()),
         volumes,
         cgroups,
@@ -205,6 +226,11 @@ pub async fn run(settings: Settings, shutdown: CancellationToken) -> Result<(), 
     for entry in refused {
         warn!(file = %entry.path.display(), reason = entry.reason, "ledger entry refused; it is made anew");
     }
+    let (history, refused) = History::open(&revisions_dir)
+        .map_err(|source| AgentError::Directory { path: revisions_dir.clone(), source })?;
+    for (path, reason) in refused {
+        warn!(file = %path.display(), reason, "revision refused; there is no way back to it");
+    }
     let rotation = log_rotation::keep_within(
         settings.container_logs,
         Arc::clone(&board),
@@ -212,14 +238,29 @@ pub async fn run(settings: Settings, shutdown: CancellationToken) -> Result<(), 
         settings.pod_logs_dir.clone(),
     );
     tokio::spawn(shutdown.clone().run_until_cancelled_owned(rotation));
+    let (ask_images, images_asked) = mpsc::channel(1);
     let images = ImageGc {
         thresholds: settings.image_gc,
         clock,
         cri: cri.clone(),
         board: Arc::clone(&board),
         snapshots: store.snapshots.clone(),
+        asked: images_asked,
     };
     tokio::spawn(shutdown.clone().run_until_cancelled_owned(images.run()));
+    let (demands, demands_seen) = mpsc::unbounded_channel();
+    let limited = Arc::new(Notify::new());
+    let surroundings = eviction::Machine {
+        meter,
+        context: Arc::clone(&context),
+        stalls: Stalls::of_memory(),
+        limited: Arc::clone(&limited),
+        demands,
+        images: ask_images,
+        pressure,
+    };
+    let control = Control::new(settings.eviction.clone(), surroundings);
+    tokio::spawn(shutdown.clone().run_until_cancelled_owned(control.run()));
     let (orders, shutdown_orders) = mpsc::unbounded_channel();
     let node_shutdown =
         NodeShutdown { schedule: settings.shutdown.clone(), board: Arc::clone(&board), orders };
@@ -231,11 +272,13 @@ pub async fn run(settings: Settings, shutdown: CancellationToken) -> Result<(), 
         node: node.node.clone(),
         reports: reports_seen,
         ledger,
+        history,
         recording: Recording::default(),
         pods: BTreeMap::new(),
         leaving: BTreeSet::new(),
         burstable_shares,
         known: BTreeMap::new(),
+        limited,
         machine: Machine::Up,
     };
     let agent = Agent {
@@ -250,6 +293,7 @@ pub async fn run(settings: Settings, shutdown: CancellationToken) -> Result<(), 
         node_problems: node.problems,
         objects,
         reconciler,
+        demands: demands_seen,
         relist: Relist::default(),
         has_events: false,
         facts: facts_told,
@@ -258,6 +302,7 @@ pub async fn run(settings: Settings, shutdown: CancellationToken) -> Result<(), 
         look: Look::default(),
         orphans,
         shutdown_orders,
+        commands: commands_seen,
     };
     agent.run(watchdog, shutdown.clone()).await?;
     // Requests under way are answered, then the socket is gone.
@@ -273,6 +318,7 @@ fn serve_api(
     board: &Arc<Board>,
     metrics: &Arc<Metrics>,
     shutdown: &CancellationToken,
+    changes: Changes,
 ) -> Result<tokio::task::JoinHandle<()>, AgentError> {
     let socket = Socket::bind(&settings.api_socket)?;
     let state = ApiState::new(
@@ -281,6 +327,7 @@ fn serve_api(
         settings.pod_logs_dir.clone(),
         env!("CARGO_PKG_VERSION"),
         shutdown.clone(),
+        changes,
     );
     Ok(tokio::spawn(async move {
         if let Err(problem) = api::serve(socket, state).await {
@@ -340,9 +387,26 @@ fn cgroups(host: &Host) -> Result<CgroupManager, CgroupError> {
         CgroupDriver::Cgroupfs => crate::cgroup::Driver::Cgroupfs,
         CgroupDriver::Systemd => crate::cgroup::Driver::Systemd,
     };
-    let root =
-        crate::cri::translate::cgroup_parent::CgroupName::all_pods(&host.cgroups).path(host.cgroups.driver);
+    let root = CgroupName::all_pods(&host.cgroups).path(host.cgroups.driver);
     CgroupManager::new(version, driver, Path::new("/sys/fs/cgroup"), &root)
+}
+
+/// Where to look for what the node has left.
+fn meter(root_dir: &Path, host: &Host, facts: &HostFacts, memory_of_pods: u64) -> Meter {
+    Meter {
+        proc: PathBuf::from("/proc"),
+        cgroups: PathBuf::from("/sys/fs/cgroup"),
+        version: match host.cgroups.version {
+            CgroupVersion::V1 => crate::cgroup::Version::V1,
+            CgroupVersion::V2 => crate::cgroup::Version::V2,
+        },
+        all_pods: CgroupName::all_pods(&host.cgroups).path(host.cgroups.driver),
+        memory_capacity: facts.memory_bytes,
+        memory_of_pods,
+        root_dir: root_dir.to_owned(),
+        image_dir: None,
+        layer_dir: None,
+    }
 }
 
 /// What all pods together may have: everything but what is reserved (`kubepods`, with `enforceNodeAllocatable: [pods]`).

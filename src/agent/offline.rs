@@ -18,7 +18,7 @@ use crate::config::Settings;
 use crate::cri::translate::Host;
 use crate::manifest::{self, Kind, Object, Objects};
 use crate::node::host::Host as Machine;
-use crate::node::{HostError, HostFacts, Inputs, NodeName, Readiness, Runtime, effective};
+use crate::node::{HostError, HostFacts, Inputs, NodeName, Pressure, Readiness, Runtime, effective};
 
 /// A node, as placement and the translation to requests see it.
 #[derive(Debug, Clone)]
@@ -63,6 +63,7 @@ pub fn this_machine(settings: &Settings, objects: &Objects) -> Result<OfflineNod
         facts: &facts,
         resources,
         runtime: &runtime,
+        pressure: &Pressure::none(now),
     });
     let allocatable = node.status.as_ref().and_then(|status| status.allocatable.clone()).unwrap_or_default();
     Ok(offline(settings, node, &facts, allocatable))

@@ -3,6 +3,8 @@
 //! Level-triggered: each round looks at the whole of the newest snapshot and the newest node. The rules are `placement`'s and
 //! `rollout`'s; this is the hand that follows them, and the only one that starts and stops workers.
 
+mod telling;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,9 +12,10 @@ use std::time::Duration;
 use k8s_openapi::api::apps::v1::{DaemonSet, DaemonSetStatus};
 use k8s_openapi::api::core::v1::{Node, Pod};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{Notify, mpsc, watch};
 use tracing::{info, warn};
 
+use super::eviction::Demand;
 use super::recording::Recording;
 use crate::backoff::Turn;
 use crate::board::{EventDraft, EventKind, reference_to};
@@ -29,8 +32,9 @@ use crate::pod::record::PodRecord;
 use crate::pod::worker::{self, Listed, Wake, WorkerHandle};
 use crate::rollout::decide::{self, Generation, Life, PodFacts, Step, StopReason, UpdateStrategy};
 use crate::rollout::failures::Failures;
+use crate::rollout::history::{Current, History};
 use crate::rollout::ledger::{Entry, Ledger};
-use crate::rollout::{self, HASH_VERSION, RevisionHash, status};
+use crate::rollout::{self, HASH_VERSION, RevisionHash};
 use crate::store::{Freshness, Snapshot};
 use crate::systemd::logind::Machine;
 
@@ -44,6 +48,7 @@ pub(super) struct Reconciler {
     pub(super) node: watch::Receiver<Arc<Node>>,
     pub(super) reports: mpsc::UnboundedReceiver<Report>,
     pub(super) ledger: Ledger,
+    pub(super) history: History,
     pub(super) recording: Recording,
     pub(super) pods: BTreeMap<PodUid, Tracked>,
     /// Orphans that are being removed: what bears their UIDs goes.
@@ -51,6 +56,8 @@ pub(super) struct Reconciler {
     /// The CPU shares that all Burstable pods ask for together.
     pub(super) burstable_shares: watch::Sender<u64>,
     pub(super) known: BTreeMap<DaemonSetKey, Known>,
+    /// Told of each pod that starts with a limit on what it writes to the disk.
+    pub(super) limited: Arc<Notify>,
     /// Whether the machine goes down: then no pod is made or replaced any more.
     pub(super) machine: Machine,
 }
@@ -59,6 +66,8 @@ pub(super) struct Reconciler {
 pub(super) struct Known {
     /// The object that it was found out about.
     source: Arc<Stored>,
+    /// The object as it counts, where that is another than the store's.
+    counts: Option<Box<DaemonSet>>,
     revision: RevisionHash,
     failures: Failures,
     /// What is on the board.
@@ -117,18 +126,25 @@ impl Hand {
         }
     }
 
+    /// Tells the pod that it has failed. One that is not on record yet is not there for anybody to complain of.
+    fn fail(&self, failure: Failure) {
+        if let Self::Working(handle) = self {
+            handle.fail(failure);
+        }
+    }
+
     /// Tells the pod to stop.
-    fn stop(&mut self, reason: &'static str) {
+    fn stop(&mut self, reason: &'static str, grace: Option<Duration>) {
         match self {
             Self::Recording { stop } => *stop = stop.or(Some(reason)),
-            Self::Working(handle) => handle.stop(reason, None),
+            Self::Working(handle) => handle.stop(reason, grace),
         }
     }
 
     /// Ends the pod because the machine goes down. One that has not begun need not begin.
     fn end_for_shutdown(&mut self, grace: Duration) {
         match self {
-            Self::Recording { .. } => self.stop("the machine goes down"),
+            Self::Recording { .. } => self.stop("the machine goes down", None),
             Self::Working(handle) => handle.fail(Failure::terminated(grace)),
         }
     }
@@ -183,6 +199,18 @@ impl Reconciler {
         self.pods.values().for_each(|tracked| tracked.handle.wake(Wake::RuntimeAnswers));
     }
 
+    /// Does what a node that runs short wants of its pods.
+    pub(super) fn follow(&self, demand: Demand) {
+        match demand {
+            Demand::Fail { uid, failure } => {
+                if let Some(tracked) = self.pods.get(&uid) {
+                    tracked.handle.fail(failure);
+                }
+            }
+            Demand::DropDead => self.pods.values().for_each(|tracked| tracked.handle.wake(Wake::DropDead)),
+        }
+    }
+
     /// Takes a worker's news.
     pub(super) fn take(&mut self, report: &Report) {
         let now = self.context.clock.monotonic();
@@ -226,6 +254,8 @@ impl Reconciler {
             let key = key_of(daemon_set);
             named.insert(key.clone());
             self.learn(&key, stored, daemon_set);
+            let counts = self.known.get(&key).and_then(|known| known.counts.clone());
+            let daemon_set = counts.as_ref().unwrap_or(daemon_set);
             let next = self.reconcile_one(key, daemon_set, &node, &snapshot.objects);
             due = earliest(due, next);
         }
@@ -252,11 +282,27 @@ impl Reconciler {
         if self.known.get(key).is_some_and(|known| Arc::ptr_eq(&known.source, source)) {
             return;
         }
+        if daemon_set.spec.is_none() {
+            return;
+        }
+        if self.ledger.stand_in(key).is_some_and(|stand_in| !stand_in.counts_for(daemon_set)) {
+            info!(daemonset = %key, "the store has another template, which counts again");
+            self.ledger.set_stand_in(key, None);
+        }
+        let counts = self.ledger.stand_in(key).map(|stand_in| Box::new(stand_in.applied(daemon_set)));
+        let daemon_set = counts.as_deref().unwrap_or(daemon_set);
         let Some(spec) = daemon_set.spec.as_ref() else { return };
         let revision = rollout::revision_of(&spec.template);
-        self.ledger.seen(key, daemon_set, &revision, self.context.clock.wall_seconds());
+        let now = self.context.clock.wall_seconds();
+        self.ledger.seen(key, daemon_set, &revision, now);
+        let Some(uid) = self.ledger.get(key).map(Entry::uid) else { return };
+        let current = Current { key, daemon_set, uid: &uid, revision: &revision };
+        self.history.note(current, now);
+        let pods = self.pods.values().filter(|pod| pod.daemon_set == *key);
+        let in_use = pods.map(|pod| pod.revision.clone()).collect();
+        discard(&self.history.prune(current, &in_use));
         let failures = self.known.get(key).map(|known| known.failures).unwrap_or_default();
-        let known = Known { source: Arc::clone(source), revision, failures, published: None };
+        let known = Known { source: Arc::clone(source), counts, revision, failures, published: None };
         self.known.insert(key.clone(), known);
     }
 
@@ -397,19 +443,32 @@ impl Reconciler {
         }
     }
 
-    fn tell_of_failed(&self, uid: &PodUid, daemon_set: &DaemonSet, node: &Node) {
-        let Some(tracked) = self.pods.get(uid) else { return };
-        let node = node.metadata.name.as_deref().unwrap_or_default();
-        let (namespace, pod) = (&tracked.daemon_set.namespace, &tracked.name);
-        let message =
-            format!("Found failed daemon pod {namespace}/{pod} on node {node}, will try to kill it");
-        self.event(daemon_set, EventKind::Warning, "FailedDaemonPod", &message);
+    fn stop(&mut self, uid: &PodUid, why: StopReason, daemon_set: Option<&DaemonSet>) {
+        self.stop_within(uid, why, None, daemon_set);
     }
 
-    fn stop(&mut self, uid: &PodUid, why: StopReason, daemon_set: Option<&DaemonSet>) {
+    /// The pod of this name.
+    pub(super) fn uid_of(&self, namespace: &str, name: &str) -> Option<PodUid> {
+        let is_meant = |pod: &Tracked| pod.daemon_set.namespace == namespace && pod.name == name;
+        self.pods.iter().find(|(_, pod)| is_meant(pod)).map(|(uid, _)| uid.clone())
+    }
+
+    /// The DaemonSet of this pod.
+    pub(super) fn owner_of(&self, uid: &PodUid) -> Option<DaemonSetKey> {
+        self.pods.get(uid).map(|pod| pod.daemon_set.clone())
+    }
+
+    /// Stops a pod, within a shorter time than its own if one is given.
+    pub(super) fn stop_within(
+        &mut self,
+        uid: &PodUid,
+        why: StopReason,
+        grace: Option<Duration>,
+        daemon_set: Option<&DaemonSet>,
+    ) {
         let Some(tracked) = self.pods.get_mut(uid) else { return };
         tracked.life = Life::Ending;
-        tracked.handle.stop(why.as_str());
+        tracked.handle.stop(why.as_str(), grace);
         info!(daemonset = %tracked.daemon_set, pod = tracked.name, reason = why.as_str(), "pod told to stop");
         if let Some(daemon_set) = daemon_set {
             let message = format!("Deleted pod: {}", self.pods[uid].name);
@@ -438,6 +497,7 @@ impl Reconciler {
                 self.context.board.remove_daemon_set(&key.namespace, &key.name);
             }
             self.ledger.left(&key);
+            discard(&self.history.forget(&key));
             self.known.remove(&key);
         }
     }
@@ -459,45 +519,20 @@ impl Reconciler {
         })
         .collect()
     }
+}
 
-    /// Puts the DaemonSet on the board, with what only this node knows of it, unless it is there.
-    fn publish(&mut self, round: &Round<'_>, facts: &[PodFacts]) {
-        let status = status::derive(round.entry.generation, round.min_ready, &round.verdict, facts);
-        let news = (status, round.verdict.clone());
-        let Some(known) = self.known.get_mut(&round.key) else { return };
-        if known.published.as_ref() == Some(&news) {
-            return;
+/// Removes files that are no longer needed.
+fn discard(files: &[std::path::PathBuf]) {
+    for file in files {
+        if let Err(error) = std::fs::remove_file(file)
+            && error.kind() != std::io::ErrorKind::NotFound
+        {
+            warn!(file = %file.display(), %error, "a revision that is no longer needed stays on the disk");
         }
-        let (status, verdict) = known.published.insert(news);
-        let mut shown = round.daemon_set.clone();
-        let metadata = &mut shown.metadata;
-        metadata.uid = Some(round.entry.uid());
-        metadata.generation = Some(round.entry.generation);
-        metadata.creation_timestamp = Some(round.entry.creation_timestamp());
-        let annotations = metadata.annotations.get_or_insert_default();
-        let generation = round.entry.template_generation.to_string();
-        annotations.insert("deprecated.daemonset.template.generation".to_owned(), generation);
-        shown.status = Some(status.clone());
-        self.context.board.put_daemon_set(shown);
-        self.context.board.set_explanation(round.key.clone(), verdict.clone());
-    }
-
-    pub(super) fn event(&self, daemon_set: &DaemonSet, kind: EventKind, reason: &str, message: &str) {
-        let mut regarding = reference_to(daemon_set);
-        // The store's object has no UID; the instance that this node knows has.
-        regarding.uid = self.ledger.get(&key_of(daemon_set)).map(Entry::uid);
-        self.context.board.record(EventDraft {
-            regarding,
-            kind,
-            reason: reason.to_owned(),
-            message: message.to_owned(),
-            component: "daemonset-controller",
-            at: self.context.clock.wall(),
-        });
     }
 }
 
-fn key_of(daemon_set: &DaemonSet) -> DaemonSetKey {
+pub(super) fn key_of(daemon_set: &DaemonSet) -> DaemonSetKey {
     let metadata = &daemon_set.metadata;
     DaemonSetKey {
         namespace: metadata.namespace.clone().unwrap_or_default(),

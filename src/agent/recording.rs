@@ -17,6 +17,7 @@ use super::reconcile::{Hand, RETRY, Reconciler};
 use crate::atomic_file::{self, AtomicFileError};
 use crate::board::EventKind;
 use crate::error_chain::error_chain;
+use crate::eviction::local_storage::Limited;
 use crate::manifest::{DaemonSetKey, Kind, Object};
 use crate::pod::identity::PodUid;
 use crate::pod::record::{PodRecord, RecordError};
@@ -87,7 +88,8 @@ impl Reconciler {
             return;
         }
         let pods = std::mem::take(&mut self.recording.next);
-        let (entries, entry_files): (Vec<_>, Vec<_>) = self.ledger.take_unsaved().into_iter().unzip();
+        let unsaved = self.ledger.take_unsaved().into_iter().chain(self.history.take_unsaved());
+        let (entries, entry_files): (Vec<_>, Vec<_>) = unsaved.unzip();
         if entries.is_empty() && pods.is_empty() {
             return;
         }
@@ -137,6 +139,9 @@ impl Reconciler {
     fn put_to_work(&mut self, record: PodRecord) {
         let Some(tracked) = self.pods.get_mut(&record.uid) else { return };
         info!(daemonset = %record.daemon_set, pod = tracked.name, revision = %record.revision, "pod made");
+        if Limited::of(&record.pod) != Limited::default() {
+            self.limited.notify_one();
+        }
         let handle = worker::spawn(Arc::clone(&self.context), record, worker::Listed::default());
         if let Hand::Recording { stop: Some(reason) } = tracked.handle {
             handle.stop(reason, None);

@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 use super::ApiState;
 use super::objects::json;
 use super::resource::{RESOURCES, ResourceType};
+use crate::board::ItemKind;
 
 /// The group of what only daemonlet knows.
 pub(super) const OWN_GROUP: &str = "daemonlet.dev";
@@ -46,6 +47,12 @@ pub(super) fn resources(group: &str) -> Response {
             "name": "pods/log", "singularName": "", "namespaced": true, "kind": "Pod", "verbs": ["get"],
         }));
     }
+    if group == "apps" {
+        resources.push(json!({
+            "name": "controllerrevisions", "singularName": "controllerrevision", "namespaced": true,
+            "kind": "ControllerRevision", "verbs": ["get", "list"],
+        }));
+    }
     let group_version = if group.is_empty() { "v1".to_owned() } else { format!("{group}/v1") };
     json(&json!({
         "kind": "APIResourceList",
@@ -61,7 +68,11 @@ fn resource(resource: &ResourceType) -> Value {
         "singularName": resource.singular,
         "namespaced": resource.is_namespaced,
         "kind": resource.kind,
-        "verbs": ["get", "list", "watch"],
+        "verbs": match resource.item {
+            ItemKind::Pod => &["delete", "get", "list", "watch"][..],
+            ItemKind::DaemonSet => &["get", "list", "patch", "watch"],
+            ItemKind::Event | ItemKind::Node => &["get", "list", "watch"],
+        },
         "shortNames": [resource.short_name],
     })
 }

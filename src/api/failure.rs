@@ -58,6 +58,35 @@ impl Failure {
         Self::new(StatusCode::BAD_REQUEST, "BadRequest", message)
     }
 
+    /// The body is in no form that is understood here.
+    pub(super) fn unsupported_media_type(content_type: &str) -> Self {
+        let message = format!(
+            "the body of the request was in an unknown format {content_type:?} - accepted media types include: \
+             application/merge-patch+json, application/strategic-merge-patch+json"
+        );
+        Self::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "UnsupportedMediaType", message)
+    }
+
+    /// What the object would become is not allowed.
+    pub(super) fn invalid(resource: &ResourceType, name: &str, problems: &[String]) -> Self {
+        let qualified = if resource.group.is_empty() {
+            resource.kind.to_owned()
+        } else {
+            format!("{}.{}", resource.kind, resource.group)
+        };
+        let problems = match problems {
+            [one] => one.clone(),
+            all => format!("[{}]", all.join(", ")),
+        };
+        let message = format!("{qualified} {name:?} is invalid: {problems}");
+        Self::new(StatusCode::UNPROCESSABLE_ENTITY, "Invalid", message)
+    }
+
+    /// It can't be done yet.
+    pub(super) fn unavailable(message: impl Into<String>) -> Self {
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, "ServiceUnavailable", message)
+    }
+
     /// Others must finish first.
     pub(super) fn too_many_requests(message: impl Into<String>) -> Self {
         Self::new(StatusCode::TOO_MANY_REQUESTS, "TooManyRequests", message)

@@ -1,17 +1,21 @@
 //! Kubernetes-shaped HTTP over the board: what kubectl and our own CLI read.
 //!
-//! Read-only, and holding no rules: handlers look things up on the board and hand them to pure code that selects and renders.
+//! Holding no rules: handlers look things up on the board and hand them to pure code that selects and renders; what is to change something
+//! is handed on as a [`command`].
 //! Paths, parameters and objects are those of the Kubernetes API; what only daemonlet knows is under
 //! `/apis/daemonlet.dev/v1`.
 
 mod agent;
+pub mod command;
 mod discovery;
 mod failure;
 mod health;
 mod log;
 mod objects;
 mod options;
+mod patch;
 pub mod resource;
+mod revisions;
 mod routes;
 pub mod selector;
 mod socket;
@@ -19,6 +23,7 @@ pub mod table;
 #[cfg(test)]
 pub(crate) mod tests;
 mod watch;
+mod writes;
 
 use std::io;
 use std::path::PathBuf;
@@ -30,9 +35,19 @@ use tokio::net::unix::SocketAddr;
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
+use self::command::Commands;
 use crate::board::{Board, Metrics};
 
 pub use socket::{BindError, DEFAULT_SOCKET, Socket};
+
+/// What the API needs for DaemonSets to be changed.
+#[derive(Debug, Clone)]
+pub struct Changes {
+    /// Where requests that change something go.
+    pub commands: Commands,
+    /// Where revisions are kept.
+    pub revisions_dir: PathBuf,
+}
 
 /// What the API serves from. Cloning shares it.
 #[derive(Debug, Clone)]
@@ -43,6 +58,8 @@ pub struct ApiState {
     version: &'static str,
     shutdown: CancellationToken,
     log_readers: Arc<Semaphore>,
+    commands: Commands,
+    revisions_dir: PathBuf,
 }
 
 impl ApiState {
@@ -54,9 +71,11 @@ impl ApiState {
         pod_logs_dir: PathBuf,
         version: &'static str,
         shutdown: CancellationToken,
+        changes: Changes,
     ) -> Self {
         let log_readers = Arc::new(Semaphore::new(log::MAX_READERS));
-        Self { board, metrics, pod_logs_dir, version, shutdown, log_readers }
+        let Changes { commands, revisions_dir } = changes;
+        Self { board, metrics, pod_logs_dir, version, shutdown, log_readers, commands, revisions_dir }
     }
 }
 

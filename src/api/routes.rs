@@ -3,15 +3,20 @@
 use std::collections::HashMap;
 
 use axum::Router;
+use axum::body::Bytes;
 use axum::extract::{FromRequestParts, Path, Query as AxumQuery, State};
-use axum::http::header;
 use axum::http::request::Parts;
-use axum::routing::{MethodRouter, get};
+use axum::http::{HeaderMap, header};
+use axum::routing::{MethodRouter, get, post};
 
 use super::failure::Failure;
 use super::options::Query;
 use super::resource::{PODS, RESOURCES, ResourceType};
-use super::{ApiState, agent, discovery, health, log, objects};
+use super::{ApiState, agent, discovery, health, log, objects, revisions, writes};
+use crate::board::ItemKind;
+
+const REVISIONS: &str = "/apis/apps/v1/controllerrevisions";
+const REVISIONS_OF_ONE: &str = "/apis/apps/v1/namespaces/{namespace}/controllerrevisions";
 
 /// All paths.
 pub(super) fn router(state: ApiState) -> Router {
@@ -37,6 +42,29 @@ pub(super) fn router(state: ApiState) -> Router {
             &format!("{own}/v1/explanations/{{namespace}}/{{name}}"),
             get(async |State(state): State<ApiState>, asked: Asked| {
                 agent::explanation(&state, asked.namespace(), asked.name())
+            }),
+        );
+    router = router
+        .route(
+            &format!("{own}/v1/store/confirm"),
+            post(async |State(state): State<ApiState>| writes::confirm_removals(&state).await),
+        )
+        .route(
+            REVISIONS,
+            get(async |State(state): State<ApiState>, asked: Asked| {
+                revisions::list(&state, None, &asked.query).await
+            }),
+        )
+        .route(
+            REVISIONS_OF_ONE,
+            get(async |State(state): State<ApiState>, asked: Asked| {
+                revisions::list(&state, Some(asked.namespace()), &asked.query).await
+            }),
+        )
+        .route(
+            &format!("{REVISIONS_OF_ONE}/{{name}}"),
+            get(async |State(state): State<ApiState>, asked: Asked| {
+                revisions::get(&state, asked.namespace(), asked.name()).await
             }),
         );
     for resource in RESOURCES {
@@ -69,9 +97,21 @@ fn list(resource: &'static ResourceType) -> MethodRouter<ApiState> {
 }
 
 fn one(resource: &'static ResourceType) -> MethodRouter<ApiState> {
-    get(async move |State(state): State<ApiState>, asked: Asked| {
+    let one = get(async move |State(state): State<ApiState>, asked: Asked| {
         objects::get(&state, resource, asked.namespace(), asked.name(), &asked.query, asked.accept())
-    })
+    });
+    match resource.item {
+        ItemKind::Pod => one.delete(async |State(state): State<ApiState>, asked: Asked, body: Bytes| {
+            writes::delete_pod(&state, asked.namespace(), asked.name(), &asked.query, &body).await
+        }),
+        ItemKind::DaemonSet => {
+            one.patch(async |State(state): State<ApiState>, asked: Asked, headers: HeaderMap, body: Bytes| {
+                let (namespace, name) = (asked.namespace(), asked.name());
+                writes::patch_daemon_set(&state, namespace, name, &asked.query, &headers, &body).await
+            })
+        }
+        ItemKind::Event | ItemKind::Node => one,
+    }
 }
 
 /// What a request says beside its path's fixed words.

@@ -47,6 +47,7 @@ pub struct Metrics {
     reconciles: Counter,
     worker_syncs: Counter,
     worker_panics: Counter,
+    evictions: Family<StaticLabels, Counter>,
     event_stream_up: Gauge,
     at_scrape: AtScrape,
 }
@@ -106,6 +107,7 @@ impl Metrics {
             reconciles: Counter::default(),
             worker_syncs: Counter::default(),
             worker_panics: Counter::default(),
+            evictions: Family::default(),
             event_stream_up: Gauge::<i64, AtomicI64>::default(),
             at_scrape,
             registry: Registry::default(),
@@ -119,6 +121,11 @@ impl Metrics {
         registry.register("reconciles", "Times the whole node was reconciled", metrics.reconciles.clone());
         registry.register("worker_syncs", "Times a pod worker synced its pod", metrics.worker_syncs.clone());
         registry.register("worker_panics", "Panics caught in pod workers", metrics.worker_panics.clone());
+        registry.register(
+            "evictions",
+            "Pods that were evicted, by the signal for which",
+            metrics.evictions.clone(),
+        );
         registry.register(
             "runtime_event_stream_up",
             "1 while the runtime's event stream is connected",
@@ -145,6 +152,11 @@ impl Metrics {
     /// Counts a panic that ended one pod's sync.
     pub fn count_worker_panic(&self) {
         self.worker_panics.inc();
+    }
+
+    /// Counts a pod that was evicted, under the kubelet's name for what it went for.
+    pub fn count_eviction(&self, signal: &'static str) {
+        self.evictions.get_or_create(&[("eviction_signal", signal)]).inc();
     }
 
     /// Says whether the runtime's event stream is connected.

@@ -3,11 +3,12 @@
 use std::io;
 use std::path::PathBuf;
 
-use http_body_util::{BodyExt, Empty};
+use http_body_util::{BodyExt, Full};
 use hyper::body::{Bytes, Incoming};
 use hyper::client::conn::http1;
-use hyper::header::{ACCEPT, HOST};
-use hyper::{Request, Response};
+use hyper::header::{ACCEPT, CONTENT_TYPE, HOST};
+use hyper::http::request::Builder;
+use hyper::{Method, Request, Response};
 use hyper_util::rt::TokioIo;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Status;
 use serde::de::DeserializeOwned;
@@ -15,7 +16,9 @@ use tokio::net::UnixStream;
 
 use super::error::CliError;
 
-const JSON: &str = "application/json";
+pub(super) const JSON: &str = "application/json";
+/// How kubectl changes an object that it knows only in part.
+pub(super) const STRATEGIC_MERGE_PATCH: &str = "application/strategic-merge-patch+json";
 /// How kubectl asks for rows.
 pub(super) const TABLE: &str = "application/json;as=Table;v=v1;g=meta.k8s.io,application/json";
 
@@ -46,15 +49,30 @@ impl Client {
         Ok(Chunks { body: self.open(path, accept).await?.into_body(), rest: Vec::new() })
     }
 
+    /// Has something changed, and gives the answer.
+    pub(super) async fn send<T: DeserializeOwned>(
+        &self,
+        method: Method,
+        path: &str,
+        (content_type, body): (&str, Vec<u8>),
+    ) -> Result<T, CliError> {
+        let request = Request::builder().method(method).uri(path).header(CONTENT_TYPE, content_type);
+        let body = self.ask(path, request.header(ACCEPT, JSON), body).await?.into_body().collect().await?;
+        serde_json::from_slice(&body.to_bytes()).map_err(|error| CliError::Answer(error.to_string()))
+    }
+
     async fn open(&self, path: &str, accept: &str) -> Result<Response<Incoming>, CliError> {
+        self.ask(path, Request::get(path).header(ACCEPT, accept), Vec::new()).await
+    }
+
+    async fn ask(&self, path: &str, request: Builder, body: Vec<u8>) -> Result<Response<Incoming>, CliError> {
         let stream = UnixStream::connect(&self.socket).await.map_err(|error| self.unreachable(&error))?;
         let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
         // The connection's own error comes out at the request too.
         tokio::spawn(connection);
-        let request = Request::get(path)
+        let request = request
             .header(HOST, "daemonlet")
-            .header(ACCEPT, accept)
-            .body(Empty::<Bytes>::new())
+            .body(Full::<Bytes>::from(body))
             .map_err(|error| CliError::Usage(format!("{path} is no path to ask the agent for: {error}")))?;
         let response = sender.send_request(request).await?;
         if response.status().is_success() { Ok(response) } else { Err(refusal(response).await?) }

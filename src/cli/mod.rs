@@ -8,13 +8,16 @@ mod agent;
 pub mod check_config;
 mod client;
 mod completion;
+mod delete;
 mod describe;
 mod error;
 pub mod explain;
 mod get;
 mod logs;
 mod plan;
+mod rollout;
 mod status;
+mod store;
 mod target;
 #[cfg(test)]
 mod tests;
@@ -55,6 +58,12 @@ enum Verb {
     Explain(explain::ExplainArgs),
     /// Show what a pod's containers write
     Logs(logs::LogsArgs),
+    /// Delete pods; their DaemonSets make others
+    Delete(delete::DeleteArgs),
+    /// Manage the rollout of a DaemonSet on this node
+    Rollout(rollout::RolloutArgs),
+    /// Confirm what the store no longer says
+    Store(store::StoreArgs),
     /// Show how the agent, its store and its runtime are doing
     Status(status::StatusArgs),
     /// Check manifests without an agent
@@ -139,6 +148,9 @@ async fn run(cli: Cli, output: &mut Output<'_>) -> Result<ExitCode, CliError> {
         Verb::Describe(args) => describe::run(&args, &client, output).await?,
         Verb::Explain(args) => return explain::run(&args, &client, output).await,
         Verb::Logs(args) => logs::run(&args, &client, output).await?,
+        Verb::Delete(args) => delete::run(&args, &client, output).await?,
+        Verb::Rollout(args) => return rollout::run(&args, &client, output).await,
+        Verb::Store(args) => store::run(&args, &client, output).await?,
         Verb::Status(args) => status::run(&args, &client, output).await?,
         Verb::Validate(args) => return validate(&args, output),
         Verb::Plan(args) => return plan::run(&args, &mut std::io::stdin().lock(), output),

@@ -23,6 +23,11 @@ impl Scope {
         &self.namespace
     }
 
+    /// Where one object is.
+    pub(super) fn path_of(&self, resource: &ResourceType, name: &str) -> String {
+        format!("{}/{}", resource.path(Some(&self.namespace)), super::client::escape(name))
+    }
+
     /// Where the objects of a resource are, in this scope.
     pub(super) fn path(&self, resource: &ResourceType) -> String {
         resource.path(Some(self.namespace.as_str()).filter(|_| !self.all_namespaces))

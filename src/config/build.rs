@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::eviction::eviction;
 use super::keys::{Key, Shape, find};
 use super::layer::{Given, Layer, kind, leaf};
 use super::problem::{Origin, Problem};
@@ -10,11 +11,11 @@ use super::settings::{
 };
 use super::value::{
     amount, cpu_millis, domain, duration_within, endpoint, flag, ip, log_size, node_name, number_within,
-    path, sysctl, threshold,
+    path, sysctl,
 };
 use crate::image::garbage::Thresholds as ImageThresholds;
 use crate::manifest::tree::{Entry, Node, Value};
-use crate::node::{EvictionThresholds, Reserved, ResourcePolicy};
+use crate::node::{Reserved, ResourcePolicy};
 use crate::shutdown::{Period, Schedule};
 
 /// The default port of the Kubernetes API's Service.
@@ -27,6 +28,7 @@ const YEAR: Duration = Duration::from_secs(365 * 24 * 3600);
 pub(super) fn settings(layer: &Layer, problems: &mut Vec<Problem>) -> Settings {
     let mut read = Reader { layer, problems };
     let container_runtime_endpoint = read.text("containerRuntimeEndpoint", endpoint);
+    let (eviction, eviction_hard) = eviction(&mut read);
     let logging = Logging {
         level: read.word(
             "logging.level",
@@ -97,8 +99,9 @@ pub(super) fn settings(layer: &Layer, problems: &mut Vec<Problem>) -> Settings {
             max_pods: read.number("maxPods", 0),
             system_reserved: reserved(&mut read, "systemReserved"),
             kube_reserved: reserved(&mut read, "kubeReserved"),
-            eviction_hard: eviction_hard(&mut read),
+            eviction_hard,
         },
+        eviction,
         shutdown: shutdown(&mut read),
         logging,
     }
@@ -183,48 +186,27 @@ fn reserved(read: &mut Reader<'_>, path: &'static str) -> Reserved {
     found
 }
 
-fn eviction_hard(read: &mut Reader<'_>) -> EvictionThresholds {
-    const SIGNALS: [&str; 6] = [
-        "memory.available",
-        "nodefs.available",
-        "nodefs.inodesFree",
-        "imagefs.available",
-        "imagefs.inodesFree",
-        "pid.available",
-    ];
-    let mut found = EvictionThresholds::default();
-    read.map("evictionHard", Names::Known(&SIGNALS), |signal, text| {
-        let place = match signal {
-            "memory.available" => &mut found.memory_available,
-            "nodefs.available" => &mut found.nodefs_available,
-            "nodefs.inodesFree" => &mut found.nodefs_inodes_free,
-            "imagefs.available" => &mut found.imagefs_available,
-            "imagefs.inodesFree" => &mut found.imagefs_inodes_free,
-            _ => &mut found.pid_available,
-        };
-        *place = Some(threshold(text)?);
-        Ok(())
-    });
-    found
-}
-
 /// Which names a map may have.
 #[derive(Clone, Copy)]
-enum Names<'a> {
+pub(super) enum Names<'a> {
     Known(&'a [&'a str]),
     /// Whatever can be made sense of.
     Any,
 }
 
 /// Takes values out of a layer. Where one is wrong it notes the problem and goes on with a stand-in.
-struct Reader<'a> {
+pub(super) struct Reader<'a> {
     layer: &'a Layer,
     problems: &'a mut Vec<Problem>,
 }
 
 impl Reader<'_> {
     /// A single value.
-    fn text<T: Default>(&mut self, path: &'static str, parse: impl Fn(&str) -> Result<T, String>) -> T {
+    pub(super) fn text<T: Default>(
+        &mut self,
+        path: &'static str,
+        parse: impl Fn(&str) -> Result<T, String>,
+    ) -> T {
         let (key, given) = self.given(path);
         let read = scalar(key, &given.node.value).and_then(|text| parse(&text));
         read.unwrap_or_else(|message| {
@@ -277,7 +259,7 @@ impl Reader<'_> {
     }
 
     /// A map whose names are such as `names` allows, each given to `take`.
-    fn map(
+    pub(super) fn map(
         &mut self,
         path: &'static str,
         names: Names<'_>,
@@ -310,7 +292,7 @@ impl Reader<'_> {
         }
     }
 
-    fn refuse(&mut self, path: &'static str, message: String) {
+    pub(super) fn refuse(&mut self, path: &'static str, message: String) {
         let (_, given) = self.given(path);
         self.note(path, &given, 0, message);
     }

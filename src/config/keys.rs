@@ -153,7 +153,25 @@ pub(super) const KEYS: &[Key] = &[
     map(
         "evictionHard",
         "memory.available=100Mi,nodefs.available=10%,nodefs.inodesFree=5%,imagefs.available=15%,imagefs.inodesFree=5%",
-        "What must stay free. Writing one signal replaces all defaults. For now it only lowers what is allocatable.",
+        "What must stay free, or pods are evicted at once. Writing one signal replaces all defaults; 0%: no threshold. \
+         containerfs.* follows nodefs.* or imagefs.*, and is not heard.",
+    ),
+    map("evictionSoft", "", "What should stay free, or pods are evicted once it has not for a while."),
+    map("evictionSoftGracePeriod", "", "How long that while is, for each signal of evictionSoft."),
+    map(
+        "evictionMinimumReclaim",
+        "",
+        "How much more than its threshold must be free again for a signal to count as recovered.",
+    ),
+    bare(
+        "evictionMaxPodGracePeriod",
+        "0",
+        "How many seconds a pod that is evicted for a soft threshold has to end at most. Fewer than 1 are 1.",
+    ),
+    text(
+        "evictionPressureTransitionPeriod",
+        "5m",
+        "How long the node keeps a pressure condition after the last time that it was true.",
     ),
     text(
         "shutdownGracePeriod",

@@ -7,6 +7,7 @@
 mod build;
 mod document;
 mod environment;
+mod eviction;
 mod keys;
 mod layer;
 mod problem;
@@ -22,3 +23,4 @@ pub use problem::{Origin, Problem, Refused};
 pub use sample::sample;
 pub use settings::{ApiServer, CgroupDriver, LogBounds, LogFormat, LogLevel, Logging, Poll, Settings, Store};
 pub use sources::{Loaded, Sources, load};
+pub(crate) use value::duration;

@@ -7,6 +7,7 @@ use std::net::IpAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use crate::eviction::EvictionPolicy;
 use crate::image::garbage::Thresholds as ImageThresholds;
 use crate::node::{NodeName, ResourcePolicy};
 use crate::shutdown::Schedule;
@@ -75,6 +76,8 @@ pub struct Settings {
     pub api_server: Option<ApiServer>,
     /// `maxPods`, `systemReserved`, `kubeReserved` and `evictionHard`.
     pub resources: ResourcePolicy,
+    /// What happens when the node runs short.
+    pub eviction: EvictionPolicy,
     /// In which order and how long pods end before the machine goes down.
     pub shutdown: Schedule,
     /// The agent's own log.

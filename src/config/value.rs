@@ -12,7 +12,7 @@ use crate::manifest::validate::names::dns_subdomain;
 use crate::node::{NodeName, Threshold};
 
 /// A duration as Go writes it: `100ms`, `1m30s`, `1.5h`.
-pub(super) fn duration(text: &str) -> Result<Duration, String> {
+pub(crate) fn duration(text: &str) -> Result<Duration, String> {
     let fault = || format!("{text:?} is no duration: write a number with ms, s, m or h, such as 10s or 2m");
     let mut rest = text;
     let mut nanos: u128 = 0;
@@ -141,8 +141,19 @@ fn quantity(text: &str) -> Result<Quantity, String> {
     text.parse().map_err(|_| format!("{text:?} is no quantity: write a number such as 500m, 2, 100Mi or 1Gi"))
 }
 
-/// An amount, or a part of the capacity as a percentage.
-pub(super) fn threshold(text: &str) -> Result<Threshold, String> {
+/// What must stay free: an amount, or a part of the capacity as a percentage. As with a kubelet 0% and 100% switch the threshold off.
+pub(super) fn threshold(text: &str) -> Result<Option<Threshold>, String> {
+    if text == "0%" || text == "100%" {
+        return Ok(None);
+    }
+    match min_reclaim(text)? {
+        Threshold::Amount(0) => Err("must be above 0; write 0% for no threshold".to_owned()),
+        found => Ok(Some(found)),
+    }
+}
+
+/// What is to be taken back: an amount, or a part of the capacity as a percentage.
+pub(super) fn min_reclaim(text: &str) -> Result<Threshold, String> {
     let Some(percent) = text.strip_suffix('%') else { return amount(text).map(Threshold::Amount) };
     let part = percent.parse::<f64>().ok().filter(|percent| *percent > 0.0 && *percent < 100.0);
     part.map(|percent| Threshold::Part(percent / 100.0))
@@ -188,11 +199,14 @@ mod tests {
     fn amounts_and_thresholds_are_never_negative() {
         assert_eq!((amount("100Mi"), cpu_millis("1.5")), (Ok(100 << 20), Ok(1500)));
         assert!(amount("-1").is_err() && amount("much").is_err());
-        assert_eq!(threshold("10%"), Ok(Threshold::Part(0.1)));
-        assert_eq!(threshold("1Gi"), Ok(Threshold::Amount(1 << 30)));
-        for text in ["0%", "100%", "-5%", "NaN%", "%", ""] {
+        assert_eq!(threshold("10%"), Ok(Some(Threshold::Part(0.1))));
+        assert_eq!(threshold("1Gi"), Ok(Some(Threshold::Amount(1 << 30))));
+        assert_eq!((threshold("0%"), threshold("100%")), (Ok(None), Ok(None)));
+        for text in ["0", "-5%", "NaN%", "%", "", "101%", "0.0%"] {
             assert!(threshold(text).is_err(), "{text}");
         }
+        assert_eq!(min_reclaim("0"), Ok(Threshold::Amount(0)));
+        assert!(min_reclaim("0%").is_err());
     }
 
     #[test]

@@ -1,8 +1,10 @@
-//! What only containerd's own API gives: its event stream, and the end of a task that its CRI lost.
+//! What only containerd's own API gives: its event stream, and the end of a task that its CRI lost; and what its network library leaves
+//! behind.
 //!
 //! Everything that the CRI can do is done there; daemonlet runs on any CRI v1 runtime, and with containerd it learns of changes
 //! at once. Nothing here decides anything: an event only says when to look.
 
+mod cni_cache;
 mod event;
 mod task;
 mod watch;
@@ -10,6 +12,7 @@ mod watch;
 use tonic::Request;
 use tonic::metadata::MetadataValue;
 
+pub use cni_cache::{discard_broken_results, is_broken_result};
 pub use event::{EventSource, RuntimeEvent};
 pub use task::{delete_task, left_task};
 pub use watch::watch;

@@ -26,7 +26,7 @@ methods! {
     Version, Status, RuntimeConfig,
     RunPodSandbox, StopPodSandbox, RemovePodSandbox, PodSandboxStatus, ListPodSandbox,
     CreateContainer, StartContainer, StopContainer, RemoveContainer, ListContainers, ContainerStatus,
-    ReopenContainerLog, ExecSync, GetContainerEvents,
+    ListContainerStats, ReopenContainerLog, ExecSync, GetContainerEvents,
     ListImages, ImageStatus, PullImage, RemoveImage, ImageFsInfo,
 }
 

@@ -8,12 +8,13 @@ use tonic::Streaming;
 use serde_json::Value;
 
 use super::proto::{
-    CgroupDriver, Container, ContainerConfig, ContainerEventResponse, ContainerFilter, ContainerStatus,
-    ContainerStatusRequest, CreateContainerRequest, ExecSyncRequest, GetEventsRequest, ListContainersRequest,
-    ListPodSandboxRequest, PodSandbox, PodSandboxConfig, PodSandboxFilter, PodSandboxStatus,
-    PodSandboxStatusRequest, RemoveContainerRequest, RemovePodSandboxRequest, ReopenContainerLogRequest,
-    RunPodSandboxRequest, RuntimeCondition, RuntimeConfigRequest, StartContainerRequest, StatusRequest,
-    StatusResponse, StopContainerRequest, StopPodSandboxRequest, VersionRequest, VersionResponse,
+    CgroupDriver, Container, ContainerConfig, ContainerEventResponse, ContainerFilter, ContainerStats,
+    ContainerStatsFilter, ContainerStatus, ContainerStatusRequest, CreateContainerRequest, ExecSyncRequest,
+    GetEventsRequest, ListContainerStatsRequest, ListContainersRequest, ListPodSandboxRequest, PodSandbox,
+    PodSandboxConfig, PodSandboxFilter, PodSandboxStatus, PodSandboxStatusRequest, RemoveContainerRequest,
+    RemovePodSandboxRequest, ReopenContainerLogRequest, RunPodSandboxRequest, RuntimeCondition,
+    RuntimeConfigRequest, StartContainerRequest, StatusRequest, StatusResponse, StopContainerRequest,
+    StopPodSandboxRequest, VersionRequest, VersionResponse,
 };
 use super::{ContainerId, CriClient, CriError, Method, SandboxId, verify};
 
@@ -197,6 +198,21 @@ impl CriClient {
         )
         .await
         .map(|answer| answer.containers)
+    }
+
+    /// What running containers that carry these labels use.
+    pub async fn list_container_stats(
+        &self,
+        labels: &BTreeMap<String, String>,
+    ) -> Result<Vec<ContainerStats>, CriError> {
+        let filter = ContainerStatsFilter { label_selector: labels.clone(), ..Default::default() };
+        let request = ListContainerStatsRequest { filter: Some(filter) };
+        let mut client = self.runtime.clone();
+        self.call(Method::ListContainerStats, "", Some(self.usual()), request, |r| async move {
+            client.list_container_stats(r).await
+        })
+        .await
+        .map(|answer| answer.stats)
     }
 
     /// One container in full.

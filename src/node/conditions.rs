@@ -1,10 +1,12 @@
 //! The node's conditions in the kubelet's words.
 //!
-//! Source: `pkg/kubelet/nodestatus/setters.go`. Pressure is not measured yet, so it is never reported as present.
+//! Source: `pkg/kubelet/nodestatus/setters.go`.
 
 use k8s_openapi::api::core::v1::NodeCondition;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use k8s_openapi::jiff::Timestamp;
+
+use super::Pressure;
 
 /// What is known of the container runtime.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -17,7 +19,7 @@ pub struct Runtime {
     pub going_down: bool,
     /// When the readiness became what it is.
     pub since: Timestamp,
-    /// When the agent started: since then the node has been without pressure.
+    /// When the agent started.
     pub started: Timestamp,
 }
 
@@ -34,22 +36,23 @@ pub enum Readiness {
 }
 
 /// The four conditions that every node has.
-pub(super) fn conditions(runtime: &Runtime) -> Vec<NodeCondition> {
+pub(super) fn conditions(runtime: &Runtime, pressure: &Pressure) -> Vec<NodeCondition> {
     let (ready, reason, message) = match &runtime.readiness {
         _ if runtime.going_down => ("False", "KubeletNotReady", "node is shutting down"),
         Readiness::Ready => ("True", "KubeletReady", "kubelet is posting ready status"),
         Readiness::NotReady { message } => ("False", "KubeletNotReady", message.as_str()),
     };
-    let calm = |kind, reason, message| condition(kind, "False", reason, message, runtime.started);
-    vec![
-        calm("MemoryPressure", "KubeletHasSufficientMemory", "kubelet has sufficient memory available"),
-        calm("DiskPressure", "KubeletHasNoDiskPressure", "kubelet has no disk pressure"),
-        calm("PIDPressure", "KubeletHasSufficientPID", "kubelet has sufficient PID available"),
-        condition("Ready", ready, reason, message, runtime.since),
-    ]
+    let ready = condition("Ready", ready, reason, message, runtime.since);
+    pressure.conditions().chain([ready]).collect()
 }
 
-fn condition(kind: &str, status: &str, reason: &str, message: &str, since: Timestamp) -> NodeCondition {
+pub(super) fn condition(
+    kind: &str,
+    status: &str,
+    reason: &str,
+    message: &str,
+    since: Timestamp,
+) -> NodeCondition {
     NodeCondition {
         type_: kind.to_owned(),
         status: status.to_owned(),

@@ -13,7 +13,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, Time};
 use super::conditions::conditions;
 use super::resources::{allocatable, capacity};
 use super::well_known;
-use super::{HostFacts, NodeName, ResourcePolicy, Runtime};
+use super::{HostFacts, NodeName, Pressure, ResourcePolicy, Runtime};
 
 /// Shown as the kubelet's version, which `kubectl get nodes` prints.
 const VERSION: &str = concat!("v", env!("CARGO_PKG_VERSION"), "+daemonlet");
@@ -33,11 +33,13 @@ pub struct Inputs<'a> {
     pub resources: &'a ResourcePolicy,
     /// What is known of the container runtime.
     pub runtime: &'a Runtime,
+    /// What the node is short of.
+    pub pressure: &'a Pressure,
 }
 
 /// The node that all of `inputs` make up.
 pub fn effective(inputs: Inputs<'_>) -> Node {
-    let Inputs { name, file, store, facts, resources, runtime } = inputs;
+    let Inputs { name, file, store, facts, resources, runtime, pressure } = inputs;
     let written = [file, store];
     let mut labels = well_known::labels(name, &facts.arch);
     let mut annotations = BTreeMap::new();
@@ -51,8 +53,8 @@ pub fn effective(inputs: Inputs<'_>) -> Node {
             unite(&mut taints, over.taints.as_deref().unwrap_or_default());
         }
     }
-    if spec.unschedulable == Some(true) {
-        let taint = well_known::unschedulable_taint();
+    let cordon = (spec.unschedulable == Some(true)).then(well_known::unschedulable_taint);
+    for taint in cordon.into_iter().chain(pressure.taints()) {
         if !taints.iter().any(|written| is_same(written, &taint)) {
             taints.push(taint);
         }
@@ -71,7 +73,7 @@ pub fn effective(inputs: Inputs<'_>) -> Node {
             capacity: Some(capacity(facts, resources)),
             allocatable: Some(allocatable(facts, resources)),
             addresses: Some(addresses(name, facts)),
-            conditions: Some(conditions(runtime)),
+            conditions: Some(conditions(runtime, pressure)),
             node_info: Some(node_info(facts, runtime)),
             ..NodeStatus::default()
         }),
@@ -139,6 +141,10 @@ mod tests {
     }
 
     fn merged(file: Option<Value>, store: Option<Value>) -> Value {
+        merged_under(file, store, &Pressure::none(Timestamp::UNIX_EPOCH))
+    }
+
+    fn merged_under(file: Option<Value>, store: Option<Value>, pressure: &Pressure) -> Value {
         let facts = HostFacts {
             arch: "arm64".to_owned(),
             addresses: vec!["192.0.2.7".parse().unwrap(), "2001:db8::7".parse().unwrap()],
@@ -165,6 +171,7 @@ mod tests {
             facts: &facts,
             resources: &resources,
             runtime: &runtime,
+            pressure,
         });
         serde_json::to_value(node).expect("JSON")
     }
@@ -234,6 +241,20 @@ mod tests {
                 {"key": "node.kubernetes.io/unschedulable", "effect": "NoSchedule"},
             ])
         );
+    }
+
+    #[test]
+    fn pressure_taints_the_node_and_is_among_its_conditions() {
+        let mut pressure = Pressure::none(Timestamp::UNIX_EPOCH);
+        pressure.become_of(&[crate::node::PressureKind::Disk].into(), Timestamp::UNIX_EPOCH);
+        let node = merged_under(None, None, &pressure);
+        let taint = json!({"key": "node.kubernetes.io/disk-pressure", "effect": "NoSchedule"});
+        assert_eq!(node["spec"]["taints"], json!([taint]));
+        let conditions = node["status"]["conditions"].as_array().expect("conditions");
+        let told: Vec<_> = conditions.iter().map(|it| (&it["type"], &it["status"])).collect();
+        let (yes, no) = (&json!("True"), &json!("False"));
+        let kinds = ["MemoryPressure", "DiskPressure", "PIDPressure", "Ready"].map(|kind| json!(kind));
+        assert_eq!(told, [(&kinds[0], no), (&kinds[1], yes), (&kinds[2], no), (&kinds[3], no)]);
     }
 
     #[test]

@@ -30,7 +30,8 @@ pub enum Threshold {
 }
 
 impl Threshold {
-    fn of(self, capacity: u64) -> u64 {
+    /// How much that is where there is so much.
+    pub(crate) fn of(self, capacity: u64) -> u64 {
         match self {
             Threshold::Amount(amount) => amount,
             #[expect(
@@ -44,21 +45,13 @@ impl Threshold {
     }
 }
 
-/// The hard eviction thresholds, by signal. A signal that is absent has none.
+/// The hard eviction thresholds that lower what pods may ask for. A signal that is absent has none.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub struct EvictionThresholds {
     /// `memory.available`
     pub memory_available: Option<Threshold>,
     /// `nodefs.available`: the file system of the root directory
     pub nodefs_available: Option<Threshold>,
-    /// `nodefs.inodesFree`
-    pub nodefs_inodes_free: Option<Threshold>,
-    /// `imagefs.available`: the file system of the runtime's images
-    pub imagefs_available: Option<Threshold>,
-    /// `imagefs.inodesFree`
-    pub imagefs_inodes_free: Option<Threshold>,
-    /// `pid.available`
-    pub pid_available: Option<Threshold>,
 }
 
 /// How the node's resources are divided.
@@ -134,7 +127,7 @@ fn cpu(millis: u64) -> Quantity {
 }
 
 /// A number of bytes with the largest binary suffix that leaves it whole.
-fn bytes(mut value: u64) -> Quantity {
+pub(crate) fn bytes(mut value: u64) -> Quantity {
     let mut suffixes = ["", "Ki", "Mi", "Gi", "Ti", "Pi", "Ei"].into_iter();
     let mut suffix = suffixes.next();
     while value > 0 && value.is_multiple_of(1024) {
@@ -172,7 +165,6 @@ mod tests {
             eviction_hard: EvictionThresholds {
                 memory_available: Some(Threshold::Amount(100 * MIB)),
                 nodefs_available: Some(Threshold::Part(0.1)),
-                ..EvictionThresholds::default()
             },
         }
     }

@@ -18,7 +18,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::file::NodeFile;
 use super::watched::directories;
-use super::{HostFacts, Inputs, NodeName, ResourcePolicy, Runtime, effective};
+use super::{HostFacts, Inputs, NodeName, Pressure, ResourcePolicy, Runtime, effective};
 use crate::manifest::Problem;
 
 /// How long the file must have been quiet before it is read.
@@ -50,6 +50,8 @@ pub struct Sources {
     pub facts: watch::Receiver<Arc<HostFacts>>,
     /// What is known of the container runtime.
     pub runtime: watch::Receiver<Runtime>,
+    /// What the node is short of.
+    pub pressure: watch::Receiver<Pressure>,
 }
 
 /// The node as it is now.
@@ -103,6 +105,7 @@ async fn run(
             () = changed(&mut maker.sources.store) => (false, true),
             () = changed(&mut maker.sources.facts) => (false, false),
             () = changed(&mut maker.sources.runtime) => (false, false),
+            () = changed(&mut maker.sources.pressure) => (false, false),
         };
         if look {
             hints.follow(path);
@@ -147,7 +150,7 @@ struct Maker {
 
 impl Maker {
     fn make(&mut self) -> Node {
-        let Sources { store, facts, runtime } = &mut self.sources;
+        let Sources { store, facts, runtime, pressure } = &mut self.sources;
         effective(Inputs {
             name: &self.name,
             file: self.file.node(),
@@ -155,6 +158,7 @@ impl Maker {
             facts: &facts.borrow_and_update(),
             resources: &self.resources,
             runtime: &runtime.borrow_and_update(),
+            pressure: &pressure.borrow_and_update(),
         })
     }
 }

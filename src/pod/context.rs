@@ -20,6 +20,7 @@ use crate::clock::Clock;
 use crate::cri::CriClient;
 use crate::cri::translate::Host;
 use crate::manifest::Objects;
+use crate::node::Pressure;
 use crate::volume::VolumeRoot;
 
 /// What every pod worker shares.
@@ -39,6 +40,8 @@ pub struct PodContext {
     pub cgroups: CgroupManager,
     /// What the node gives to pods, as the Node's status has it.
     pub allocatable: BTreeMap<String, Quantity>,
+    /// What the node is short of.
+    pub pressure: watch::Receiver<Pressure>,
     /// What is counted.
     pub metrics: Arc<Metrics>,
     /// Where status and Events go.

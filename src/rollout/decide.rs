@@ -111,6 +111,8 @@ pub enum StopReason {
     Surplus,
     /// It has failed, and another takes its place.
     Failed,
+    /// Somebody asked for it through the API.
+    Deleted,
     /// The DaemonSet left the store.
     DaemonSetDeleted,
 }
@@ -123,6 +125,7 @@ impl StopReason {
             StopReason::Outdated => "the pod template has changed",
             StopReason::Surplus => "the DaemonSet has another pod on this node",
             StopReason::Failed => "the pod has failed",
+            StopReason::Deleted => "the pod was deleted through the API",
             StopReason::DaemonSetDeleted => "the DaemonSet was deleted from the store",
         }
     }

@@ -16,7 +16,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use thiserror::Error;
 
-use super::RevisionHash;
+use super::{Override, RevisionHash};
 use crate::atomic_file::{AtomicFileError, Replacement};
 use crate::hex::hex;
 use crate::manifest::DaemonSetKey;
@@ -73,6 +73,12 @@ pub struct Entry {
     pub revision: RevisionHash,
     spec_digest: String,
     incarnation: Incarnation,
+    /// The template that stands in for the store's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    stand_in: Option<Override>,
+    /// The newest revision of which a pod has been available here.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_available: Option<RevisionHash>,
     /// Whether the DaemonSet was in the store when last seen.
     present: bool,
 }
@@ -171,10 +177,34 @@ impl Ledger {
                 revision: revision.clone(),
                 spec_digest: digest,
                 incarnation: earlier.map_or(Incarnation(0), |entry| entry.incarnation),
+                stand_in: None,
+                last_available: None,
                 present: true,
             },
         };
         self.put(key, next);
+    }
+
+    /// The template that stands in for the store's, if one does.
+    pub fn stand_in(&self, key: &DaemonSetKey) -> Option<&Override> {
+        self.entries.get(key).filter(|entry| entry.present)?.stand_in.as_ref()
+    }
+
+    /// Has a template stand in for the store's, or the store's count again.
+    pub fn set_stand_in(&mut self, key: &DaemonSetKey, stand_in: Option<Override>) {
+        if let Some(entry) = self.entries.get(key).filter(|entry| entry.stand_in != stand_in) {
+            let next = Entry { stand_in, ..entry.clone() };
+            self.put(key, next);
+        }
+    }
+
+    /// Takes note that a pod of this revision is available.
+    pub fn available(&mut self, key: &DaemonSetKey, revision: &RevisionHash) {
+        let is_new = |entry: &&Entry| entry.last_available.as_ref() != Some(revision);
+        if let Some(entry) = self.entries.get(key).filter(is_new) {
+            let next = Entry { last_available: Some(revision.clone()), ..entry.clone() };
+            self.put(key, next);
+        }
     }
 
     /// Takes note that a DaemonSet has left the store: should it come back, it is another one.
@@ -236,14 +266,19 @@ fn read(path: &Path) -> Result<Entry, String> {
 
 /// `<namespace>_<name>.json`; neither part can hold an underscore. Names that would not fit a file name end in a digest instead.
 fn file_name(key: &DaemonSetKey) -> String {
+    format!("{}.json", file_stem(key))
+}
+
+/// What a DaemonSet's files are called, without what tells them apart.
+pub(super) fn file_stem(key: &DaemonSetKey) -> String {
     const LONGEST: usize = 180;
     let plain = format!("{}_{}", key.namespace, key.name);
     match plain.get(..LONGEST) {
-        None => format!("{plain}.json"),
+        None => plain,
         Some(start) => {
             let digest = Sha256::digest(&plain);
             let tail: String = hex(&digest[..8]);
-            format!("{start}_{tail}.json")
+            format!("{start}_{tail}")
         }
     }
 }

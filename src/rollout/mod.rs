@@ -5,8 +5,11 @@
 
 pub mod decide;
 pub mod failures;
+pub mod history;
 pub mod ledger;
 mod revision;
+mod source;
 pub mod status;
 
 pub use revision::{HASH_VERSION, RevisionHash, revision_of};
+pub use source::{Override, OverrideCause};

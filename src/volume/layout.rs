@@ -75,6 +75,14 @@ impl VolumeRoot {
         Ok(self.pods_dir().join(segment(uid)?))
     }
 
+    /// Where an emptyDir's files lie.
+    ///
+    /// # Errors
+    /// When a name can't be one of a directory.
+    pub fn empty_dir(&self, uid: &str, volume: &str) -> Result<PathBuf, InvalidName> {
+        self.volume_dir(uid, Plugin::EmptyDir, volume)
+    }
+
     /// `pods/<uid>/volumes/<plugin>/<volume>`
     pub(super) fn volume_dir(&self, uid: &str, plugin: Plugin, volume: &str) -> Result<PathBuf, InvalidName> {
         Ok(self.pod_dir(uid)?.join("volumes").join(plugin.dir_name()).join(segment(volume)?))

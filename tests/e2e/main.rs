@@ -12,5 +12,7 @@ mod faults;
 mod housekeeping;
 mod inside;
 mod orphans;
+mod power_cut;
+mod pressure;
 mod runtime;
 mod updates;

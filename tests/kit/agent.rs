@@ -63,6 +63,8 @@ podLogsDir: {dir}/pod-logs
 containerLogsDir: {dir}/container-logs
 cgroupDriver: cgroupfs
 cgroupRoot: {cgroup}
+evictionHard:
+  memory.available: 1Mi
 logging:
   level: debug
   format: text

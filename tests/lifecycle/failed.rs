@@ -1,9 +1,11 @@
 //! Pods that fail for good: refused by the node, or sacrificed for it.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use daemonlet::cri::Method;
 use daemonlet::cri::fake::Request;
+use daemonlet::node::PressureKind;
 use daemonlet::pod::context::News;
 use daemonlet::pod::failure::{Failure, FailureReason, Fault};
 use k8s_openapi::api::core::v1::Pod;
@@ -141,4 +143,23 @@ async fn a_pod_that_is_told_to_stop_while_it_fails_has_no_more_time_for_it() {
         _ => None,
     });
     assert_eq!(stops.collect::<Vec<_>>(), [9, 9, 600, 9]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_pod_that_comes_while_the_disk_is_short_is_refused_and_one_that_was_there_stays() {
+    let machine = Machine::boot();
+    let agent = machine.start_agent().await;
+    let early = agent.run_named("early", &one_container(&json!({})));
+    agent.until_ready(&early).await;
+    let disk = BTreeSet::from([PressureKind::Disk]);
+    agent.pressure.send_modify(|pressure| drop(pressure.become_of(&disk, agent.context.clock.wall())));
+    // A pod that was taken stays taken, also when it needs another sandbox.
+    machine.runtime.stop_sandboxes();
+    let late = agent.run_named("late", &one_container(&json!({})));
+    let failed = agent.until(&late, "failed", has_failed).await;
+    let why = failed.status.clone().unwrap();
+    assert_eq!(why.reason.as_deref(), Some("Evicted"));
+    assert_eq!(why.message.as_deref(), Some("Pod was rejected: The node had condition: [DiskPressure]. "));
+    assert_eq!(agent.told("Evicted", "The node had condition: [DiskPressure]. "), 1);
+    agent.until_ready(&early).await;
 }

@@ -19,6 +19,7 @@ use daemonlet::cri::fake::{FakeOptions, FakeRuntime, State};
 use daemonlet::cri::translate::Host;
 use daemonlet::cri::translate::host::HandlerFeatures;
 use daemonlet::manifest::{DaemonSetKey, Objects, read};
+use daemonlet::node::Pressure;
 use daemonlet::pod::blueprint::Blueprint;
 use daemonlet::pod::context::{Directory, News, PodContext, Report};
 use daemonlet::pod::failure::Failure;
@@ -54,6 +55,8 @@ type Handles = Arc<Mutex<BTreeMap<PodUid, WorkerHandle>>>;
 /// An agent, as far as its pods can tell. Dropping it is `kill -9`.
 pub(crate) struct Agent {
     pub(crate) context: Arc<PodContext>,
+    /// What the node is short of.
+    pub(crate) pressure: watch::Sender<Pressure>,
     objects: watch::Sender<Arc<Objects>>,
     reports: mpsc::UnboundedReceiver<Report>,
     handles: Handles,
@@ -130,6 +133,7 @@ impl Machine {
         let features = HandlerFeatures { user_namespaces: true, ..HandlerFeatures::default() };
         host.handlers.insert(String::new(), features);
         let clock = Clock::simulated(self.booted.0, self.booted.1);
+        let (pressure, pressure_seen) = watch::channel(Pressure::none(clock.wall_seconds()));
         let (objects, objects_seen) = watch::channel(Arc::default());
         let (reports, reports_seen) = mpsc::unbounded_channel();
         let context = Arc::new(PodContext {
@@ -142,6 +146,7 @@ impl Machine {
             cgroups: CgroupManager::new(Version::V1, Driver::Cgroupfs, &cgroups, "/kubepods")
                 .expect("a cgroup manager"),
             allocatable: BTreeMap::new(),
+            pressure: pressure_seen,
             metrics: Arc::new(Metrics::new("test")),
             board: Arc::new(Board::new(NODE, clock.wall())),
             records: Records::open(&root.join("records")).expect("records"),
@@ -155,7 +160,7 @@ impl Machine {
             agent_started: Instant::now().into_std(),
             shutdown: CancellationToken::new(),
         });
-        let agent = Agent { context, objects, reports: reports_seen, handles: Handles::default() };
+        let agent = Agent { context, pressure, objects, reports: reports_seen, handles: Handles::default() };
         agent.take_up_pods().await;
         agent.listen();
         agent

@@ -12,7 +12,7 @@ use tempfile::TempDir;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-use crate::api::{ApiState, Socket, serve};
+use crate::api::{ApiState, Changes, Socket, command, serve};
 use crate::board::{Board, EventDraft, EventKind, Metrics, RuntimeStatus, StoreStatus, reference_to};
 use crate::manifest::DaemonSetKey;
 use crate::placement::decide;
@@ -154,7 +154,9 @@ impl Agent {
 }
 
 pub(crate) fn state(board: Arc<Board>, pod_logs_dir: PathBuf) -> ApiState {
-    ApiState::new(board, Arc::new(Metrics::new("0.0.0")), pod_logs_dir, "0.0.0", CancellationToken::new())
+    let changes = Changes { commands: command::line().0, revisions_dir: pod_logs_dir.clone() };
+    let metrics = Arc::new(Metrics::new("0.0.0"));
+    ApiState::new(board, metrics, pod_logs_dir, "0.0.0", CancellationToken::new(), changes)
 }
 
 /// Adds lines to the log of a container's attempt, as the runtime does.

@@ -59,7 +59,21 @@ fn the_defaults_are_those_of_the_kubelet_where_it_has_them() {
     assert_eq!(found.store.empty_hold, Duration::from_secs(900));
     assert_eq!((found.resources.max_pods, found.pod_pids_limit), (110, None));
     assert_eq!(found.resources.eviction_hard.memory_available, Some(Threshold::Amount(100 << 20)));
-    assert_eq!(found.resources.eviction_hard.imagefs_available, Some(Threshold::Part(0.15)));
+    let thresholds: Vec<_> =
+        found.eviction.thresholds.iter().map(|it| (it.signal.as_str(), it.value, it.is_hard())).collect();
+    assert_eq!(
+        thresholds,
+        [
+            ("memory.available", Threshold::Amount(100 << 20), true),
+            ("allocatableMemory.available", Threshold::Amount(100 << 20), true),
+            ("nodefs.available", Threshold::Part(0.1), true),
+            ("nodefs.inodesFree", Threshold::Part(0.05), true),
+            ("imagefs.available", Threshold::Part(0.15), true),
+            ("imagefs.inodesFree", Threshold::Part(0.05), true),
+        ]
+    );
+    assert_eq!(found.eviction.pressure_transition, Duration::from_secs(300));
+    assert_eq!(found.eviction.max_pod_grace, Duration::ZERO);
     assert_eq!((found.cpu_cfs_quota, found.cpu_cfs_quota_period), (true, Duration::from_millis(100)));
     assert_eq!(found.resolv_conf.as_deref(), Some(Path::new("/etc/resolv.conf")));
     assert_eq!((found.api_server, found.cluster_domain), (None, None));
@@ -127,6 +141,31 @@ fn every_key_can_be_written() {
 }
 
 #[test]
+fn eviction_is_configured_under_the_kubelets_names() {
+    let found = Bench::new(
+        "evictionHard: {memory.available: 0%, pid.available: 100, containerfs.available: 5%}\n\
+         evictionSoft: {nodefs.available: 20%}\nevictionSoftGracePeriod: {nodefs.available: 1m30s}\n\
+         evictionMinimumReclaim: {nodefs.available: 1Gi}\nevictionMaxPodGracePeriod: 30\n\
+         evictionPressureTransitionPeriod: 10s\n",
+    )
+    .load()
+    .unwrap()
+    .eviction;
+    let soft = crate::eviction::policy::Threshold {
+        signal: crate::eviction::Signal::NodeFsAvailable,
+        value: Threshold::Part(0.2),
+        grace: Duration::from_secs(90),
+        min_reclaim: Some(Threshold::Amount(1 << 30)),
+    };
+    assert_eq!(found.thresholds.len(), 2, "{found:?}");
+    assert_eq!(found.thresholds[0], soft);
+    assert_eq!(found.max_pod_grace, Duration::from_secs(30));
+    let refused = Bench::new("evictionSoft: {memory.available: 1Gi, disk: 1}\n").load().unwrap_err();
+    assert_eq!(refused.len(), 2, "{refused:?}");
+    assert!(refused.iter().any(|problem| problem.contains("evictionSoftGracePeriod")), "{refused:?}");
+}
+
+#[test]
 fn every_problem_is_told_in_one_run_with_its_line() {
     let bench = Bench::new(
         "nodename: edge-1\nmaxPods: many\nstore:\n  settle: 5\n  pollIntervall: 10s\n  poll: sometimes\n\
@@ -185,11 +224,13 @@ fn later_sources_are_laid_over_earlier_ones() {
 fn maps_are_united_over_files_but_never_with_the_defaults() {
     let bench = Bench::new("kubeReserved: {cpu: 1, memory: 1Gi}\nevictionHard: {pid.available: 10%}\n")
         .drop_in("a.yaml", "kubeReserved: {memory: 2Gi}\nevictionHard: {memory.available: 1Gi}\n");
-    let found = bench.load().unwrap().resources;
+    let Settings { resources: found, eviction, .. } = bench.load().unwrap();
     assert_eq!((found.kube_reserved.cpu_millis, found.kube_reserved.memory_bytes), (1000, 2 << 30));
     assert_eq!(found.eviction_hard.nodefs_available, None);
     assert_eq!(found.eviction_hard.memory_available, Some(Threshold::Amount(1 << 30)));
-    assert_eq!(found.eviction_hard.pid_available, Some(Threshold::Part(0.1)));
+    let of_pids = |it: &&crate::eviction::policy::Threshold| it.signal.as_str() == "pid.available";
+    let of_pids = eviction.thresholds.iter().find(of_pids).map(|threshold| threshold.value);
+    assert_eq!(of_pids, Some(Threshold::Part(0.1)));
 }
 
 #[test]

@@ -14,6 +14,7 @@ struct Bench {
     store: watch::Sender<Option<Arc<Node>>>,
     facts: watch::Sender<Arc<HostFacts>>,
     runtime: watch::Sender<Runtime>,
+    pressure: watch::Sender<Pressure>,
     shutdown: CancellationToken,
 }
 
@@ -31,6 +32,7 @@ impl Bench {
             store: watch::Sender::new(None),
             facts: watch::Sender::new(Arc::default()),
             runtime: watch::Sender::new(runtime),
+            pressure: watch::Sender::new(Pressure::none(Timestamp::UNIX_EPOCH)),
             shutdown: CancellationToken::new(),
         }
     }
@@ -52,6 +54,7 @@ impl Bench {
             store: self.store.subscribe(),
             facts: self.facts.subscribe(),
             runtime: self.runtime.subscribe(),
+            pressure: self.pressure.subscribe(),
         };
         spawn(fixed, sources, self.shutdown.clone())
     }

@@ -1,9 +1,10 @@
 //! Dead containers and sandboxes of a live pod: one of each name is kept for its counts and its last state, the others go
-//! (`pkg/kubelet/kuberuntime/kuberuntime_gc.go`, MaxPerPodContainer 1).
+//! (`pkg/kubelet/kuberuntime/kuberuntime_gc.go`, MaxPerPodContainer 1). When the disk is short that one goes as well, unless it is the newest:
+//! then its number and its end say when and as what it starts again.
 
 use std::collections::BTreeSet;
 
-use super::{Action, Inputs, KillReason, Plan};
+use super::{Action, Inputs, KillReason, Plan, Spare};
 use crate::pod::observed::{ContainerState, SandboxState};
 
 /// Adds the removals to the plan, behind everything that keeps the pod running.
@@ -14,7 +15,7 @@ pub(super) fn collect(inputs: &Inputs<'_>, plan: &mut Plan) {
         let name = record.name.as_str();
         let is_newest = newest.insert(name);
         let remove = match record.state {
-            ContainerState::Exited(_) => !kept.insert(name),
+            ContainerState::Exited(_) => !kept.insert(name) || (!is_newest && inputs.spare == Spare::Dropped),
             ContainerState::Created => !is_newest,
             // Only what has ended may be removed: stopping it makes it Exited, and the next round sees to it.
             ContainerState::Unknown | ContainerState::Running { .. } if !is_newest => {

@@ -42,6 +42,17 @@ pub struct Inputs<'a> {
     pub probes: &'a dyn ProbeVerdicts,
     /// What was tried before and when it may be tried again.
     pub memory: &'a dyn Memory,
+    /// What becomes of dead containers that are only kept to tell of them.
+    pub spare: Spare,
+}
+
+/// What becomes of the last dead container of a name whose successor runs: it is the successor's last state, and nothing else needs it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Spare {
+    /// It stays.
+    Kept,
+    /// It goes: the disk is short.
+    Dropped,
 }
 
 /// What the probes of a container say about one instance of it.

@@ -12,6 +12,7 @@ struct World {
     liveness: BTreeMap<String, ProbeVerdict>,
     restart_delay: BTreeMap<String, Duration>,
     sandbox_delay: Duration,
+    spare: Spare,
     clock: i64,
     /// What was started, in order.
     started: Vec<String>,
@@ -52,6 +53,7 @@ impl World {
             liveness: BTreeMap::new(),
             restart_delay: BTreeMap::new(),
             sandbox_delay: Duration::ZERO,
+            spare: Spare::Kept,
             clock: 0,
             started: Vec::new(),
         }
@@ -64,6 +66,7 @@ impl World {
             observed: &self.observed,
             probes: self,
             memory: self,
+            spare: self.spare,
         })
     }
 
@@ -365,6 +368,21 @@ fn one_dead_container_of_each_name_is_kept() {
         .map(|record| record.attempt)
         .collect();
     assert_eq!(attempts, [4, 3]);
+}
+
+#[test]
+fn a_short_disk_costs_the_last_state_of_what_runs_and_nothing_that_is_to_start_again() {
+    let mut world = two();
+    world.settle();
+    world.exit("a", 1);
+    world.settle();
+    world.exit("b", 1);
+    world.restart_delay.insert("b".to_owned(), Duration::from_secs(10));
+    world.spare = Spare::Dropped;
+    assert_eq!(world.settle().len(), 1);
+    let left: Vec<(&str, u32)> =
+        world.observed.containers.iter().map(|record| (record.name.as_str(), record.attempt)).collect();
+    assert!(left.contains(&("a", 1)) && left.contains(&("b", 0)) && left.len() == 2, "{left:?}");
 }
 
 #[test]

@@ -26,10 +26,10 @@ impl Worker {
     }
 
     /// Remembers on disk that the pod has failed.
-    pub(super) fn note_failure(&mut self, failure: Box<Failure>) {
-        info!(reason = failure.reason.as_str(), message = failure.message, "the pod has failed");
+    pub(super) fn note_failure(&mut self, failure: Failure) {
+        info!(reason = failure.reason.as_str(), why = failure.message, "the pod has failed");
         let at = self.context.clock.wall_seconds();
-        self.record.failure = Some(Box::new(FailureNote { failure: *failure, at, status: None }));
+        self.record.failure = Some(Box::new(FailureNote { failure, at, status: None }));
         self.write_failure();
     }
 

@@ -48,6 +48,8 @@ pub enum Wake {
     RuntimeAnswers,
     /// What the runtime lists of this pod differs from what was known, or events may have been lost.
     LookAgain,
+    /// The disk is short: dead containers that are only kept to tell of them are to go.
+    DropDead,
 }
 
 /// The agent's end of a worker.
@@ -119,6 +121,8 @@ pub(super) struct Inbox {
 pub(super) struct Heard {
     /// The runtime must be asked for a list.
     pub(super) look_again: bool,
+    /// Dead containers are to go.
+    pub(super) drop_dead: bool,
     /// Sandboxes and containers that something happened to, and whether it was their end.
     pub(super) ids: BTreeMap<String, Happened>,
 }
@@ -136,6 +140,11 @@ impl Inbox {
         let (id, happened) = match wake {
             Wake::LookAgain => {
                 heard.look_again = true;
+                drop(heard);
+                return self.news.notify_one();
+            }
+            Wake::DropDead => {
+                heard.drop_dead = true;
                 drop(heard);
                 return self.news.notify_one();
             }

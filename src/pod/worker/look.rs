@@ -11,6 +11,7 @@ use super::handle::Happened;
 use crate::cri::{ContainerId, CriError, SandboxId};
 use crate::pod::observe;
 use crate::pod::observed::{Container, ContainerState, Observed, Sandbox, SandboxState};
+use crate::pod::plan::Spare;
 
 /// When to look again after the runtime could not be asked. Its return wakes every worker earlier.
 const RETRY_LOOK: Duration = Duration::from_secs(10);
@@ -79,6 +80,9 @@ impl Worker {
         let heard = self.inbox.take();
         if heard.look_again {
             self.unsure.everything = true;
+        }
+        if heard.drop_dead {
+            self.spare = Spare::Dropped;
         }
         for (id, happened) in heard.ids {
             self.unsure.of(&self.observed, id, happened);

@@ -52,7 +52,7 @@ use super::context::{News, PodContext, Report};
 use super::failure::Failure;
 use super::identity::PodUid;
 use super::observed::Observed;
-use super::plan::{self, Action};
+use super::plan::{self, Action, Spare};
 use super::record::{PodRecord, Standing};
 use crate::cri::translate::QosClass;
 use crate::cri::translate::hash::container_hash;
@@ -101,6 +101,10 @@ struct Worker {
     ready: Option<bool>,
     /// Why the node does not admit the pod, once that has turned out.
     refused: Option<Box<Failure>>,
+    /// Whether the node has taken the pod.
+    admitted: bool,
+    /// Whether dead containers that are only kept to tell of them go, too.
+    spare: Spare,
 }
 
 impl Worker {
@@ -153,6 +157,8 @@ impl Worker {
             told: None,
             ready: None,
             refused: None,
+            admitted: false,
+            spare: Spare::Kept,
             record,
             context,
         }
@@ -176,13 +182,13 @@ impl Worker {
                 () = self.sync_and_wait() => None,
             };
             match told {
-                Some(Orders::Fail(failure)) => self.note_failure(failure),
+                Some(Orders::Fail(failure)) => self.note_failure(*failure),
                 Some(Orders::Stop { .. }) => break,
                 // The agent is gone without a word; so are we.
                 Some(Orders::Run) => return,
                 None => {
                     if let Some(refused) = self.refused.take() {
-                        self.note_failure(refused);
+                        self.note_failure(*refused);
                     }
                 }
             }
@@ -200,6 +206,7 @@ impl Worker {
     async fn sync_and_wait(&mut self) {
         self.context.metrics.count_worker_sync();
         let wake_after = self.sync().await;
+        self.spare = Spare::Kept;
         self.removed_attempts.clear();
         if self.refused.is_some() {
             return;
@@ -247,6 +254,7 @@ impl Worker {
             observed: &self.observed,
             probes: &self.verdicts(&probes),
             memory: &self.memory,
+            spare: self.spare,
         })
     }
 

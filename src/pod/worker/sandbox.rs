@@ -11,6 +11,7 @@ use crate::cri::proto::{PodSandboxConfig, StatusResponse};
 use crate::cri::translate::{self, SandboxPlan};
 use crate::cri::{ContainerId, CriError, Detail, SandboxId};
 use crate::error_chain::error_chain;
+use crate::eviction::admission;
 use crate::pod::failure::FailureReason;
 use crate::pod::plan::Memory as _;
 
@@ -23,16 +24,29 @@ impl Worker {
         })
     }
 
+    /// Looks, once, whether the node takes the pod as it is now. What has had a sandbox was taken before.
+    fn admit(&mut self, attempt: u32) -> Result<(), Abandoned> {
+        if attempt == 0 && !self.admitted {
+            let pressure = self.context.pressure.borrow().present();
+            if let Some(why) = admission::refusal(&pressure, &self.record.pod, self.qos_class) {
+                self.refuse(FailureReason::Evicted, &why);
+                return Err(Abandoned::LATER);
+            }
+        }
+        self.admitted = true;
+        Ok(())
+    }
+
     async fn try_create_sandbox(&mut self, attempt: u32) -> Result<(), Abandoned> {
+        self.admit(attempt)?;
         let SandboxPlan { config, runtime_handler, warnings } = match self.sandbox_plan(attempt) {
             Ok(plan) => plan,
             Err(error) => {
-                match FailureReason::of_refusal(error.sandbox_reason()) {
-                    Some(reason) => self.refuse(reason, &error.to_string()),
-                    None => {
-                        let message = format!("Failed to create pod sandbox: {error}");
-                        self.complain("FailedCreatePodSandBox", &message);
-                    }
+                if let Some(reason) = FailureReason::of_refusal(error.sandbox_reason()) {
+                    self.refuse(reason, &error.to_string());
+                } else {
+                    let message = format!("Failed to create pod sandbox: {error}");
+                    self.complain("FailedCreatePodSandBox", &message);
                 }
                 return Err(Abandoned::LATER);
             }
@@ -150,7 +164,20 @@ impl Worker {
         if self.stopped.contains(id) {
             return Ok(());
         }
-        match self.context.cri.stop_pod_sandbox(id).await {
+        let mut stopped = self.context.cri.stop_pod_sandbox(id).await;
+        if let Err(refusal) = &stopped
+            && containerd::is_broken_result(refusal)
+        {
+            match containerd::discard_broken_results(id) {
+                Ok(discarded) if discarded.is_empty() => {}
+                Ok(discarded) => {
+                    warn!(?discarded, "CNI results that a power cut left broken are taken away");
+                    stopped = self.context.cri.stop_pod_sandbox(id).await;
+                }
+                Err(error) => warn!(%error, sandbox = %id, "cannot look for broken CNI results"),
+            }
+        }
+        match stopped {
             Err(error) if !error.is_not_found() => Err(error),
             _ => {
                 self.stopped.insert(id.clone());

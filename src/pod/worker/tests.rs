@@ -17,6 +17,7 @@ use crate::clock::Clock;
 use crate::cri::fake::FakeRuntime;
 use crate::cri::translate::Host;
 use crate::manifest::DaemonSetKey;
+use crate::node::Pressure;
 use crate::pod::context::Directory;
 use crate::pod::identity::Incarnation;
 use crate::pod::node_credentials::{CredentialsFile, NodeCredentials};
@@ -36,6 +37,7 @@ fn context(runtime: &FakeRuntime, dir: &Path) -> Arc<PodContext> {
         // No tree of version 1 is mounted there, so there is no cgroup to make.
         cgroups: CgroupManager::new(Version::V1, Driver::Cgroupfs, dir, "/kubepods").expect("cgroups"),
         allocatable: BTreeMap::new(),
+        pressure: watch::channel(Pressure::none(clock.wall_seconds())).1,
         metrics: Arc::new(Metrics::new("test")),
         board: Arc::new(Board::new("node-1", clock.wall())),
         records: Records::open(&dir.join("records")).expect("records"),

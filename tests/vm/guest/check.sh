@@ -193,6 +193,7 @@ case $boot in
     later_boot "a reboot"
     check "pods that ended for the reboot were replaced" is "$(uids | comm -12 - $dir/uids | wc -l)" 0
     uids >$dir/uids
+    sync
     ;;
 *) later_boot "a power cut" ;;
 esac

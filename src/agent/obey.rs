@@ -1,0 +1,73 @@
+//! What the API's clients ask for, carried out by the reconciler. What follows from it is decided in the round after.
+
+use std::time::Duration;
+
+use k8s_openapi::api::apps::v1::DaemonSet;
+use k8s_openapi::api::core::v1::{Pod, PodTemplateSpec};
+use tracing::info;
+
+use super::reconcile::{Reconciler, key_of};
+use crate::api::command::Command;
+use crate::board::EventKind;
+use crate::manifest::{DaemonSetKey, Kind, Object};
+use crate::rollout::decide::StopReason;
+use crate::rollout::{Override, OverrideCause, revision_of};
+
+impl Reconciler {
+    /// Does what is asked. Whoever asked may have gone meanwhile.
+    pub(super) fn obey(&mut self, command: Command) {
+        match command {
+            Command::DeletePod { namespace, name, grace, answer } => {
+                let _ = answer.send(self.delete_pod(&namespace, &name, grace).map(Box::new));
+            }
+            Command::SetTemplate { daemon_set, template, by, answer } => {
+                let _ = answer.send(self.set_template(&daemon_set, template, &by).map(Box::new));
+            }
+            // The store's to obey.
+            Command::ConfirmRemovals { .. } => {}
+        }
+    }
+
+    fn delete_pod(&mut self, namespace: &str, name: &str, grace: Option<Duration>) -> Option<Pod> {
+        let pod = self.context.board.pod(namespace, name)?;
+        let uid = self.uid_of(namespace, name)?;
+        info!(namespace, pod = name, "a client of the API deletes the pod");
+        let owner = self.store_object(&self.owner_of(&uid)?);
+        self.stop_within(&uid, StopReason::Deleted, grace, owner.as_ref());
+        Some(Pod::clone(&pod))
+    }
+
+    fn set_template(
+        &mut self,
+        key: &DaemonSetKey,
+        template: Box<PodTemplateSpec>,
+        by: &str,
+    ) -> Option<DaemonSet> {
+        let of_store = self.store_object(key)?;
+        let of = revision_of(&of_store.spec.as_ref()?.template);
+        let to = revision_of(&template);
+        let stand_in = (to != of).then(|| {
+            let at = self.context.clock.wall_seconds();
+            Override { of: of.clone(), template, cause: OverrideCause::Asked { by: by.to_owned() }, at }
+        });
+        info!(daemonset = %key, by, revision = %to, store = %of, "a client of the API sets the pod template");
+        let message = match &stand_in {
+            Some(stand_in) => format!("Pod template {to} stands in for the store's: {}", stand_in.describe()),
+            None => format!("The store's pod template {of} counts again, asked for by {by}"),
+        };
+        self.event(&of_store, EventKind::Normal, "TemplateSet", &message);
+        let counts = stand_in.as_ref().map_or_else(|| of_store.clone(), |it| it.applied(&of_store));
+        self.ledger.set_stand_in(key, stand_in);
+        // Found out anew in the next round.
+        self.known.remove(key);
+        Some(counts)
+    }
+
+    /// The DaemonSet as the store has it.
+    fn store_object(&self, key: &DaemonSetKey) -> Option<DaemonSet> {
+        match self.snapshots.borrow().objects.get(Kind::DaemonSet, &key.namespace, &key.name)? {
+            Object::DaemonSet(found) if key_of(found) == *key => Some(DaemonSet::clone(found)),
+            _ => None,
+        }
+    }
+}

@@ -1,0 +1,52 @@
+//! What can be asked of the agent, beside looking: the API hands it on, and whoever runs the pods answers.
+
+use std::time::Duration;
+
+use k8s_openapi::api::apps::v1::DaemonSet;
+use k8s_openapi::api::core::v1::{Pod, PodTemplateSpec};
+use tokio::sync::{mpsc, oneshot};
+
+use crate::manifest::DaemonSetKey;
+
+/// One thing to do, with where the answer goes.
+#[derive(Debug)]
+pub enum Command {
+    /// Stop a pod; its DaemonSet makes another.
+    DeletePod {
+        /// Its namespace.
+        namespace: String,
+        /// Its name.
+        name: String,
+        /// A shorter grace period than its own.
+        grace: Option<Duration>,
+        /// The pod as it was told; none if there is no such pod.
+        answer: oneshot::Sender<Option<Box<Pod>>>,
+    },
+    /// Have a template stand in for the one that the store has now.
+    SetTemplate {
+        /// Whose.
+        daemon_set: DaemonSetKey,
+        /// Which.
+        template: Box<PodTemplateSpec>,
+        /// Who asks (the request's field manager).
+        by: String,
+        /// The DaemonSet as it counts then; none if there is no such DaemonSet.
+        answer: oneshot::Sender<Option<Box<DaemonSet>>>,
+    },
+    /// Believe that what has vanished from the store is meant to be gone.
+    ConfirmRemovals {
+        /// Told when the store has been asked.
+        answer: oneshot::Sender<()>,
+    },
+}
+
+/// How many commands may wait; more are refused.
+const WAITING: usize = 16;
+
+/// Where commands go to.
+pub type Commands = mpsc::Sender<Command>;
+
+/// Both ends of the line from the API to whoever runs the pods.
+pub fn line() -> (Commands, mpsc::Receiver<Command>) {
+    mpsc::channel(WAITING)
+}

@@ -1,0 +1,111 @@
+//! Requests that change something: handed to whoever runs the pods, and answered when it has been decided.
+
+use std::time::Duration;
+
+use axum::body::Bytes;
+use axum::http::{HeaderMap, header};
+use axum::response::Response;
+use k8s_openapi::api::apps::v1::DaemonSet;
+use k8s_openapi::api::core::v1::PodTemplateSpec;
+use serde::Deserialize;
+use serde_json::{Value, json};
+use tokio::sync::oneshot;
+
+use super::ApiState;
+use super::command::Command;
+use super::failure::Failure;
+use super::objects;
+use super::options::{Query, number};
+use super::patch;
+use super::resource::{DAEMON_SETS, PODS};
+use crate::manifest::{DaemonSetKey, Object, defaults, validate};
+
+/// What a DELETE may say in its body (`DeleteOptions`).
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+struct DeleteOptions {
+    grace_period_seconds: Option<u64>,
+}
+
+/// `DELETE …/pods/<name>`
+pub(super) async fn delete_pod(
+    state: &ApiState,
+    namespace: &str,
+    name: &str,
+    query: &Query,
+    body: &Bytes,
+) -> Result<Response, Failure> {
+    let options = if body.is_empty() { Ok(DeleteOptions::default()) } else { serde_json::from_slice(body) };
+    let options = options.map_err(|error| Failure::bad_request(error.to_string()))?;
+    let grace =
+        number(query, "gracePeriodSeconds")?.or(options.grace_period_seconds).map(Duration::from_secs);
+    let (answer, answered) = oneshot::channel();
+    let (namespace, pod) = (namespace.to_owned(), name.to_owned());
+    ask(state, Command::DeletePod { namespace, name: pod, grace, answer }, answered)
+        .await?
+        .map(|pod| objects::json(&pod))
+        .ok_or_else(|| Failure::not_found(&PODS, name))
+}
+
+/// `PATCH …/daemonsets/<name>`: its pod template, until the store brings another.
+pub(super) async fn patch_daemon_set(
+    state: &ApiState,
+    namespace: &str,
+    name: &str,
+    query: &Query,
+    headers: &HeaderMap,
+    body: &Bytes,
+) -> Result<Response, Failure> {
+    let content_type =
+        headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let kind = patch::Kind::of(content_type).ok_or_else(|| Failure::unsupported_media_type(content_type))?;
+    let patch: Value =
+        serde_json::from_slice(body).map_err(|error| Failure::bad_request(error.to_string()))?;
+    let found =
+        state.board.daemon_set(namespace, name).ok_or_else(|| Failure::not_found(&DAEMON_SETS, name))?;
+    let mut patched = found.as_ref().clone();
+    if let Some(spec) = &mut patched.spec {
+        spec.template = patch::template(&spec.template, &patch, kind).map_err(Failure::bad_request)?;
+    }
+    let template = Box::new(checked(patched)?);
+    let by = query.get("fieldManager").map_or("a client of the API", String::as_str).to_owned();
+    let daemon_set = DaemonSetKey { namespace: namespace.to_owned(), name: name.to_owned() };
+    let (answer, answered) = oneshot::channel();
+    ask(state, Command::SetTemplate { daemon_set, template, by, answer }, answered)
+        .await?
+        .map(|daemon_set| objects::json(&daemon_set))
+        .ok_or_else(|| Failure::not_found(&DAEMON_SETS, name))
+}
+
+/// The template of a patched DaemonSet, with its defaults; or all that is wrong with it.
+fn checked(mut patched: DaemonSet) -> Result<PodTemplateSpec, Failure> {
+    defaults::daemon_set(&mut patched);
+    let mut problems = validate::unsupported(&patched);
+    let patched = Object::DaemonSet(Box::new(patched));
+    problems.extend(validate::object(&patched, &|_| true));
+    let Object::DaemonSet(patched) = patched else { return Err(Failure::internal("another kind of object")) };
+    let name = patched.metadata.name.unwrap_or_default();
+    if !problems.is_empty() {
+        let problems: Vec<String> =
+            problems.iter().map(|problem| format!("{}: {}", problem.path, problem.message())).collect();
+        return Err(Failure::invalid(&DAEMON_SETS, &name, &problems));
+    }
+    patched.spec.map(|spec| spec.template).ok_or_else(|| Failure::not_found(&DAEMON_SETS, &name))
+}
+
+/// `POST /apis/daemonlet.dev/v1/store/confirm`
+pub(super) async fn confirm_removals(state: &ApiState) -> Result<Response, Failure> {
+    let (answer, answered) = oneshot::channel();
+    ask(state, Command::ConfirmRemovals { answer }, answered).await?;
+    Ok(objects::json(&json!({"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success"})))
+}
+
+async fn ask<T>(state: &ApiState, command: Command, answer: oneshot::Receiver<T>) -> Result<T, Failure> {
+    let busy = || {
+        Failure::unavailable(
+            "the agent is not ready for this yet: it still waits for its runtime or its store",
+        )
+    };
+    state.commands.try_send(command).map_err(|_| busy())?;
+    answer.await.map_err(|_| busy())
+}
