@@ -245,6 +245,7 @@ pub async fn run(settings: Settings, shutdown: CancellationToken) -> Result<(), 
         cri: cri.clone(),
         board: Arc::clone(&board),
         snapshots: store.snapshots.clone(),
+        disk: Arc::new(image_gc::usage_of),
         asked: images_asked,
     };
     tokio::spawn(shutdown.clone().run_until_cancelled_owned(images.run()));
