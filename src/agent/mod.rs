@@ -67,6 +67,7 @@ use crate::node::host::Host as ThisHost;
 use crate::node::watch::{self as node_watch, Fixed, Sources};
 use crate::node::{self, HostFacts, Pressure, ResourcePolicy};
 use crate::pod::context::{Directory, PodContext};
+use crate::pod::network::Network;
 use crate::pod::node_credentials::{CredentialsFile, NodeCredentials};
 use crate::pod::record::{RecordError, Records};
 use crate::pod::user_namespace::UserNamespaces;
@@ -212,6 +213,7 @@ pub async fn run(settings: Settings, shutdown: CancellationToken) -> Result<(), 
         metrics: Arc::clone(&metrics),
         records: Records::open(&settings.root_dir.join("records"))?,
         pulls: Semaphore::new(settings.max_parallel_image_pulls as usize),
+        network: Network::new(cri.clone()),
         node_credentials: NodeCredentials::new(credentials_file(&settings)),
         directory: Directory::default(),
         objects: objects_seen,

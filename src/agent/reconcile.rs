@@ -496,7 +496,7 @@ impl Reconciler {
                 info!(daemonset = %key, "DaemonSet is gone");
                 self.context.board.remove_daemon_set(&key.namespace, &key.name);
             }
-            self.ledger.left(&key);
+            self.ledger.left(&key, self.context.clock.wall_seconds());
             discard(&self.history.forget(&key));
             self.known.remove(&key);
         }

@@ -10,6 +10,7 @@ pub mod failure;
 pub mod grace;
 pub mod identity;
 pub mod logs;
+pub mod network;
 pub mod node_credentials;
 pub mod observe;
 pub mod observed;
