@@ -22,11 +22,12 @@ mod main_loop;
 mod node_shutdown;
 mod obey;
 pub mod offline;
+mod orphans;
 mod reconcile;
 mod recording;
 mod runtime;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::pin::pin;
 use std::sync::Arc;
@@ -45,6 +46,7 @@ use self::image_gc::ImageGc;
 pub use self::lock::LockError;
 use self::main_loop::Agent;
 use self::node_shutdown::NodeShutdown;
+use self::orphans::Orphans;
 use self::reconcile::Reconciler;
 use self::recording::Recording;
 use self::runtime::{Health, Look, Relist};
@@ -67,6 +69,8 @@ use crate::node::host::Host as ThisHost;
 use crate::node::watch::{self as node_watch, Fixed, Sources};
 use crate::node::{self, HostFacts, Pressure, ResourcePolicy};
 use crate::pod::context::{Directory, PodContext};
+use crate::pod::network::Network;
+use crate::pod::node_credentials::{CredentialsFile, NodeCredentials};
 use crate::pod::record::{RecordError, Records};
 use crate::pod::user_namespace::UserNamespaces;
 use crate::rollout::history::History;
@@ -213,6 +217,8 @@ pub async fn run(settings: Settings, shutdown: CancellationToken) -> Result<(), 
         metrics: Arc::clone(&metrics),
         records: Records::open(&settings.root_dir.join("records"))?,
         pulls: Semaphore::new(settings.max_parallel_image_pulls as usize),
+        network: Network::new(cri.clone()),
+        node_credentials: NodeCredentials::new(credentials_file(&settings)),
         directory: Directory::default(),
         objects: objects_seen,
         restarts: BackoffPolicy::kubelet_with_max(settings.max_container_restart_period)
@@ -245,6 +251,7 @@ pub async fn run(settings: Settings, shutdown: CancellationToken) -> Result<(), 
         cri: cri.clone(),
         board: Arc::clone(&board),
         snapshots: store.snapshots.clone(),
+        disk: Arc::new(image_gc::usage_of),
         asked: images_asked,
     };
     tokio::spawn(shutdown.clone().run_until_cancelled_owned(images.run()));
@@ -265,6 +272,7 @@ pub async fn run(settings: Settings, shutdown: CancellationToken) -> Result<(), 
     let node_shutdown =
         NodeShutdown { schedule: settings.shutdown.clone(), board: Arc::clone(&board), orders };
     tokio::spawn(shutdown.clone().run_until_cancelled_owned(node_shutdown.run()));
+    let orphans = Orphans::new(Arc::clone(&context));
     let reconciler = Reconciler {
         context,
         snapshots: store.snapshots.clone(),
@@ -279,6 +287,7 @@ pub async fn run(settings: Settings, shutdown: CancellationToken) -> Result<(), 
         ),
         recording: Recording::default(),
         pods: BTreeMap::new(),
+        leaving: BTreeSet::new(),
         burstable_shares,
         known: BTreeMap::new(),
         limited,
@@ -303,6 +312,7 @@ pub async fn run(settings: Settings, shutdown: CancellationToken) -> Result<(), 
         host,
         node_pending: false,
         look: Look::default(),
+        orphans,
         shutdown_orders,
         commands: commands_seen,
     };
@@ -368,6 +378,14 @@ async fn wait_for_runtime(cri: &CriClient, health: &Health) -> RuntimeFacts {
         }
         sleep(pause).await;
         pause = (pause * 2).min(longest);
+    }
+}
+
+/// Where the node's registry credentials are: where the kubelet would look for them below its root directory, unless configured.
+fn credentials_file(settings: &Settings) -> CredentialsFile {
+    match &settings.image_credentials_file {
+        Some(path) => CredentialsFile::Configured(path.clone()),
+        None => CredentialsFile::Default(settings.root_dir.join("config.json")),
     }
 }
 

@@ -56,6 +56,8 @@ pub(super) struct Reconciler {
     pub(super) holds: Holding,
     pub(super) recording: Recording,
     pub(super) pods: BTreeMap<PodUid, Tracked>,
+    /// Orphans that are being removed: what bears their UIDs goes.
+    pub(super) leaving: BTreeSet<PodUid>,
     /// The CPU shares that all Burstable pods ask for together.
     pub(super) burstable_shares: watch::Sender<u64>,
     pub(super) known: BTreeMap<DaemonSetKey, Known>,
@@ -403,9 +405,15 @@ impl Reconciler {
         };
         let highest =
             self.pods.values().filter(|pod| pod.daemon_set == round.key).map(|pod| pod.incarnation).max();
-        let incarnation = self.ledger.next_incarnation(&round.key, highest)?;
         let node_name = node.metadata.name.as_deref().unwrap_or_default();
-        let identity = identity::derive(node_name, &round.key, &round.revision, incarnation);
+        let (incarnation, identity) = loop {
+            let next = self.ledger.next_incarnation(&round.key, highest)?;
+            let identity = identity::derive(node_name, &round.key, &round.revision, next);
+            // Only where the counter was lost as well is such a UID met again.
+            if !self.leaving.contains(&identity.uid) {
+                break (next, identity);
+            }
+        };
         let created = self.context.clock.wall_seconds();
         let mut owner = round.daemon_set.clone();
         owner.metadata.uid = Some(round.entry.uid());
@@ -511,7 +519,7 @@ impl Reconciler {
                 info!(daemonset = %key, "DaemonSet is gone");
                 self.context.board.remove_daemon_set(&key.namespace, &key.name);
             }
-            self.ledger.left(&key);
+            self.ledger.left(&key, self.context.clock.wall_seconds());
             discard(&self.history.forget(&key));
             self.known.remove(&key);
         }

@@ -93,6 +93,7 @@ pub(super) fn settings(layer: &Layer, problems: &mut Vec<Problem>) -> Settings {
             max_files: read.number("containerLogMaxFiles", 2),
         },
         image_gc: image_gc(&mut read),
+        image_credentials_file: read.optional("imageCredentialsFile", path),
         max_parallel_image_pulls: read.number("maxParallelImagePulls", 1),
         api_server: api_server(&mut read),
         resources: ResourcePolicy {

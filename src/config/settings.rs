@@ -68,6 +68,8 @@ pub struct Settings {
     pub container_logs: LogBounds,
     /// When images that nobody needs are removed.
     pub image_gc: ImageThresholds,
+    /// Where the registry credentials are that are for every pod; none: `config.json` in the root directory, if it is there.
+    pub image_credentials_file: Option<PathBuf>,
     /// How many images are pulled at once, at least 1.
     pub max_parallel_image_pulls: u32,
     /// Where pods find the Kubernetes API.

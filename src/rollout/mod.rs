@@ -5,6 +5,7 @@
 
 pub mod decide;
 pub mod failures;
+mod floor;
 pub mod history;
 pub mod hold;
 pub mod ledger;
