@@ -3,6 +3,7 @@
 //! Level-triggered: each round looks at the whole of the newest snapshot and the newest node. The rules are `placement`'s and
 //! `rollout`'s; this is the hand that follows them, and the only one that starts and stops workers.
 
+mod admission;
 mod telling;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -15,6 +16,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use tokio::sync::{Notify, mpsc, watch};
 use tracing::{info, warn};
 
+use self::admission::Admission;
 use super::eviction::Demand;
 use super::recording::Recording;
 use crate::backoff::Turn;
@@ -30,6 +32,7 @@ use crate::pod::identity::{self, Incarnation, PodUid};
 use crate::pod::priority;
 use crate::pod::record::PodRecord;
 use crate::pod::worker::{self, Listed, Wake, WorkerHandle};
+use crate::policy::Policy;
 use crate::rollout::decide::{self, Generation, Life, PodFacts, Step, StopReason, UpdateStrategy};
 use crate::rollout::failures::Failures;
 use crate::rollout::history::{Current, History};
@@ -58,6 +61,8 @@ pub(super) struct Reconciler {
     pub(super) limited: Arc<Notify>,
     /// Whether the machine goes down: then no pod is made or replaced any more.
     pub(super) machine: Machine,
+    /// What pods may do.
+    pub(super) policy: Policy,
 }
 
 /// What was found out about a DaemonSet before, so that a round over many that have not changed costs little.
@@ -68,6 +73,8 @@ pub(super) struct Known {
     counts: Option<Box<DaemonSet>>,
     revision: RevisionHash,
     failures: Failures,
+    /// What the policy says of its next pod, once it was asked.
+    admission: Option<Admission>,
     /// What is on the board.
     published: Option<(DaemonSetStatus, Verdict)>,
 }
@@ -300,7 +307,8 @@ impl Reconciler {
         let in_use = pods.map(|pod| pod.revision.clone()).collect();
         discard(&self.history.prune(current, &in_use));
         let failures = self.known.get(key).map(|known| known.failures).unwrap_or_default();
-        let known = Known { source: Arc::clone(source), counts, revision, failures, published: None };
+        let source = Arc::clone(source);
+        let known = Known { source, counts, revision, failures, admission: None, published: None };
         self.known.insert(key.clone(), known);
     }
 
@@ -336,6 +344,8 @@ impl Reconciler {
         } else {
             decide::decide(UpdateStrategy::of(daemon_set), min_ready, &round.verdict, &facts, failed)
         };
+        let (steps, tell_again) = self.admitted(&round, (node, objects), &facts, steps);
+        due = earliest(due, tell_again);
         for step in steps {
             match step {
                 Step::Start => due = earliest(due, self.start(&round, node, objects)),
@@ -378,8 +388,7 @@ impl Reconciler {
             Ok(class) => class,
             Err(problem) => return failed(self, &problem.to_string()),
         };
-        let highest =
-            self.pods.values().filter(|pod| pod.daemon_set == round.key).map(|pod| pod.incarnation).max();
+        let highest = self.highest_incarnation(&round.key);
         let incarnation = self.ledger.next_incarnation(&round.key, highest)?;
         let node_name = node.metadata.name.as_deref().unwrap_or_default();
         let identity = identity::derive(node_name, &round.key, &round.revision, incarnation);
@@ -406,6 +415,10 @@ impl Reconciler {
         self.pods.insert(record.uid.clone(), Tracked::of(&record));
         self.recording.add(record);
         None
+    }
+
+    fn highest_incarnation(&self, key: &DaemonSetKey) -> Option<Incarnation> {
+        self.pods.values().filter(|pod| pod.daemon_set == *key).map(|pod| pod.incarnation).max()
     }
 
     /// Takes note that the machine goes down, or stays up after all.

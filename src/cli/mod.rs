@@ -15,6 +15,7 @@ pub mod explain;
 mod get;
 mod logs;
 mod plan;
+mod policy;
 mod rollout;
 mod status;
 mod store;

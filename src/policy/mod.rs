@@ -17,7 +17,8 @@ use k8s_openapi::api::apps::v1::DaemonSet;
 use k8s_openapi::api::core::v1::{Namespace, Pod, PodSpec};
 
 use self::host_paths::HostPaths;
-use self::pod_security::{LabelFault, Modes, Standard, Violations, evaluate};
+pub use self::pod_security::LabelFault;
+use self::pod_security::{Modes, Standard, Violations, evaluate};
 use self::registries::Registries;
 use crate::manifest::validate::FieldError;
 use crate::manifest::{FieldPath, Kind, Object, Objects};
@@ -122,6 +123,11 @@ impl Policy {
         let warning = if refusals.is_empty() { broken(modes.warn) } else { None };
         Judgement { refusals, warning, audit: broken(modes.audit), label_faults }
     }
+}
+
+/// The labels of a Namespace that say something of Pod Security and can't be read.
+pub fn label_faults(namespace: &Namespace) -> Vec<LabelFault> {
+    Modes::of(namespace.metadata.labels.as_ref(), Modes::default()).1
 }
 
 fn namespace_of<'a>(objects: &'a Objects, name: &str) -> Option<&'a Namespace> {

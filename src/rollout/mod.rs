@@ -7,6 +7,7 @@ pub mod decide;
 pub mod failures;
 pub mod history;
 pub mod ledger;
+pub mod refused;
 mod revision;
 mod source;
 pub mod status;

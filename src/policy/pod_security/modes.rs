@@ -7,6 +7,8 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 use super::{Level, Standard, Version};
+use crate::manifest::FieldPath;
+use crate::manifest::validate::FieldError;
 
 const PREFIX: &str = "pod-security.kubernetes.io/";
 
@@ -34,11 +36,17 @@ pub struct LabelFault {
 
 impl fmt::Display for LabelFault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "metadata.labels[{}]: Invalid value: {:?}: {}", self.label, self.value, self.expected)
+        self.error().fmt(f)
     }
 }
 
 impl LabelFault {
+    /// As an error of the Namespace's field.
+    pub fn error(&self) -> FieldError {
+        let path = FieldPath::new("metadata.labels").key(&self.label);
+        FieldError::invalid(path, &self.value, self.expected)
+    }
+
     /// Whether the label says what is enforced.
     pub fn is_about_enforcement(&self) -> bool {
         self.label.strip_prefix(PREFIX).is_some_and(|name| name.starts_with("enforce"))
