@@ -292,6 +292,7 @@ pub async fn run(settings: Settings, shutdown: CancellationToken) -> Result<(), 
         known: BTreeMap::new(),
         limited,
         machine: Machine::Up,
+        policy: settings.policy.clone(),
     };
     let agent = Agent {
         name,

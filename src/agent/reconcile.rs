@@ -3,6 +3,7 @@
 //! Level-triggered: each round looks at the whole of the newest snapshot and the newest node. The rules are `placement`'s and
 //! `rollout`'s; this is the hand that follows them, and the only one that starts and stops workers.
 
+mod admission;
 mod telling;
 mod updates;
 
@@ -17,6 +18,7 @@ use k8s_openapi::jiff::Timestamp;
 use tokio::sync::{Notify, mpsc, watch};
 use tracing::{info, warn};
 
+use self::admission::Admission;
 use super::eviction::Demand;
 use super::holding::Holding;
 use super::recording::Recording;
@@ -33,6 +35,7 @@ use crate::pod::identity::{self, Incarnation, PodUid};
 use crate::pod::priority;
 use crate::pod::record::PodRecord;
 use crate::pod::worker::{self, Listed, Wake, WorkerHandle};
+use crate::policy::Policy;
 use crate::rollout::decide::{self, Generation, Life, PodFacts, Step, StopReason, UpdateStrategy};
 use crate::rollout::failures::Failures;
 use crate::rollout::history::{Current, History};
@@ -65,6 +68,8 @@ pub(super) struct Reconciler {
     pub(super) limited: Arc<Notify>,
     /// Whether the machine goes down: then no pod is made or replaced any more.
     pub(super) machine: Machine,
+    /// What pods may do.
+    pub(super) policy: Policy,
 }
 
 /// What was found out about a DaemonSet before, so that a round over many that have not changed costs little.
@@ -79,6 +84,8 @@ pub(super) struct Known {
     tried_since: Option<Duration>,
     /// The hold that was last told of.
     told_of_hold: Option<Hold>,
+    /// What the policy says of its next pod, once it was asked.
+    admission: Option<Admission>,
     /// What is on the board.
     published: Option<(DaemonSetStatus, Verdict)>,
 }
@@ -319,6 +326,7 @@ impl Reconciler {
             counts,
             revision,
             failures,
+            admission: None,
             tried_since: None,
             told_of_hold: None,
             published: None,
@@ -360,6 +368,8 @@ impl Reconciler {
         };
         let (steps, wait) = self.gated(&round, steps, &facts);
         due = earliest(due, wait);
+        let (steps, tell_again) = self.admitted(&round, (node, objects), &facts, steps);
+        due = earliest(due, tell_again);
         for step in steps {
             match step {
                 Step::Start => due = earliest(due, self.start(&round, node, objects)),
@@ -403,8 +413,7 @@ impl Reconciler {
             Ok(class) => class,
             Err(problem) => return failed(self, &problem.to_string()),
         };
-        let highest =
-            self.pods.values().filter(|pod| pod.daemon_set == round.key).map(|pod| pod.incarnation).max();
+        let highest = self.highest_incarnation(&round.key);
         let node_name = node.metadata.name.as_deref().unwrap_or_default();
         let (incarnation, identity) = loop {
             let next = self.ledger.next_incarnation(&round.key, highest)?;
@@ -437,6 +446,10 @@ impl Reconciler {
         self.pods.insert(record.uid.clone(), Tracked::of(&record));
         self.recording.add(record);
         None
+    }
+
+    fn highest_incarnation(&self, key: &DaemonSetKey) -> Option<Incarnation> {
+        self.pods.values().filter(|pod| pod.daemon_set == *key).map(|pod| pod.incarnation).max()
     }
 
     /// Takes note that the machine goes down, or stays up after all.

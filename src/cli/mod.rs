@@ -16,6 +16,7 @@ mod get;
 mod hold;
 mod logs;
 mod plan;
+mod policy;
 mod rollout;
 mod status;
 mod store;

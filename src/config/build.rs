@@ -5,6 +5,7 @@ use std::time::Duration;
 use super::eviction::eviction;
 use super::keys::{Key, Shape, find};
 use super::layer::{Given, Layer, kind, leaf};
+use super::policy::policy;
 use super::problem::{Origin, Problem};
 use super::settings::{
     ApiServer, CgroupDriver, LogBounds, LogFormat, LogLevel, Logging, Poll, Settings, Store,
@@ -96,6 +97,7 @@ pub(super) fn settings(layer: &Layer, problems: &mut Vec<Problem>) -> Settings {
         image_credentials_file: read.optional("imageCredentialsFile", path),
         max_parallel_image_pulls: read.number("maxParallelImagePulls", 1),
         api_server: api_server(&mut read),
+        policy: policy(&mut read),
         resources: ResourcePolicy {
             max_pods: read.number("maxPods", 0),
             system_reserved: reserved(&mut read, "systemReserved"),
@@ -229,7 +231,7 @@ impl Reader<'_> {
     }
 
     /// One of a few words.
-    fn word<T: Copy + Default>(&mut self, path: &'static str, words: &[(&str, T)]) -> T {
+    pub(super) fn word<T: Copy + Default>(&mut self, path: &'static str, words: &[(&str, T)]) -> T {
         self.text(path, |text| {
             let found = words.iter().find(|(word, _)| *word == text).map(|(_, meaning)| *meaning);
             let all: Vec<&str> = words.iter().map(|(word, _)| *word).collect();
@@ -238,7 +240,11 @@ impl Reader<'_> {
     }
 
     /// A list of single values.
-    fn list<T>(&mut self, path: &'static str, parse: impl Fn(&str) -> Result<T, String>) -> Vec<T> {
+    pub(super) fn list<T>(
+        &mut self,
+        path: &'static str,
+        parse: impl Fn(&str) -> Result<T, String>,
+    ) -> Vec<T> {
         let (key, given) = self.given(path);
         let items = match &given.node.value {
             Value::List(items) => items.clone(),

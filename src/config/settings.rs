@@ -10,6 +10,7 @@ use std::time::Duration;
 use crate::eviction::EvictionPolicy;
 use crate::image::garbage::Thresholds as ImageThresholds;
 use crate::node::{NodeName, ResourcePolicy};
+use crate::policy::Policy;
 use crate::shutdown::Schedule;
 
 pub use logging::{LogFormat, LogLevel, Logging};
@@ -74,6 +75,8 @@ pub struct Settings {
     pub max_parallel_image_pulls: u32,
     /// Where pods find the Kubernetes API.
     pub api_server: Option<ApiServer>,
+    /// What pods may do: `podSecurity`, `allowedHostPaths`, `allowedImageRegistries`.
+    pub policy: Policy,
     /// `maxPods`, `systemReserved`, `kubeReserved` and `evictionHard`.
     pub resources: ResourcePolicy,
     /// What happens when the node runs short.

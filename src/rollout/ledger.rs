@@ -105,6 +105,11 @@ impl Entry {
         crate::pod::identity::uuid_text(&digest.finalize().into())
     }
 
+    /// The incarnation that the next pod will have, also above `highest_known`.
+    pub fn incarnation_after(&self, highest_known: Option<Incarnation>) -> Incarnation {
+        Incarnation(self.incarnation.max(highest_known.unwrap_or(Incarnation(0))).0 + 1)
+    }
+
     /// When this instance was first seen, as the API has it.
     pub fn creation_timestamp(&self) -> Time {
         Time(self.created)
@@ -250,8 +255,7 @@ impl Ledger {
         highest_known: Option<Incarnation>,
     ) -> Option<Incarnation> {
         let entry = self.entries.get(key)?;
-        let last = entry.incarnation.max(highest_known.unwrap_or(Incarnation(0)));
-        let next = Entry { incarnation: Incarnation(last.0 + 1), ..entry.clone() };
+        let next = Entry { incarnation: entry.incarnation_after(highest_known), ..entry.clone() };
         let raised = next.incarnation;
         self.put(key, next);
         Some(raised)

@@ -9,6 +9,7 @@ mod floor;
 pub mod history;
 pub mod hold;
 pub mod ledger;
+pub mod refused;
 mod revision;
 mod source;
 pub mod status;
