@@ -175,24 +175,12 @@ impl Agent {
                     self.reconciler.leaving = self.orphans.go_on(swept, |uid| pods.contains_key(uid));
                     continue;
                 }
-                Happening::Asked(Command::ConfirmRemovals { answer }) => {
-                    self.store.confirm_removals();
-                    // Whoever asked may have gone.
-                    let _ = answer.send(());
-                    continue;
-                }
-                Happening::Asked(command) => self.reconciler.obey(command),
+                Happening::Asked(command) => self.obey(command),
                 Happening::Demand(demand) => {
                     self.reconciler.follow(demand);
                     continue;
                 }
-                Happening::Shutdown(Order::Machine(machine)) => {
-                    self.health.machine_goes(machine);
-                    self.reconciler.machine_goes(machine);
-                }
-                Happening::Shutdown(Order::End { pods, grace }) => {
-                    self.reconciler.end_for_shutdown(&pods, grace);
-                }
+                Happening::Shutdown(order) => self.go_down(&order),
                 Happening::Alive => {
                     watchdog.alive(&ServiceManager);
                     continue;
@@ -210,6 +198,29 @@ impl Agent {
         info!("the agent ends; its pods go on running");
         watcher.abort();
         Ok(())
+    }
+
+    /// Does what a client of the API asks for.
+    fn obey(&mut self, command: Command) {
+        match command {
+            Command::ConfirmRemovals { answer } => {
+                self.store.confirm_removals();
+                // Whoever asked may have gone.
+                let _ = answer.send(());
+            }
+            command => self.reconciler.obey(command),
+        }
+    }
+
+    /// Does what the machine's shutdown asks for.
+    fn go_down(&mut self, order: &Order) {
+        match order {
+            Order::Machine(machine) => {
+                self.health.machine_goes(*machine);
+                self.reconciler.machine_goes(*machine);
+            }
+            Order::End { pods, grace } => self.reconciler.end_for_shutdown(pods, *grace),
+        }
     }
 
     /// Takes into care what is on record and what the runtime has. Waits for the runtime: without its answer a pod that runs
