@@ -3,7 +3,9 @@
 //! Level-triggered: each round looks at the whole of the newest snapshot and the newest node. The rules are `placement`'s and
 //! `rollout`'s; this is the hand that follows them, and the only one that starts and stops workers.
 
+mod admission;
 mod telling;
+mod updates;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -12,10 +14,13 @@ use std::time::Duration;
 use k8s_openapi::api::apps::v1::{DaemonSet, DaemonSetStatus};
 use k8s_openapi::api::core::v1::{Node, Pod};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use k8s_openapi::jiff::Timestamp;
 use tokio::sync::{Notify, mpsc, watch};
 use tracing::{info, warn};
 
+use self::admission::Admission;
 use super::eviction::Demand;
+use super::holding::Holding;
 use super::recording::Recording;
 use crate::backoff::Turn;
 use crate::board::{EventDraft, EventKind, reference_to};
@@ -30,9 +35,11 @@ use crate::pod::identity::{self, Incarnation, PodUid};
 use crate::pod::priority;
 use crate::pod::record::PodRecord;
 use crate::pod::worker::{self, Listed, Wake, WorkerHandle};
+use crate::policy::Policy;
 use crate::rollout::decide::{self, Generation, Life, PodFacts, Step, StopReason, UpdateStrategy};
 use crate::rollout::failures::Failures;
 use crate::rollout::history::{Current, History};
+use crate::rollout::hold::Hold;
 use crate::rollout::ledger::{Entry, Ledger};
 use crate::rollout::{self, HASH_VERSION, RevisionHash};
 use crate::store::{Freshness, Snapshot};
@@ -49,8 +56,11 @@ pub(super) struct Reconciler {
     pub(super) reports: mpsc::UnboundedReceiver<Report>,
     pub(super) ledger: Ledger,
     pub(super) history: History,
+    pub(super) holds: Holding,
     pub(super) recording: Recording,
     pub(super) pods: BTreeMap<PodUid, Tracked>,
+    /// Orphans that are being removed: what bears their UIDs goes.
+    pub(super) leaving: BTreeSet<PodUid>,
     /// The CPU shares that all Burstable pods ask for together.
     pub(super) burstable_shares: watch::Sender<u64>,
     pub(super) known: BTreeMap<DaemonSetKey, Known>,
@@ -58,6 +68,8 @@ pub(super) struct Reconciler {
     pub(super) limited: Arc<Notify>,
     /// Whether the machine goes down: then no pod is made or replaced any more.
     pub(super) machine: Machine,
+    /// What pods may do.
+    pub(super) policy: Policy,
 }
 
 /// What was found out about a DaemonSet before, so that a round over many that have not changed costs little.
@@ -68,6 +80,12 @@ pub(super) struct Known {
     counts: Option<Box<DaemonSet>>,
     revision: RevisionHash,
     failures: Failures,
+    /// When its revision was first tried here, by the monotonic clock, until it is available.
+    tried_since: Option<Duration>,
+    /// The hold that was last told of.
+    told_of_hold: Option<Hold>,
+    /// What the policy says of its next pod, once it was asked.
+    admission: Option<Admission>,
     /// What is on the board.
     published: Option<(DaemonSetStatus, Verdict)>,
 }
@@ -81,6 +99,8 @@ pub(super) struct Tracked {
     revision: RevisionHash,
     hash_version: u32,
     incarnation: Incarnation,
+    /// When it was made.
+    created: Timestamp,
     /// When it became Ready, by the monotonic clock.
     ready_since: Option<Duration>,
     life: Life,
@@ -98,6 +118,7 @@ impl Tracked {
             revision: record.revision.clone(),
             hash_version: record.hash_version,
             incarnation: record.incarnation,
+            created: record.created,
             ready_since: None,
             life: if record.ending.is_some() { Life::Ending } else { Life::Live },
             sight: Sight::Seen,
@@ -300,7 +321,16 @@ impl Reconciler {
         let in_use = pods.map(|pod| pod.revision.clone()).collect();
         discard(&self.history.prune(current, &in_use));
         let failures = self.known.get(key).map(|known| known.failures).unwrap_or_default();
-        let known = Known { source: Arc::clone(source), counts, revision, failures, published: None };
+        let known = Known {
+            source: Arc::clone(source),
+            counts,
+            revision,
+            failures,
+            admission: None,
+            tried_since: None,
+            told_of_hold: None,
+            published: None,
+        };
         self.known.insert(key.clone(), known);
     }
 
@@ -336,6 +366,10 @@ impl Reconciler {
         } else {
             decide::decide(UpdateStrategy::of(daemon_set), min_ready, &round.verdict, &facts, failed)
         };
+        let (steps, wait) = self.gated(&round, steps, &facts);
+        due = earliest(due, wait);
+        let (steps, tell_again) = self.admitted(&round, (node, objects), &facts, steps);
+        due = earliest(due, tell_again);
         for step in steps {
             match step {
                 Step::Start => due = earliest(due, self.start(&round, node, objects)),
@@ -350,6 +384,7 @@ impl Reconciler {
         }
         let facts = self.facts(&round.key, &round.revision);
         self.publish(&round, &facts);
+        due = earliest(due, self.judge_revision(&round, &facts));
         earliest(due, until_available(&facts, min_ready))
     }
 
@@ -378,11 +413,16 @@ impl Reconciler {
             Ok(class) => class,
             Err(problem) => return failed(self, &problem.to_string()),
         };
-        let highest =
-            self.pods.values().filter(|pod| pod.daemon_set == round.key).map(|pod| pod.incarnation).max();
-        let incarnation = self.ledger.next_incarnation(&round.key, highest)?;
+        let highest = self.highest_incarnation(&round.key);
         let node_name = node.metadata.name.as_deref().unwrap_or_default();
-        let identity = identity::derive(node_name, &round.key, &round.revision, incarnation);
+        let (incarnation, identity) = loop {
+            let next = self.ledger.next_incarnation(&round.key, highest)?;
+            let identity = identity::derive(node_name, &round.key, &round.revision, next);
+            // Only where the counter was lost as well is such a UID met again.
+            if !self.leaving.contains(&identity.uid) {
+                break (next, identity);
+            }
+        };
         let created = self.context.clock.wall_seconds();
         let mut owner = round.daemon_set.clone();
         owner.metadata.uid = Some(round.entry.uid());
@@ -406,6 +446,10 @@ impl Reconciler {
         self.pods.insert(record.uid.clone(), Tracked::of(&record));
         self.recording.add(record);
         None
+    }
+
+    fn highest_incarnation(&self, key: &DaemonSetKey) -> Option<Incarnation> {
+        self.pods.values().filter(|pod| pod.daemon_set == *key).map(|pod| pod.incarnation).max()
     }
 
     /// Takes note that the machine goes down, or stays up after all.
@@ -488,7 +532,7 @@ impl Reconciler {
                 info!(daemonset = %key, "DaemonSet is gone");
                 self.context.board.remove_daemon_set(&key.namespace, &key.name);
             }
-            self.ledger.left(&key);
+            self.ledger.left(&key, self.context.clock.wall_seconds());
             discard(&self.history.forget(&key));
             self.known.remove(&key);
         }
