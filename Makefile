@@ -13,7 +13,8 @@ PREFIX ?= /usr/local
 SYSCONFDIR ?= /etc
 UNITDIR ?= $(PREFIX)/lib/systemd/system
 DESTDIR ?=
-SOAK_ROUNDS ?= 20
+SOAK_MINUTES ?= 10
+SOAK_SEED ?=
 VM_SUITE ?= bookworm
 
 # Shell assignments that find, and if need be fetch, what a group of targets needs of the machine.
@@ -70,12 +71,13 @@ demo: ## daemonlet at work on this machine, which is left as it was
 bench: ## the numbers of benches/README.md
 	@$(call needs,build run); $(CARGO) bench --locked
 
-soak: ## the tests with a real containerd, SOAK_ROUNDS times over
+soak: ## faults at random on a real containerd for SOAK_MINUTES, and a node full of pods; SOAK_SEED=… plays one seed again
 	@$(call needs,build test); \
-	for round in $$(seq $(SOAK_ROUNDS)); do \
-	  echo "round $$round of $(SOAK_ROUNDS)"; \
-	  $(CARGO) test --locked --quiet --test e2e; \
-	done
+	export SOAK_MINUTES=$(SOAK_MINUTES) SOAK_SEED=$(SOAK_SEED); \
+	if [ -z "$$SOAK_SEED" ]; then \
+	  $(CARGO) test --locked --quiet --test e2e -- --ignored --nocapture faults::many; \
+	fi; \
+	$(CARGO) test --locked --quiet --test e2e -- --ignored --nocapture soak::
 
 install: ## below DESTDIR and PREFIX, with the systemd unit and a sample configuration
 	@[ -x $(BINARY) ] || { echo "there is no $(BINARY) yet: run make build first" >&2; exit 1; }

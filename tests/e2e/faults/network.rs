@@ -56,14 +56,17 @@ fn a_pod_whose_network_can_not_be_made_says_why_and_runs_when_it_can() {
         replace(&good);
         node.agent.wait_ready(&app);
         node.wait_exact();
-        // One whose network never came goes as any other.
+        // One whose network never came goes as soon as the plugins can take back what there is of it, as with a kubelet.
         replace(broken);
         node.apply("never.yaml", daemon_set("never", SPEC));
         node.agent.wait_event("never", "FailedCreatePodSandBox", |said| said.contains(why));
         node.delete("never.yaml");
+        node.agent.wait_pods("never", "being deleted", |pods| {
+            pods.iter().all(|pod| pod.metadata.deletion_timestamp.is_some())
+        });
+        replace(&good);
         node.agent.wait_gone("never");
         node.wait_exact();
-        replace(&good);
     }
 }
 
