@@ -5,6 +5,7 @@
 
 mod admission;
 mod telling;
+mod updates;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -13,11 +14,13 @@ use std::time::Duration;
 use k8s_openapi::api::apps::v1::{DaemonSet, DaemonSetStatus};
 use k8s_openapi::api::core::v1::{Node, Pod};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use k8s_openapi::jiff::Timestamp;
 use tokio::sync::{Notify, mpsc, watch};
 use tracing::{info, warn};
 
 use self::admission::Admission;
 use super::eviction::Demand;
+use super::holding::Holding;
 use super::recording::Recording;
 use crate::backoff::Turn;
 use crate::board::{EventDraft, EventKind, reference_to};
@@ -36,6 +39,7 @@ use crate::policy::Policy;
 use crate::rollout::decide::{self, Generation, Life, PodFacts, Step, StopReason, UpdateStrategy};
 use crate::rollout::failures::Failures;
 use crate::rollout::history::{Current, History};
+use crate::rollout::hold::Hold;
 use crate::rollout::ledger::{Entry, Ledger};
 use crate::rollout::{self, HASH_VERSION, RevisionHash};
 use crate::store::{Freshness, Snapshot};
@@ -52,8 +56,11 @@ pub(super) struct Reconciler {
     pub(super) reports: mpsc::UnboundedReceiver<Report>,
     pub(super) ledger: Ledger,
     pub(super) history: History,
+    pub(super) holds: Holding,
     pub(super) recording: Recording,
     pub(super) pods: BTreeMap<PodUid, Tracked>,
+    /// Orphans that are being removed: what bears their UIDs goes.
+    pub(super) leaving: BTreeSet<PodUid>,
     /// The CPU shares that all Burstable pods ask for together.
     pub(super) burstable_shares: watch::Sender<u64>,
     pub(super) known: BTreeMap<DaemonSetKey, Known>,
@@ -73,6 +80,10 @@ pub(super) struct Known {
     counts: Option<Box<DaemonSet>>,
     revision: RevisionHash,
     failures: Failures,
+    /// When its revision was first tried here, by the monotonic clock, until it is available.
+    tried_since: Option<Duration>,
+    /// The hold that was last told of.
+    told_of_hold: Option<Hold>,
     /// What the policy says of its next pod, once it was asked.
     admission: Option<Admission>,
     /// What is on the board.
@@ -88,6 +99,8 @@ pub(super) struct Tracked {
     revision: RevisionHash,
     hash_version: u32,
     incarnation: Incarnation,
+    /// When it was made.
+    created: Timestamp,
     /// When it became Ready, by the monotonic clock.
     ready_since: Option<Duration>,
     life: Life,
@@ -105,6 +118,7 @@ impl Tracked {
             revision: record.revision.clone(),
             hash_version: record.hash_version,
             incarnation: record.incarnation,
+            created: record.created,
             ready_since: None,
             life: if record.ending.is_some() { Life::Ending } else { Life::Live },
             sight: Sight::Seen,
@@ -307,8 +321,16 @@ impl Reconciler {
         let in_use = pods.map(|pod| pod.revision.clone()).collect();
         discard(&self.history.prune(current, &in_use));
         let failures = self.known.get(key).map(|known| known.failures).unwrap_or_default();
-        let source = Arc::clone(source);
-        let known = Known { source, counts, revision, failures, admission: None, published: None };
+        let known = Known {
+            source: Arc::clone(source),
+            counts,
+            revision,
+            failures,
+            tried_since: None,
+            told_of_hold: None,
+            admission: None,
+            published: None,
+        };
         self.known.insert(key.clone(), known);
     }
 
@@ -344,8 +366,9 @@ impl Reconciler {
         } else {
             decide::decide(UpdateStrategy::of(daemon_set), min_ready, &round.verdict, &facts, failed)
         };
+        let (steps, wait) = self.gated(&round, steps, &facts);
         let (steps, tell_again) = self.admitted(&round, (node, objects), &facts, steps);
-        due = earliest(due, tell_again);
+        due = earliest(due, earliest(wait, tell_again));
         for step in steps {
             match step {
                 Step::Start => due = earliest(due, self.start(&round, node, objects)),
@@ -360,6 +383,7 @@ impl Reconciler {
         }
         let facts = self.facts(&round.key, &round.revision);
         self.publish(&round, &facts);
+        due = earliest(due, self.judge_revision(&round, &facts));
         earliest(due, until_available(&facts, min_ready))
     }
 
@@ -389,9 +413,15 @@ impl Reconciler {
             Err(problem) => return failed(self, &problem.to_string()),
         };
         let highest = self.highest_incarnation(&round.key);
-        let incarnation = self.ledger.next_incarnation(&round.key, highest)?;
         let node_name = node.metadata.name.as_deref().unwrap_or_default();
-        let identity = identity::derive(node_name, &round.key, &round.revision, incarnation);
+        let (incarnation, identity) = loop {
+            let next = self.ledger.next_incarnation(&round.key, highest)?;
+            let identity = identity::derive(node_name, &round.key, &round.revision, next);
+            // Only where the counter was lost as well is such a UID met again.
+            if !self.leaving.contains(&identity.uid) {
+                break (next, identity);
+            }
+        };
         let created = self.context.clock.wall_seconds();
         let mut owner = round.daemon_set.clone();
         owner.metadata.uid = Some(round.entry.uid());
@@ -501,7 +531,7 @@ impl Reconciler {
                 info!(daemonset = %key, "DaemonSet is gone");
                 self.context.board.remove_daemon_set(&key.namespace, &key.name);
             }
-            self.ledger.left(&key);
+            self.ledger.left(&key, self.context.clock.wall_seconds());
             discard(&self.history.forget(&key));
             self.known.remove(&key);
         }

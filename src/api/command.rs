@@ -7,6 +7,7 @@ use k8s_openapi::api::core::v1::{Pod, PodTemplateSpec};
 use tokio::sync::{mpsc, oneshot};
 
 use crate::manifest::DaemonSetKey;
+use crate::rollout::hold::{Hold, Holds, Target};
 
 /// One thing to do, with where the answer goes.
 #[derive(Debug)]
@@ -32,6 +33,29 @@ pub enum Command {
         by: String,
         /// The DaemonSet as it counts then; none if there is no such DaemonSet.
         answer: oneshot::Sender<Option<Box<DaemonSet>>>,
+    },
+    /// Hold updates back.
+    Hold {
+        /// Whose.
+        target: Target,
+        /// By whom and until when.
+        hold: Hold,
+        /// Told once it is kept, or why it is not.
+        answer: oneshot::Sender<Result<(), String>>,
+    },
+    /// End a hold, whoever has it.
+    Release {
+        /// Whose updates may go on.
+        target: Target,
+        /// Who ends it.
+        by: String,
+        /// The hold that was ended, if there was one.
+        answer: oneshot::Sender<Result<Option<Hold>, String>>,
+    },
+    /// Say what is held.
+    Holds {
+        /// What is.
+        answer: oneshot::Sender<Holds>,
     },
     /// Believe that what has vanished from the store is meant to be gone.
     ConfirmRemovals {

@@ -13,6 +13,7 @@ mod describe;
 mod error;
 pub mod explain;
 mod get;
+mod hold;
 mod logs;
 mod plan;
 mod policy;
@@ -63,6 +64,10 @@ enum Verb {
     Delete(delete::DeleteArgs),
     /// Manage the rollout of a DaemonSet on this node
     Rollout(rollout::RolloutArgs),
+    /// Keep updates waiting for a while, or show what waits
+    Hold(hold::HoldArgs),
+    /// Have updates go on
+    Release(hold::ReleaseArgs),
     /// Confirm what the store no longer says
     Store(store::StoreArgs),
     /// Show how the agent, its store and its runtime are doing
@@ -151,6 +156,8 @@ async fn run(cli: Cli, output: &mut Output<'_>) -> Result<ExitCode, CliError> {
         Verb::Logs(args) => logs::run(&args, &client, output).await?,
         Verb::Delete(args) => delete::run(&args, &client, output).await?,
         Verb::Rollout(args) => return rollout::run(&args, &client, output).await,
+        Verb::Hold(args) => hold::hold(&args, &client, output).await?,
+        Verb::Release(args) => hold::release(&args, &client, output).await?,
         Verb::Store(args) => store::run(&args, &client, output).await?,
         Verb::Status(args) => status::run(&args, &client, output).await?,
         Verb::Validate(args) => return validate(&args, output),

@@ -17,6 +17,7 @@ use super::value::{
 use crate::image::garbage::Thresholds as ImageThresholds;
 use crate::manifest::tree::{Entry, Node, Value};
 use crate::node::{Reserved, ResourcePolicy};
+use crate::rollout::hold::LONGEST as LONGEST_HOLD;
 use crate::shutdown::{Period, Schedule};
 
 /// The default port of the Kubernetes API's Service.
@@ -93,6 +94,7 @@ pub(super) fn settings(layer: &Layer, problems: &mut Vec<Problem>) -> Settings {
             max_files: read.number("containerLogMaxFiles", 2),
         },
         image_gc: image_gc(&mut read),
+        image_credentials_file: read.optional("imageCredentialsFile", path),
         max_parallel_image_pulls: read.number("maxParallelImagePulls", 1),
         api_server: api_server(&mut read),
         policy: policy(&mut read),
@@ -103,6 +105,8 @@ pub(super) fn settings(layer: &Layer, problems: &mut Vec<Problem>) -> Settings {
             eviction_hard,
         },
         eviction,
+        holds_dir: read.text("holdsDir", path),
+        hold_file_ttl: read.text("holdFileTTL", duration_within(SECOND, LONGEST_HOLD)),
         shutdown: shutdown(&mut read),
         logging,
     }

@@ -138,6 +138,11 @@ pub(super) const KEYS: &[Key] = &[
     text("containerLogMaxSize", "10Mi", "The size at which a container's log is rotated. -1: never."),
     bare("containerLogMaxFiles", "5", "How many files are kept of a container's log, at least 2."),
     bare("maxParallelImagePulls", "1", "How many images are pulled at once."),
+    text(
+        "imageCredentialsFile",
+        "",
+        "Registry credentials for every pod, in the format of docker's config.json. Empty: config.json in rootDir, if it is there.",
+    ),
     bare(
         "imageGCHighThresholdPercent",
         "85",
@@ -196,6 +201,12 @@ pub(super) const KEYS: &[Key] = &[
         "5m",
         "How long the node keeps a pressure condition after the last time that it was true.",
     ),
+    text(
+        "holdsDir",
+        "/run/daemonlet/holds",
+        "Where a workload touches a file to hold back updates: <namespace>_<name> of a DaemonSet, or node for all.",
+    ),
+    text("holdFileTTL", "1h", "How long such a touch counts."),
     text(
         "shutdownGracePeriod",
         "30s",

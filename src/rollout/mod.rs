@@ -5,7 +5,9 @@
 
 pub mod decide;
 pub mod failures;
+mod floor;
 pub mod history;
+pub mod hold;
 pub mod ledger;
 pub mod refused;
 mod revision;

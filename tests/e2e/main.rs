@@ -11,6 +11,8 @@ mod becomes_ready;
 mod faults;
 mod housekeeping;
 mod inside;
+mod network;
+mod orphans;
 mod policy;
 mod power_cut;
 mod pressure;
