@@ -326,9 +326,9 @@ impl Reconciler {
             counts,
             revision,
             failures,
+            admission: None,
             tried_since: None,
             told_of_hold: None,
-            admission: None,
             published: None,
         };
         self.known.insert(key.clone(), known);
@@ -367,8 +367,9 @@ impl Reconciler {
             decide::decide(UpdateStrategy::of(daemon_set), min_ready, &round.verdict, &facts, failed)
         };
         let (steps, wait) = self.gated(&round, steps, &facts);
+        due = earliest(due, wait);
         let (steps, tell_again) = self.admitted(&round, (node, objects), &facts, steps);
-        due = earliest(due, earliest(wait, tell_again));
+        due = earliest(due, tell_again);
         for step in steps {
             match step {
                 Step::Start => due = earliest(due, self.start(&round, node, objects)),
