@@ -18,7 +18,7 @@ pub(super) fn problems(objects: &Objects) -> Vec<Problem> {
                 problem(stored, Severity::Error, error.path.to_string(), error.message())
             })),
             Object::DaemonSet(daemon_set) => {
-                problems.extend(told(stored, &policy.judge(daemon_set, objects)))
+                problems.extend(told(stored, &policy.judge(daemon_set, objects)));
             }
             _ => {}
         }
