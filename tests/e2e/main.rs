@@ -18,4 +18,5 @@ mod power_cut;
 mod pressure;
 mod rollout;
 mod runtime;
+mod soak;
 mod updates;

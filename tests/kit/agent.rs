@@ -31,6 +31,8 @@ pub(crate) struct Answer {
 pub(crate) struct Agent {
     slot: Arc<Slot>,
     process: Option<Child>,
+    /// What its environment has beyond the test's.
+    environment: Vec<(&'static str, String)>,
     /// Its API.
     pub(crate) api: Api,
 }
@@ -77,7 +79,17 @@ logging:
         fs::write(slot.path("config.yaml"), text).unwrap();
         fs::write(slot.path("config.d/test.yaml"), config).unwrap();
         let api = Api::new(slot.path("api.sock"));
-        Self { slot, process: None, api }
+        Self { slot, process: None, environment: Vec::new(), api }
+    }
+
+    /// Writes what is laid over the configuration from its next start on.
+    pub(crate) fn configure(&self, config: &str) {
+        fs::write(self.slot.path("config.d/test.yaml"), config).unwrap();
+    }
+
+    /// Gives the process a variable from its next start on.
+    pub(crate) fn set(&mut self, variable: &'static str, value: impl Into<String>) {
+        self.environment.push((variable, value.into()));
     }
 
     /// Starts the process, which need not become ready.
@@ -85,6 +97,7 @@ logging:
         let log = File::options().create(true).append(true).open(self.slot.path("agent.log")).unwrap();
         let mut command = self.slot.command(BINARY);
         command.arg("agent").env("DAEMONLET_CONFIG", self.slot.path("config.yaml"));
+        command.envs(self.environment.iter().map(|(name, value)| (name, value)));
         command.stdin(Stdio::null()).stdout(log.try_clone().unwrap()).stderr(log).process_group(0);
         self.process = Some(command.spawn().unwrap());
     }

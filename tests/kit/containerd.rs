@@ -93,6 +93,11 @@ impl Containerd {
         String::from_utf8(output.stdout).unwrap()
     }
 
+    /// Runs `ctr` against it, which may fail.
+    pub(crate) fn try_ctr(&self, words: &[&str]) {
+        let _ = self.ctr_command(words).output();
+    }
+
     fn ctr_command(&self, words: &[&str]) -> Command {
         let mut command = self.slot.command("ctr");
         command.arg("--address").arg(self.socket()).args(["--namespace", "k8s.io"]).args(words);
@@ -154,7 +159,7 @@ impl Containerd {
             std::thread::sleep(Duration::from_millis(200));
             let tasks = self.ctr(&["tasks", "list", "-q"]);
             for task in tasks.lines() {
-                let _ = self.ctr_command(&["tasks", "delete", "--force", task]).output();
+                self.try_ctr(&["tasks", "delete", "--force", task]);
             }
             ended = self.remove_sandboxes();
         }

@@ -10,11 +10,14 @@
 
 mod agent;
 mod api;
+mod chance;
 mod containerd;
+mod exact;
 mod images;
 mod leaks;
 mod node;
 mod objects;
+mod relay;
 mod requirements;
 mod slot;
 
@@ -22,9 +25,12 @@ use std::time::{Duration, Instant};
 
 pub(crate) use self::agent::Agent;
 pub(crate) use self::api::Api;
+pub(crate) use self::chance::Chance;
 pub(crate) use self::containerd::Containerd;
 pub(crate) use self::node::Node;
 pub(crate) use self::objects::{container_ids, daemon_set, is_ready, pod_of};
+pub(crate) use self::relay::Relay;
+pub(crate) use self::requirements::faketime_library;
 pub(crate) use self::slot::Slot;
 
 /// How long anything may take before it counts as never happening. Generous: machines that test are busy.

@@ -30,6 +30,18 @@ pub(super) fn cni_directory() -> Option<PathBuf> {
     told.into_iter().chain(usual).find(|directory| directory.join("bridge").exists())
 }
 
+/// The library under which a process sees a clock of the test's own. Without it, tests of the clock are skipped, loudly.
+pub(crate) fn faketime_library() -> Option<PathBuf> {
+    let told = std::env::var_os("FAKETIME_LIBRARY").map(PathBuf::from);
+    let folders = std::fs::read_dir("/usr/lib").into_iter().flatten().flatten();
+    let usual = folders.map(|folder| folder.path().join("faketime/libfaketimeMT.so.1"));
+    let found = told.into_iter().chain(usual).find(|library| library.is_file());
+    if found.is_none() {
+        eprintln!("SKIPPED: tests of a clock that is set need libfaketime; `make test` gets it");
+    }
+    found
+}
+
 fn is_there(program: &str) -> bool {
     let path = std::env::var("PATH").unwrap_or_default();
     path.split(':').chain(["/usr/local/sbin", "/usr/sbin", "/sbin"]).any(|directory| {

@@ -1,5 +1,13 @@
 //! What goes wrong below the agent: the node ends exactly right all the same.
 
+mod behind_our_back;
+mod clock;
+mod disk;
+mod many;
+mod network;
+mod stubborn;
+mod unresponsive;
+
 use k8s_openapi::api::core::v1::Pod;
 
 use crate::kit::{Node, daemon_set, wait_until};
@@ -17,6 +25,15 @@ fn dead_instance(pod: &Pod) -> Option<String> {
     let ended = pod.status.as_ref()?.container_statuses.as_ref()?.first()?.last_state.as_ref()?;
     let id = ended.terminated.as_ref()?.container_id.as_ref()?;
     Some(id.trim_start_matches("containerd://").to_owned())
+}
+
+fn restarts(pod: &Pod) -> i32 {
+    let statuses = pod.status.clone().unwrap_or_default().container_statuses.unwrap_or_default();
+    statuses.iter().map(|status| status.restart_count).sum()
+}
+
+fn name(pod: &Pod) -> String {
+    pod.metadata.name.clone().unwrap()
 }
 
 #[test]
