@@ -378,10 +378,11 @@ impl Reconciler {
         } else {
             decide::decide(UpdateStrategy::of(daemon_set), min_ready, &round.verdict, &facts, failed)
         };
-        let (steps, wait) = self.gated(&round, objects, steps, &facts);
-        due = earliest(due, wait);
+        // The policy first: of a pod that may not be made, not even the images are pulled.
         let (steps, tell_again) = self.admitted(&round, (node, objects), &facts, steps);
         due = earliest(due, tell_again);
+        let (steps, wait) = self.gated(&round, objects, steps, &facts);
+        due = earliest(due, wait);
         for step in steps {
             match step {
                 Step::Start => due = earliest(due, self.start(&round, node, objects)),
