@@ -14,6 +14,7 @@ use super::eviction::Demand;
 use super::host;
 use super::node_shutdown::Order;
 use super::orphans::{Orphans, Swept};
+use super::prefetch::Fetched;
 use super::reconcile::Reconciler;
 use super::recording::Recorded;
 use super::runtime::{self, Health, Look, Looked, Relist};
@@ -89,6 +90,7 @@ enum Happening {
     RelistDue,
     Looked(Option<Looked>),
     Swept(Swept),
+    Fetched(Fetched),
     Demand(Demand),
     Shutdown(Order),
     Asked(Command),
@@ -131,6 +133,7 @@ impl Agent {
                 Some(event) = events_seen.recv() => Happening::Runtime(event),
                 () = tokio::time::sleep_until(relist_at), if self.look.is_idle() => Happening::RelistDue,
                 looked = self.look.ended() => Happening::Looked(looked),
+                Some(fetched) = self.reconciler.prefetch.fetched.recv() => Happening::Fetched(fetched),
                 swept = self.orphans.ended() => Happening::Swept(swept),
                 Some(command) = self.commands.recv() => Happening::Asked(command),
                 Some(demand) = self.demands.recv() => Happening::Demand(demand),
@@ -174,6 +177,10 @@ impl Agent {
                     let pods = &self.reconciler.pods;
                     self.reconciler.leaving = self.orphans.go_on(swept, |uid| pods.contains_key(uid));
                     continue;
+                }
+                Happening::Fetched(fetched) => {
+                    let now = self.reconciler.context.clock.monotonic();
+                    self.reconciler.prefetch.note(fetched, now);
                 }
                 Happening::Asked(command) => self.obey(command),
                 Happening::Demand(demand) => {

@@ -23,6 +23,7 @@ mod node_shutdown;
 mod obey;
 pub mod offline;
 mod orphans;
+mod prefetch;
 mod reconcile;
 mod recording;
 mod runtime;
@@ -47,6 +48,7 @@ pub use self::lock::LockError;
 use self::main_loop::Agent;
 use self::node_shutdown::NodeShutdown;
 use self::orphans::Orphans;
+use self::prefetch::Prefetch;
 use self::reconcile::Reconciler;
 use self::recording::Recording;
 use self::runtime::{Health, Look, Relist};
@@ -280,6 +282,7 @@ pub async fn run(settings: Settings, shutdown: CancellationToken) -> Result<(), 
         reports: reports_seen,
         ledger,
         history,
+        prefetch: Prefetch::default(),
         holds: Holding::open(
             settings.root_dir.join(HOLDS_FILE),
             settings.holds_dir.clone(),

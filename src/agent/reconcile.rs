@@ -4,6 +4,7 @@
 //! `rollout`'s; this is the hand that follows them, and the only one that starts and stops workers.
 
 mod admission;
+mod generation;
 mod telling;
 mod updates;
 
@@ -12,7 +13,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use k8s_openapi::api::apps::v1::{DaemonSet, DaemonSetStatus};
-use k8s_openapi::api::core::v1::{Node, Pod};
+use k8s_openapi::api::core::v1::{Node, Pod, PodTemplateSpec};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use k8s_openapi::jiff::Timestamp;
 use tokio::sync::{Notify, mpsc, watch};
@@ -21,6 +22,7 @@ use tracing::{info, warn};
 use self::admission::Admission;
 use super::eviction::Demand;
 use super::holding::Holding;
+use super::prefetch::Prefetch;
 use super::recording::Recording;
 use crate::backoff::Turn;
 use crate::board::{EventDraft, EventKind, reference_to};
@@ -36,7 +38,7 @@ use crate::pod::priority;
 use crate::pod::record::PodRecord;
 use crate::pod::worker::{self, Listed, Wake, WorkerHandle};
 use crate::policy::Policy;
-use crate::rollout::decide::{self, Generation, Life, PodFacts, Step, StopReason, UpdateStrategy};
+use crate::rollout::decide::{self, Life, PodFacts, Step, StopReason, UpdateStrategy};
 use crate::rollout::failures::Failures;
 use crate::rollout::history::{Current, History};
 use crate::rollout::hold::Hold;
@@ -57,6 +59,7 @@ pub(super) struct Reconciler {
     pub(super) ledger: Ledger,
     pub(super) history: History,
     pub(super) holds: Holding,
+    pub(super) prefetch: Prefetch,
     pub(super) recording: Recording,
     pub(super) pods: BTreeMap<PodUid, Tracked>,
     /// Orphans that are being removed: what bears their UIDs goes.
@@ -84,6 +87,8 @@ pub(super) struct Known {
     tried_since: Option<Duration>,
     /// The hold that was last told of.
     told_of_hold: Option<Hold>,
+    /// Why its images could not be had when that was last told.
+    told_of_images: Option<String>,
     /// What the policy says of its next pod, once it was asked.
     admission: Option<Admission>,
     /// What is on the board.
@@ -186,6 +191,12 @@ struct Round<'a> {
     revision: RevisionHash,
     verdict: Verdict,
     min_ready: Duration,
+}
+
+impl Round<'_> {
+    fn template(&self) -> Option<&PodTemplateSpec> {
+        self.daemon_set.spec.as_ref().map(|spec| &spec.template)
+    }
 }
 
 impl Reconciler {
@@ -329,6 +340,7 @@ impl Reconciler {
             admission: None,
             tried_since: None,
             told_of_hold: None,
+            told_of_images: None,
             published: None,
         };
         self.known.insert(key.clone(), known);
@@ -366,10 +378,11 @@ impl Reconciler {
         } else {
             decide::decide(UpdateStrategy::of(daemon_set), min_ready, &round.verdict, &facts, failed)
         };
-        let (steps, wait) = self.gated(&round, steps, &facts);
-        due = earliest(due, wait);
+        // The policy first: of a pod that may not be made, not even the images are pulled.
         let (steps, tell_again) = self.admitted(&round, (node, objects), &facts, steps);
         due = earliest(due, tell_again);
+        let (steps, wait) = self.gated(&round, objects, steps, &facts);
+        due = earliest(due, wait);
         for step in steps {
             match step {
                 Step::Start => due = earliest(due, self.start(&round, node, objects)),
@@ -534,6 +547,7 @@ impl Reconciler {
             }
             self.ledger.left(&key, self.context.clock.wall_seconds());
             discard(&self.history.forget(&key));
+            self.prefetch.forget(&key);
             self.known.remove(&key);
         }
     }
@@ -543,12 +557,7 @@ impl Reconciler {
         let pods = self.pods.iter().filter(|(_, pod)| pod.daemon_set == *key);
         pods.map(|(uid, pod)| PodFacts {
             uid: uid.clone(),
-            // A hash that this release can't compute says nothing about the template: such a pod is not replaced for it.
-            generation: if pod.hash_version != HASH_VERSION || pod.revision == *revision {
-                Generation::Current
-            } else {
-                Generation::Old
-            },
+            generation: self.generation(key, revision, pod),
             ready_for: pod.ready_since.map(|since| now.saturating_sub(since)),
             life: pod.life,
             order: pod.incarnation.0,

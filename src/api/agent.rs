@@ -25,6 +25,8 @@ struct Explanation<'a> {
     node: &'a str,
     #[serde(flatten)]
     verdict: &'a Verdict,
+    #[serde(skip_serializing_if = "<[String]>::is_empty")]
+    forbidden: &'a [String],
 }
 
 /// `/apis/daemonlet.dev/v1/explanations/<namespace>/<name>`
@@ -44,6 +46,7 @@ pub(super) fn explanation(state: &ApiState, namespace: &str, name: &str) -> Resu
         daemon_set: key.to_string(),
         node: state.board.node_name(),
         verdict: &verdict,
+        forbidden: &state.board.refusals(&key),
     }))
 }
 

@@ -52,6 +52,8 @@ struct Facts {
     pods: Collection<Pod>,
     event_log: EventLog,
     explanations: BTreeMap<DaemonSetKey, Arc<Verdict>>,
+    /// Of the few whose next pod may not be made.
+    refusals: BTreeMap<DaemonSetKey, Arc<[String]>>,
     store: Arc<StoreStatus>,
     runtime: Arc<RuntimeStatus>,
     readiness: Readiness,
@@ -103,6 +105,7 @@ impl Board {
                 pods: Collection::starting_at(version),
                 event_log: EventLog::default(),
                 explanations: BTreeMap::new(),
+                refusals: BTreeMap::new(),
                 store: Arc::default(),
                 runtime: Arc::default(),
                 readiness: Readiness::default(),
@@ -133,9 +136,9 @@ impl Board {
     /// Takes a DaemonSet away, and what was said about its placement.
     pub fn remove_daemon_set(&self, namespace: &str, name: &str) {
         self.change(|facts, next| {
-            facts
-                .explanations
-                .remove(&DaemonSetKey { namespace: namespace.to_owned(), name: name.to_owned() });
+            let key = DaemonSetKey { namespace: namespace.to_owned(), name: name.to_owned() };
+            facts.explanations.remove(&key);
+            facts.refusals.remove(&key);
             facts.daemon_sets.remove(&NamespacedName::new(namespace, name), next)
         });
     }
@@ -164,6 +167,16 @@ impl Board {
     /// Says why a DaemonSet runs here or does not.
     pub fn set_explanation(&self, daemon_set: DaemonSetKey, verdict: Verdict) {
         self.lock().explanations.insert(daemon_set, Arc::new(verdict));
+    }
+
+    /// Says why the policy forbids the next pod of a DaemonSet, a sentence each; none: it does not.
+    pub fn set_refusals(&self, daemon_set: &DaemonSetKey, refusals: Vec<String>) {
+        let mut facts = self.lock();
+        if refusals.is_empty() {
+            facts.refusals.remove(daemon_set);
+        } else {
+            facts.refusals.insert(daemon_set.clone(), refusals.into());
+        }
     }
 
     /// Says how the store is doing.
@@ -224,6 +237,11 @@ impl Board {
     /// Why a DaemonSet runs here or does not.
     pub fn explanation(&self, daemon_set: &DaemonSetKey) -> Option<Arc<Verdict>> {
         self.lock().explanations.get(daemon_set).cloned()
+    }
+
+    /// Why the policy forbids the next pod of a DaemonSet, a sentence each.
+    pub fn refusals(&self, daemon_set: &DaemonSetKey) -> Arc<[String]> {
+        self.lock().refusals.get(daemon_set).cloned().unwrap_or_default()
     }
 
     /// How the store is doing.

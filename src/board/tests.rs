@@ -224,8 +224,10 @@ fn an_explanation_goes_with_its_daemon_set() {
     };
     board.set_explanation(key.clone(), verdict.clone());
     assert_eq!(board.explanation(&key).as_deref(), Some(&verdict));
+    board.set_refusals(&key, vec!["violates PodSecurity".to_owned()]);
+    assert_eq!(*board.refusals(&key), ["violates PodSecurity"]);
     board.remove_daemon_set("default", "ds");
-    assert_eq!(board.explanation(&key), None);
+    assert_eq!((board.explanation(&key), board.refusals(&key).len()), (None, 0));
 }
 
 #[test]

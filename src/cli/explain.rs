@@ -12,7 +12,7 @@ use std::sync::Arc;
 
 use k8s_openapi::api::apps::v1::DaemonSet;
 use k8s_openapi::api::core::v1::Node;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 pub(super) use self::command::{ExplainArgs, run};
 use crate::manifest::{self, MAX_FILE_BYTES, Object, Objects, Problem, Severity};
@@ -46,17 +46,17 @@ impl Offline {
 }
 
 /// An explanation, and what the policy says of the pod.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Explained {
     /// Where it is wanted, and why.
     #[serde(flatten)]
     pub explanation: Explanation,
     /// Why the pod would not be made, a sentence each.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub forbidden: Vec<String>,
     /// What the policy warns of, a sentence each.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub warnings: Vec<String>,
 }
 
@@ -68,12 +68,6 @@ impl Explained {
             forbidden: judgement.refusals.iter().map(ToString::to_string).collect(),
             warnings: warnings.collect(),
         }
-    }
-}
-
-impl From<Explanation> for Explained {
-    fn from(explanation: Explanation) -> Self {
-        Self::judged(explanation, &Judgement::default())
     }
 }
 

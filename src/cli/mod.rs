@@ -12,6 +12,7 @@ mod delete;
 mod describe;
 mod error;
 pub mod explain;
+mod file_lines;
 mod get;
 mod hold;
 mod logs;

@@ -4,21 +4,22 @@
 
 use std::sync::Arc;
 
-use crate::manifest::{Object, Objects, Problem, Severity, Stored};
+use super::file_lines::FileLines;
+use crate::manifest::{FieldPath, Object, Objects, Problem, Severity, Stored};
 use crate::policy::{Judgement, Policy, Refusal, label_faults};
 
 /// One problem for each standard that a DaemonSet's pod breaks, and for each label that can't be read.
-pub(super) fn problems(objects: &Objects) -> Vec<Problem> {
+pub(super) fn problems(objects: &Objects, lines: &FileLines) -> Vec<Problem> {
     let policy = Policy::default();
     let mut problems = Vec::new();
     for stored in objects.0.values() {
         match &stored.object {
             Object::Namespace(namespace) => problems.extend(label_faults(namespace).iter().map(|fault| {
                 let error = fault.error();
-                problem(stored, Severity::Error, error.path.to_string(), error.message())
+                problem(stored, Severity::Error, &error.path, error.message(), lines)
             })),
             Object::DaemonSet(daemon_set) => {
-                problems.extend(told(stored, &policy.judge(daemon_set, objects)))
+                problems.extend(told(stored, &policy.judge(daemon_set, objects), lines));
             }
             _ => {}
         }
@@ -26,13 +27,15 @@ pub(super) fn problems(objects: &Objects) -> Vec<Problem> {
     problems
 }
 
-fn told(stored: &Arc<Stored>, judgement: &Judgement) -> Vec<Problem> {
-    let spec = || "spec.template.spec".to_owned();
+fn told(stored: &Arc<Stored>, judgement: &Judgement, lines: &FileLines) -> Vec<Problem> {
+    let spec = FieldPath::new("spec.template.spec");
+    let said = |severity, field: &FieldPath, message| problem(stored, severity, field, message, lines);
     let refusals = judgement.refusals.iter().filter_map(|refusal| match refusal {
-        Refusal::PodSecurity(_) => Some(problem(stored, Severity::Error, spec(), refusal.to_string())),
+        Refusal::PodSecurity(_) => Some(said(Severity::Error, &spec, refusal.to_string())),
         Refusal::Field(error) => {
-            let field = format!("spec.template.{}", error.path);
-            Some(problem(stored, Severity::Error, field, error.message()))
+            let template = FieldPath::new("spec.template");
+            let field = template.segments().iter().chain(error.path.segments()).cloned().collect();
+            Some(said(Severity::Error, &field, error.message()))
         }
         // Told of the Namespace.
         Refusal::Label(_) => None,
@@ -40,11 +43,23 @@ fn told(stored: &Arc<Stored>, judgement: &Judgement) -> Vec<Problem> {
     let warning = judgement
         .warning
         .iter()
-        .map(|violations| problem(stored, Severity::Warning, spec(), format!("would violate {violations}")));
+        .map(|violations| said(Severity::Warning, &spec, format!("would violate {violations}")));
     refusals.chain(warning).collect()
 }
 
-fn problem(stored: &Arc<Stored>, severity: Severity, field: String, message: String) -> Problem {
-    let file = Arc::clone(&stored.origin.file);
-    Problem { severity, file, line: stored.origin.line, field, message, object: Some(stored.object.key()) }
+fn problem(
+    stored: &Arc<Stored>,
+    severity: Severity,
+    field: &FieldPath,
+    message: String,
+    lines: &FileLines,
+) -> Problem {
+    Problem {
+        severity,
+        file: Arc::clone(&stored.origin.file),
+        line: lines.line_of(stored, field),
+        field: field.to_string(),
+        message,
+        object: Some(stored.object.key()),
+    }
 }

@@ -8,6 +8,7 @@ use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use super::file_lines::FileLines;
 use super::policy;
 use crate::manifest::{MAX_FILE_BYTES, Problem, Severity};
 use crate::store::{Source, Survey, survey};
@@ -61,8 +62,9 @@ pub fn run(
     input: &mut dyn Read,
     out: &mut dyn Write,
 ) -> Result<Validity, ValidateError> {
-    let mut found = survey(sources(targets, input)?);
-    found.problems.extend(policy::problems(&found.objects));
+    let sources = sources(targets, input)?;
+    let mut found = survey(&sources);
+    found.problems.extend(policy::problems(&found.objects, &lines_of(&sources)));
     found.problems.sort_by(|a, b| (&a.file, a.line).cmp(&(&b.file, b.line)));
     if strict {
         for problem in &mut found.problems {
@@ -76,6 +78,17 @@ pub fn run(
     }
     writeln!(out, "{}", summary(&found))?;
     Ok(if count(&found.problems, Severity::Error) == 0 { Validity::Good } else { Validity::Problems })
+}
+
+/// Where to look for the lines of what was read.
+fn lines_of(sources: &[Source]) -> FileLines {
+    let mut lines = FileLines::default();
+    for source in sources {
+        if let Source::Content(file, bytes) = source {
+            lines.given(Arc::clone(file), bytes);
+        }
+    }
+    lines
 }
 
 /// What the targets hold, each once.

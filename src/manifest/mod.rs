@@ -22,4 +22,4 @@ pub use object::{Object, Objects, Origin, Stored};
 pub use path::{FieldPath, Segment};
 pub use problem::{Problem, Severity};
 pub use quantity::{Quantity, QuantityError};
-pub use read::{MAX_FILE_BYTES, Reading, Refused, SetAside, read};
+pub use read::{Lines, MAX_FILE_BYTES, Reading, Refused, SetAside, read};

@@ -14,5 +14,5 @@ mod revision;
 mod source;
 pub mod status;
 
-pub use revision::{HASH_VERSION, RevisionHash, revision_of};
+pub use revision::{HASH_VERSION, RevisionHash, is_same_pod, revision_of};
 pub use source::{Override, OverrideCause};

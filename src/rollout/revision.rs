@@ -3,17 +3,18 @@
 //! The hash must be the same for every way of writing the same template, today and after an upgrade of the agent, because another
 //! hash means another pod. So it is taken over the *defaulted* template as JSON with sorted keys, from which everything empty is left
 //! out: a field that this or a later release learns of changes no hash until a manifest uses it. What the canonical form contains is
-//! numbered ([`HASH_VERSION`]) and each pod remembers its number; a pod of another number is left as it is, because its hash says nothing
-//! about the template. Rule: `pkg/controller/daemon/update.go`.
+//! numbered ([`HASH_VERSION`]) and each pod remembers its number; a pod of another number is compared field by field ([`is_same_pod`]),
+//! because its hash says nothing about the template. Rule: `pkg/controller/daemon/update.go`.
 
 use std::fmt;
 
-use k8s_openapi::api::core::v1::PodTemplateSpec;
+use k8s_openapi::api::core::v1::{Pod, PodTemplateSpec};
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
+use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
 use crate::hex::hex;
+use crate::pod::blueprint::{REVISION_HASH_LABEL, TEMPLATE_GENERATION_LABEL};
 
 /// The number of the canonical form that [`revision_of`] hashes.
 pub const HASH_VERSION: u32 = 1;
@@ -57,6 +58,19 @@ pub(super) fn canonical(template: &PodTemplateSpec) -> Value {
     value
 }
 
+/// Whether two pods are the same but for what tells one pod from another: name, UID, revision, and what the node has said of them.
+pub fn is_same_pod(one: &Pod, other: &Pod) -> bool {
+    comparable(one) == comparable(other)
+}
+
+fn comparable(pod: &Pod) -> Value {
+    let mut labels = pod.metadata.labels.clone().unwrap_or_default();
+    labels.retain(|label, _| label != REVISION_HASH_LABEL && label != TEMPLATE_GENERATION_LABEL);
+    let mut value = json!({"labels": labels, "annotations": pod.metadata.annotations, "spec": pod.spec});
+    prune(&mut value);
+    value
+}
+
 fn prune(value: &mut Value) {
     match value {
         Value::Object(fields) => {
@@ -85,9 +99,25 @@ fn is_empty(name: &str, value: &Value) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
-
     use super::*;
+
+    #[test]
+    fn pods_are_compared_by_their_fields_whatever_their_hashes_say() {
+        let pod = |name: &str, hash: &str, image: &str, extra: Value| -> Pod {
+            let mut pod = json!({
+                "metadata": {"name": name, "labels": {"app": "a", REVISION_HASH_LABEL: hash}},
+                "spec": {"containers": [{"name": "main", "image": image}], "nodeName": "n"},
+            });
+            if let (Some(spec), Value::Object(extra)) = (pod["spec"].as_object_mut(), extra) {
+                spec.extend(extra);
+            }
+            serde_json::from_value(pod).expect("a pod")
+        };
+        let old = pod("a-1", "older", "a:1", json!({}));
+        assert!(is_same_pod(&old, &pod("a-2", "newer", "a:1", json!({"volumes": []}))));
+        assert!(!is_same_pod(&old, &pod("a-2", "older", "a:2", json!({}))));
+        assert!(!is_same_pod(&old, &pod("a-2", "older", "a:1", json!({"hostNetwork": true}))));
+    }
 
     fn hash(template: Value) -> RevisionHash {
         revision_of(&serde_json::from_value(template).expect("a template"))

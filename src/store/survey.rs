@@ -37,24 +37,24 @@ pub struct Survey {
 }
 
 /// Looks at all sources as if they were one store. Blocks as long as the file system does.
-pub fn survey(sources: Vec<Source>) -> Survey {
+pub fn survey(sources: &[Source]) -> Survey {
     let mut files = Files::new();
     let mut survey = Survey::default();
     for source in sources {
         match source {
             Source::Content(file, bytes) => {
-                let read = reading::read(&file, &bytes);
-                files.insert(file, FileState::Read(Arc::new(read)));
+                let read = reading::read(file, bytes);
+                files.insert(Arc::clone(file), FileState::Read(Arc::new(read)));
             }
             Source::Tree(root) => {
                 let look = Look::Settled { writing: HashSet::new() };
-                let listing = Lister::new(Arc::clone(&root), reading::read).list(&look, None);
+                let listing = Lister::new(Arc::clone(root), reading::read).list(&look, None);
                 files.extend(listing.files);
                 survey.ignored.extend(listing.ignored);
                 survey.problems.extend(listing.problems);
                 let failures = listing.failures.into_iter().map(|message| Problem {
                     severity: Severity::Error,
-                    file: Arc::clone(&root),
+                    file: Arc::clone(root),
                     line: 0,
                     field: String::new(),
                     message,

@@ -51,6 +51,11 @@ fn an_update_that_would_be_refused_leaves_the_old_pod_running() {
     let before = node.agent.wait_ready("app");
     node.apply("app.yaml", privileged("app"));
     node.agent.wait_event("app", "FailedCreate", |message| message.ends_with(VIOLATES));
+    let explained = node.agent.says(&["explain", "ds/app", "-n", "test"]);
+    assert!(
+        explained.contains("forbidden: violates PodSecurity \"baseline:latest\": privileged"),
+        "{explained}"
+    );
     // Another DaemonSet that becomes ready proves that the rounds have gone on.
     node.apply("other.yaml", daemon_set("other", PLAIN));
     node.agent.wait_ready("other");
@@ -63,6 +68,7 @@ fn an_update_that_would_be_refused_leaves_the_old_pod_running() {
         pod.metadata.uid != before.metadata.uid && crate::kit::is_ready(pod)
     });
     assert_ne!(after.metadata.name, before.metadata.name);
+    assert!(!node.agent.says(&["explain", "ds/app", "-n", "test"]).contains("forbidden"));
 }
 
 #[test]
@@ -95,5 +101,13 @@ fn the_nodes_own_lists_refuse_paths_and_registries_by_their_fields() {
     node.agent.wait_event("image", "FailedCreate", |message| {
         message.contains("spec.containers[0].image: Forbidden: \"registry.invalid/x\"")
     });
+    // Nor is an image of a forbidden update pulled before it is found to be forbidden.
+    let before = node.agent.wait_ready("logs");
+    node.apply(
+        "logs.yaml",
+        daemon_set("logs", &mounting("/var/log").replace("busybox:1", "registry.invalid/y:1")),
+    );
+    node.agent.wait_event("logs", "FailedCreate", |message| message.contains("\"registry.invalid/y\""));
+    assert_eq!(container_ids(&node.agent.wait_ready("logs")), container_ids(&before));
     assert_eq!(node.sandboxes().len(), 1);
 }

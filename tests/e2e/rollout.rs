@@ -152,3 +152,40 @@ fn a_revision_that_does_not_become_available_is_rolled_back_by_itself() {
     node.apply("app.yaml", with_limit(sleeper("app", "three")));
     wait_saying(&node, "three");
 }
+
+#[test]
+fn an_image_that_cannot_be_had_stops_no_pod_that_works() {
+    let Some(node) = Node::start() else { return };
+    node.apply("app.yaml", sleeper("app", "one"));
+    wait_saying(&node, "one");
+    let before = container_ids(&node.agent.wait_ready("app"));
+    node.apply("app.yaml", sleeper("app", "two").replace("busybox:1", "localhost/nobody/has:this"));
+    node.agent.wait_event("app", "UpdateHeld", |message| message.contains("localhost/nobody/has:this"));
+    assert_eq!(container_ids(&node.agent.wait_ready("app")), before);
+    node.apply("app.yaml", sleeper("app", "three"));
+    wait_saying(&node, "three");
+}
+
+#[test]
+fn a_pod_of_an_older_hash_is_compared_by_its_fields() {
+    let Some(mut node) = Node::start() else { return };
+    node.apply("app.yaml", sleeper("app", "one"));
+    let pod = node.agent.wait_ready("app");
+    let before = container_ids(&pod);
+    let uid = pod.metadata.uid.unwrap();
+    // As if another release had made it.
+    node.agent.kill9();
+    let record = std::fs::read_dir(node.path("state").join("records")).unwrap().flatten();
+    let record = record.map(|file| file.path()).find(|path| path.to_string_lossy().contains(&uid)).unwrap();
+    let mut text: serde_json::Value = serde_json::from_slice(&std::fs::read(&record).unwrap()).unwrap();
+    text["hashVersion"] = 999.into();
+    text["revision"] = "0123456789".into();
+    std::fs::write(&record, text.to_string()).unwrap();
+    node.agent.launch();
+    node.agent.wait_until_ready();
+    node.apply("other.yaml", sleeper("other", "x"));
+    node.agent.wait_ready("other");
+    assert_eq!(container_ids(&node.agent.wait_ready("app")), before, "the same fields: nothing is restarted");
+    node.apply("app.yaml", sleeper("app", "two"));
+    wait_saying(&node, "two");
+}

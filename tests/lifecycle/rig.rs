@@ -137,9 +137,10 @@ impl Machine {
         let (pressure, pressure_seen) = watch::channel(Pressure::none(clock.wall_seconds()));
         let (objects, objects_seen) = watch::channel(Arc::default());
         let (reports, reports_seen) = mpsc::unbounded_channel();
+        let cri = self.runtime.client();
         let context = Arc::new(PodContext {
             clock,
-            cri: self.runtime.client(),
+            cri: cri.clone(),
             host: watch::channel(Arc::new(host)).1,
             volumes: VolumeRoot::prepare(&root).expect("a volume root"),
             users: UserNamespaces::new(root.join("pods")),
@@ -152,7 +153,7 @@ impl Machine {
             board: Arc::new(Board::new(NODE, clock.wall())),
             records: Records::open(&root.join("records")).expect("records"),
             pulls: Semaphore::new(5),
-            network: Network::new(self.runtime.client()),
+            network: Network::new(cri),
             node_credentials: NodeCredentials::new(CredentialsFile::Default(root.join("config.json"))),
             directory: Directory::default(),
             objects: objects_seen,

@@ -38,6 +38,7 @@ impl Reconciler {
         steps: Vec<Step>,
     ) -> (Vec<Step>, Option<Duration>) {
         if !refused::wants_successor(&steps, facts) {
+            self.context.board.set_refusals(&round.key, Vec::new());
             return (steps, None);
         }
         self.judge(round, objects);
@@ -45,6 +46,8 @@ impl Reconciler {
         let Some(admission) = self.known.get(&round.key).and_then(|known| known.admission.as_ref()) else {
             return (steps, None);
         };
+        let refusals = admission.judgement.refusals.iter().map(ToString::to_string);
+        self.context.board.set_refusals(&round.key, refusals.collect());
         let told = admission.told;
         let Some(forbidden) = admission.judgement.forbids(&self.next_name(round, node)) else {
             if told.is_none() {

@@ -3,14 +3,18 @@
 //! Holds keep an update waiting. A revision that does not become available in its time (`daemonlet.dev/rollback-after`) is rolled back to
 //! the last one that was, and stays so until the store brings another template. The rules are `rollout`'s.
 
+use std::sync::Arc;
 use std::time::Duration;
 
+use k8s_openapi::api::core::v1::Pod;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use tracing::{info, warn};
 
+use super::super::prefetch::Images;
 use super::{Reconciler, Round};
 use crate::board::EventKind;
 use crate::config::duration;
-use crate::manifest::DaemonSetKey;
+use crate::manifest::{DaemonSetKey, Objects};
 use crate::rollout::decide::{self, Generation, Life, PodFacts, Step};
 use crate::rollout::hold::{Hold, Target};
 use crate::rollout::{Override, OverrideCause, revision_of};
@@ -28,18 +32,62 @@ impl Reconciler {
     pub(super) fn gated(
         &mut self,
         round: &Round<'_>,
+        objects: &Objects,
         steps: Vec<Step>,
         facts: &[PodFacts],
     ) -> (Vec<Step>, Option<Duration>) {
         let allowed = decide::without_update(steps.clone(), facts);
         if allowed == steps {
+            self.prefetch.forget(&round.key);
             return (steps, None);
         }
         if let Some((target, hold)) = self.hold_on(&round.key) {
             self.tell_of_hold(round, &target, &hold);
             return (allowed, Some(HELD));
         }
-        (steps, None)
+        // A pod that is not Ready has nothing to lose, and one that is stopped beside its successor leaves no gap.
+        let loses = |pod: &PodFacts| pod.life == Life::Live && pod.ready_for.is_some();
+        let old = facts.iter().filter(|pod| pod.generation == Generation::Old);
+        let has_successor = facts.iter().any(|pod| pod.generation == Generation::Current);
+        if has_successor || !old.into_iter().any(loses) {
+            return (steps, None);
+        }
+        match self.images(round, objects) {
+            Images::There => (steps, None),
+            Images::Coming => (allowed, None),
+            Images::Missing { problem, again_in } => {
+                self.tell_of_images(round, &problem);
+                (allowed, Some(again_in))
+            }
+        }
+    }
+
+    /// Whether the images of the DaemonSet's next pod are there.
+    fn images(&mut self, round: &Round<'_>, objects: &Objects) -> Images {
+        let pod = || Pod {
+            metadata: ObjectMeta {
+                namespace: Some(round.key.namespace.clone()),
+                ..round.template().and_then(|template| template.metadata.clone()).unwrap_or_default()
+            },
+            spec: round.template().and_then(|template| template.spec.clone()),
+            status: None,
+        };
+        let context = Arc::clone(&self.context);
+        self.prefetch.images((&round.key, &round.revision), pod, (&context, objects))
+    }
+
+    fn tell_of_images(&mut self, round: &Round<'_>, problem: &str) {
+        let Some(known) = self.known.get_mut(&round.key) else { return };
+        if known.told_of_images.as_deref() == Some(problem) {
+            return;
+        }
+        known.told_of_images = Some(problem.to_owned());
+        let message = format!(
+            "The update to {} waits for its images, and the present pod runs on: {problem}",
+            round.revision
+        );
+        warn!(daemonset = %round.key, message);
+        self.event(round.daemon_set, EventKind::Warning, "UpdateHeld", &message);
     }
 
     /// The hold that keeps this DaemonSet from being updated. A roll-back waits for nobody.

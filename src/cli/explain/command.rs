@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use super::{Output as Format, explain_offline, render};
+use super::{Explained, Output as Format, explain_offline, render};
 use crate::api::resource::DAEMON_SETS;
 use crate::cli::Output;
 use crate::cli::client::{Client, escape};
@@ -12,7 +12,6 @@ use crate::cli::error::CliError;
 use crate::cli::target::{Scope, targets};
 use crate::error_chain::error_chain;
 use crate::exit_code::ExitCode;
-use crate::placement::Explanation;
 
 #[derive(Debug, Args)]
 pub(in crate::cli) struct ExplainArgs {
@@ -84,8 +83,8 @@ async fn ask(args: &ExplainArgs, client: &Client, output: &mut Output<'_>) -> Re
             missing.map(|name| (args.scope.namespace(), name.as_str())).collect();
         for (namespace, name) in keys.into_iter().chain(missing) {
             let path = format!("/apis/daemonlet.dev/v1/explanations/{}/{}", escape(namespace), escape(name));
-            match client.get::<Explanation>(&path).await {
-                Ok(explanation) => explanations.push(explanation.into()),
+            match client.get::<Explained>(&path).await {
+                Ok(explained) => explanations.push(explained),
                 Err(error) => errors.push(error),
             }
         }

@@ -48,7 +48,7 @@ fn manifests(folder: &Path) -> Vec<PathBuf> {
 
 /// The last two cells: what `validate` says, and what `plan` does.
 fn outcome(file: &Path) -> String {
-    let found = survey(vec![Source::Content(Path::new("manifest").into(), fs::read(file).unwrap())]);
+    let found = survey(&[Source::Content(Path::new("manifest").into(), fs::read(file).unwrap())]);
     let told = |severity: Severity| -> Vec<String> {
         let problems = found.problems.iter().filter(|problem| problem.severity == severity);
         problems.map(|problem| format!("`{}`: {}", problem.field, problem.message)).collect()

@@ -88,7 +88,7 @@ pub(super) fn run(
             return Ok(ExitCode::Usage);
         }
     };
-    let mut found = survey(sources);
+    let mut found = survey(&sources);
     let failed = |error: &dyn std::error::Error| CliError::Failed(error_chain(error));
     let on = match &args.node {
         Some(file) => {
@@ -111,6 +111,10 @@ pub(super) fn run(
         found.problems.extend(planned.problems.into_iter().map(|it| said(Severity::Error, it)));
         if planned.document["placement"]["shouldRun"] == Value::Bool(false) {
             found.problems.push(said(Severity::Notice, (String::new(), not_here(&planned.document))));
+        }
+        if let Some(forbidden) = settings.policy.judge(daemon_set, &objects).forbids(&key.name) {
+            let message = format!("this pod would not be made: {forbidden}");
+            found.problems.push(said(Severity::Notice, (String::new(), message)));
         }
         documents.push(planned.document);
     }

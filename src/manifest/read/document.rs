@@ -216,7 +216,7 @@ impl Collector {
 }
 
 /// The key of an object of a known kind, as far as it can be told without decoding.
-fn key_of(root: &Node) -> Option<ObjectKey> {
+pub(super) fn key_of(root: &Node) -> Option<ObjectKey> {
     let kind = root.str("kind")?;
     let kind = Kind::ALL.into_iter().find(|known| known.as_str() == kind)?;
     metadata_key(kind, root)

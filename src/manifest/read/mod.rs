@@ -4,6 +4,7 @@
 //! named in [`Refused`], so that the store can keep what it had.
 
 mod document;
+mod lines;
 mod problems;
 mod recognise;
 
@@ -14,6 +15,7 @@ use std::sync::Arc;
 use super::{ObjectKey, Problem, Severity, Stored};
 use super::{split, yaml};
 use document::Collector;
+pub use lines::Lines;
 
 /// The largest file that is read.
 pub const MAX_FILE_BYTES: usize = 10 << 20;

@@ -14,9 +14,8 @@ use crate::backoff::{Backoff, BackoffPolicy};
 use crate::board::EventKind;
 use crate::cri::proto;
 use crate::error_chain::error_chain;
-use crate::image::{
-    self, Decision, ImageName, ImageProblem, Keyring, Presence, PullPolicy, PullReport, SecretFormat,
-};
+use crate::image::{self, Decision, ImageName, ImageProblem, Keyring, Presence, PullPolicy, PullReport};
+use crate::pod::pull_secrets;
 use crate::pod::requests::image_spec;
 use crate::pod::status::Waiting;
 
@@ -200,7 +199,7 @@ impl Worker {
 
     /// The credentials of the pod's `imagePullSecrets`; a complaint about those that are not in the store.
     fn own_keyring(&mut self) -> Keyring {
-        let (keyring, missing) = self.read_pull_secrets();
+        let (keyring, missing) = pull_secrets::read(&self.record.pod, &self.objects.borrow());
         if !missing.is_empty() {
             let message = format!(
                 "Unable to retrieve some image pull secrets ({}); attempting to pull the image may not succeed.",
@@ -209,30 +208,6 @@ impl Worker {
             self.complain("FailedToRetrieveImagePullSecret", &message);
         }
         keyring
-    }
-
-    /// What the pull secrets that are in the store hold, and the names of the others.
-    fn read_pull_secrets(&self) -> (Keyring, Vec<String>) {
-        let (mut keyring, mut missing) = (Keyring::default(), Vec::new());
-        let namespace = self.record.pod.metadata.namespace.as_deref().unwrap_or_default();
-        let secrets = self.record.pod.spec.as_ref().and_then(|spec| spec.image_pull_secrets.as_deref());
-        let objects = self.objects.borrow();
-        for reference in secrets.unwrap_or_default().iter().filter(|reference| !reference.name.is_empty()) {
-            let Some(secret) = objects.secret(namespace, &reference.name) else {
-                missing.push(reference.name.clone());
-                continue;
-            };
-            let Some(format) = secret.type_.as_deref().and_then(SecretFormat::of_secret_type) else {
-                continue;
-            };
-            let Some(document) = secret.data.as_ref().and_then(|data| data.get(format.data_key())) else {
-                continue;
-            };
-            if let Err(error) = keyring.add(format, &document.0) {
-                warn!(secret = reference.name, %error, "the image pull secret can't be used");
-            }
-        }
-        (keyring, missing)
     }
 }
 

@@ -69,7 +69,7 @@ fn asked_by_hook(hook: &LifecycleHandler) -> Asked<'_> {
     (hook.http_get.as_ref(), hook.tcp_socket.as_ref())
 }
 
-fn hosts<'a>((http, tcp): Asked<'a>) -> impl Iterator<Item = &'a str> {
+fn hosts((http, tcp): Asked<'_>) -> impl Iterator<Item = &str> {
     let hosts = [http.and_then(|it| it.host.as_deref()), tcp.and_then(|it| it.host.as_deref())];
     hosts.into_iter().flatten().filter(|host| !host.is_empty())
 }

@@ -141,6 +141,7 @@ impl<'a> Subject<'a> {
     }
 }
 
+#[expect(clippy::unnecessary_wraps, reason = "it is how each check ends")]
 fn violation(reason: &'static str, detail: String) -> Option<Violation> {
     Some(Violation { reason, detail })
 }

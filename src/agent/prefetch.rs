@@ -1,0 +1,209 @@
+//! Brings the images of an update onto the node before anything is stopped for it.
+//!
+//! One task an update, in the background; what it finds wakes the main loop. An image that can't be had keeps the old pod running, and is
+//! tried again with the back-off that a kubelet has for pulls. What a pod needs when it starts is looked at again by its worker: nothing here is
+//! a promise.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use k8s_openapi::api::core::v1::{Pod, PodSpec};
+use tokio::sync::mpsc;
+use tracing::info;
+
+use crate::backoff::{Backoff, BackoffPolicy};
+use crate::cri::proto::{AuthConfig, ImageSpec, PodSandboxConfig};
+use crate::image::{ImageName, PullPolicy};
+use crate::manifest::{DaemonSetKey, Objects};
+use crate::pod::context::PodContext;
+use crate::pod::pull_secrets;
+use crate::pod::requests::image_spec;
+use crate::rollout::RevisionHash;
+
+/// What became of the images of an update.
+#[derive(Debug)]
+pub(super) struct Fetched {
+    daemon_set: DaemonSetKey,
+    revision: RevisionHash,
+    result: Result<(), String>,
+}
+
+/// Whether the images of an update are there.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Images {
+    /// They are.
+    There,
+    /// They are on their way.
+    Coming,
+    /// They can't be had.
+    Missing {
+        /// Why.
+        problem: String,
+        /// When they are asked for again.
+        again_in: Duration,
+    },
+}
+
+/// The updates whose images were asked for.
+#[derive(Debug)]
+pub(super) struct Prefetch {
+    asked: BTreeMap<DaemonSetKey, Asked>,
+    done: mpsc::UnboundedSender<Fetched>,
+    pub(super) fetched: mpsc::UnboundedReceiver<Fetched>,
+}
+
+#[derive(Debug)]
+struct Asked {
+    revision: RevisionHash,
+    /// What was found; nothing while it is under way.
+    found: Option<Result<(), String>>,
+    backoff: Backoff,
+}
+
+impl Default for Prefetch {
+    fn default() -> Self {
+        let (done, fetched) = mpsc::unbounded_channel();
+        Self { asked: BTreeMap::new(), done, fetched }
+    }
+}
+
+impl Prefetch {
+    /// Whether the images of `pod`, of this revision of a DaemonSet, are there; asks for them if nobody has.
+    pub(super) fn images(
+        &mut self,
+        (daemon_set, revision): (&DaemonSetKey, &RevisionHash),
+        pod: impl FnOnce() -> Pod,
+        (context, objects): (&Arc<PodContext>, &Objects),
+    ) -> Images {
+        let now = context.clock.monotonic();
+        let before = self.asked.get(daemon_set).filter(|asked| asked.revision == *revision);
+        let backoff = match before {
+            Some(Asked { found: None, .. }) => return Images::Coming,
+            Some(Asked { found: Some(Ok(())), .. }) => return Images::There,
+            Some(Asked { found: Some(Err(problem)), backoff, .. }) => {
+                let failed_at = backoff.raised_at().unwrap_or(now);
+                let again_in = backoff.turn(&BackoffPolicy::KUBELET, failed_at, now).remaining();
+                if !again_in.is_zero() {
+                    return Images::Missing { problem: problem.clone(), again_in };
+                }
+                *backoff
+            }
+            None => Backoff::default(),
+        };
+        let asked = Asked { revision: revision.clone(), found: None, backoff };
+        self.asked.insert(daemon_set.clone(), asked);
+        let (daemon_set, revision) = (daemon_set.clone(), revision.clone());
+        let (context, done, pod) = (Arc::clone(context), self.done.clone(), pod());
+        let (own, _) = pull_secrets::read(&pod, objects);
+        tokio::spawn(async move {
+            let result = fetch(&context, &pod, &own).await;
+            // An agent that no longer listens is going down.
+            let _ = done.send(Fetched { daemon_set, revision, result });
+        });
+        Images::Coming
+    }
+
+    /// Takes note of what was found.
+    pub(super) fn note(&mut self, fetched: Fetched, now: Duration) {
+        let Fetched { daemon_set, revision, result } = fetched;
+        let Some(asked) = self.asked.get_mut(&daemon_set).filter(|asked| asked.revision == revision) else {
+            return;
+        };
+        if result.is_err() {
+            asked.backoff.raise(&BackoffPolicy::KUBELET, now, now);
+        }
+        asked.found = Some(result);
+    }
+
+    /// Forgets a DaemonSet: what was found may not hold at its next update.
+    pub(super) fn forget(&mut self, daemon_set: &DaemonSetKey) {
+        self.asked.remove(daemon_set);
+    }
+}
+
+async fn fetch(context: &PodContext, pod: &Pod, own: &crate::image::Keyring) -> Result<(), String> {
+    let Some(spec) = &pod.spec else { return Ok(()) };
+    for (written, policy) in wanted(spec) {
+        let name = ImageName::parse(&written).map_err(|error| format!("{written}: {error}"))?;
+        let asked = ImageSpec { image: name.with_default_tag(), ..ImageSpec::default() };
+        let is_there = match policy {
+            // Nobody would pull it for the pod either: whether it starts is the pod's own matter.
+            PullPolicy::Never => true,
+            PullPolicy::Always => false,
+            PullPolicy::IfNotPresent => {
+                let found = context.cri.image_status(asked).await;
+                found.map_err(|error| format!("{written}: {}", error.message()))?.is_some()
+            }
+        };
+        if !is_there {
+            pull(context, pod, own, &name).await.map_err(|problem| format!("{written}: {problem}"))?;
+        }
+    }
+    Ok(())
+}
+
+async fn pull(
+    context: &PodContext,
+    pod: &Pod,
+    own: &crate::image::Keyring,
+    name: &ImageName,
+) -> Result<(), String> {
+    let Ok(_turn) = context.pulls.acquire().await else { return Err("the agent is going down".to_owned()) };
+    let of_node = context.node_credentials.now().await.unwrap_or_default();
+    let known = own.lookup(name).into_iter().chain(of_node.lookup(name));
+    let mut credentials: Vec<Option<AuthConfig>> = known
+        .map(|credential| {
+            let (username, password) = (credential.username.clone(), credential.password.clone());
+            Some(AuthConfig { username, password, ..AuthConfig::default() })
+        })
+        .collect();
+    if credentials.is_empty() {
+        credentials.push(None);
+    }
+    let mut problem = String::new();
+    for auth in credentials {
+        match context.cri.pull_image(image_spec(pod, name), auth, PodSandboxConfig::default()).await {
+            Ok(_) => {
+                info!(image = name.as_written(), "image of an update pulled");
+                return Ok(());
+            }
+            Err(error) => error.message().clone_into(&mut problem),
+        }
+    }
+    Err(problem)
+}
+
+/// The images that a pod needs, each with the policy by which it is pulled.
+fn wanted(spec: &PodSpec) -> Vec<(String, PullPolicy)> {
+    let policy = |image: &str, policy: Option<&str>| {
+        policy.and_then(|policy| policy.parse().ok()).unwrap_or_else(|| PullPolicy::default_for(image))
+    };
+    let containers = spec.init_containers.iter().flatten().chain(&spec.containers);
+    let of_containers =
+        containers.filter_map(|it| Some((it.image.as_deref()?, it.image_pull_policy.as_deref())));
+    let volumes = spec.volumes.iter().flatten().filter_map(|volume| volume.image.as_ref());
+    let mounted = volumes.filter_map(|it| Some((it.reference.as_deref()?, it.pull_policy.as_deref())));
+    let named = of_containers.chain(mounted).filter(|(image, _)| !image.is_empty());
+    named.map(|(image, how)| (image.to_owned(), policy(image, how))).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn every_image_of_a_pod_is_wanted_with_its_policy() {
+        let spec: PodSpec = serde_json::from_value(json!({
+            "initContainers": [{"name": "i", "image": "init:1", "imagePullPolicy": "Never"}],
+            "containers": [{"name": "c", "image": "main"}, {"name": "d", "image": "main:2"}, {"name": "e"}],
+            "volumes": [{"name": "v", "image": {"reference": "data:1", "pullPolicy": "Always"}}, {"name": "w", "emptyDir": {}}],
+        }))
+        .unwrap();
+        let wanted = wanted(&spec);
+        let shown: Vec<_> = wanted.iter().map(|(image, policy)| format!("{image} {policy}")).collect();
+        assert_eq!(shown, ["init:1 Never", "main Always", "main:2 IfNotPresent", "data:1 Always"]);
+    }
+}
