@@ -33,6 +33,7 @@ pub mod placement;
 pub mod pod;
 pub mod probe;
 pub mod rollout;
+pub mod scheduling;
 pub mod shutdown;
 pub mod store;
 pub mod systemd;

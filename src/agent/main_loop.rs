@@ -205,7 +205,12 @@ impl Agent {
     /// Takes into care what is on record and what the runtime has. Waits for the runtime: without its answer a pod that runs
     /// could be taken for one that doesn't.
     async fn take_up_pods(&mut self) -> Result<(), AgentError> {
-        let (records, refused) = self.reconciler.context.records.load()?;
+        let (mut records, refused) = self.reconciler.context.records.load()?;
+        // After a boot all of them start; the most important ones go first.
+        records.sort_by_cached_key(|record| {
+            let priority = record.pod.spec.as_ref().and_then(|spec| spec.priority).unwrap_or_default();
+            (std::cmp::Reverse(priority), record.daemon_set.clone())
+        });
         for record in refused {
             warn!(file = %record.path.display(), reason = record.reason, "pod record refused; its pod is stopped and made anew");
         }

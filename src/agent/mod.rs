@@ -274,6 +274,7 @@ pub async fn run(settings: Settings, shutdown: CancellationToken) -> Result<(), 
         known: BTreeMap::new(),
         limited,
         machine: Machine::Up,
+        waiting: BTreeMap::new(),
     };
     let agent = Agent {
         name,

@@ -30,6 +30,9 @@ impl Reconciler {
 
     fn delete_pod(&mut self, namespace: &str, name: &str, grace: Option<Duration>) -> Option<Pod> {
         let pod = self.context.board.pod(namespace, name)?;
+        if self.delete_waiting(namespace, name) {
+            return Some(Pod::clone(&pod));
+        }
         let uid = self.uid_of(namespace, name)?;
         info!(namespace, pod = name, "a client of the API deletes the pod");
         let owner = self.store_object(&self.owner_of(&uid)?);
@@ -64,7 +67,7 @@ impl Reconciler {
     }
 
     /// The DaemonSet as the store has it.
-    fn store_object(&self, key: &DaemonSetKey) -> Option<DaemonSet> {
+    pub(super) fn store_object(&self, key: &DaemonSetKey) -> Option<DaemonSet> {
         match self.snapshots.borrow().objects.get(Kind::DaemonSet, &key.namespace, &key.name)? {
             Object::DaemonSet(found) if key_of(found) == *key => Some(DaemonSet::clone(found)),
             _ => None,

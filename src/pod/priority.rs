@@ -32,6 +32,18 @@ pub fn resolve(spec: &PodSpec, objects: &Objects) -> Result<Option<i32>, Unknown
     }
 }
 
+/// Whether a pod may displace others, as its class says: the one it names, or the default one that gives it its priority.
+pub fn preemption_policy<'a>(spec: &PodSpec, objects: &'a Objects) -> Option<&'a str> {
+    let class = match spec.priority_class_name.as_deref().filter(|name| !name.is_empty()) {
+        Some(name) if system_priority(name).is_some() => return None,
+        Some(name) => classes(objects).find(|class| class.metadata.name.as_deref() == Some(name)),
+        None => classes(objects)
+            .filter(|class| class.global_default == Some(true))
+            .min_by_key(|class| class.value),
+    };
+    class?.preemption_policy.as_deref()
+}
+
 fn classes(objects: &Objects) -> impl Iterator<Item = &PriorityClass> {
     objects.0.values().filter_map(|stored| match &stored.object {
         Object::PriorityClass(class) => Some(class),
@@ -72,5 +84,25 @@ mod tests {
         assert_eq!(resolved("", &classes), Ok(Some(7)));
         assert_eq!(resolved("", &[]), Ok(None));
         assert!(resolved("unknown", &classes).is_err());
+    }
+
+    #[test]
+    fn a_class_says_whether_its_pods_displace_others() {
+        let mut objects = objects(&[("gentle", 100, false), ("other", 5, false)]);
+        for stored in objects.0.values_mut() {
+            let mut object = Stored::clone(stored);
+            if let Object::PriorityClass(class) = &mut object.object
+                && class.metadata.name.as_deref() == Some("gentle")
+            {
+                class.preemption_policy = Some("Never".to_owned());
+            }
+            *stored = Arc::new(object);
+        }
+        for (class, policy) in
+            [("gentle", Some("Never")), ("other", None), ("system-node-critical", None), ("", None)]
+        {
+            let spec = PodSpec { priority_class_name: Some(class.to_owned()), ..PodSpec::default() };
+            assert_eq!(preemption_policy(&spec, &objects), policy, "{class}");
+        }
     }
 }

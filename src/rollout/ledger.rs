@@ -215,16 +215,24 @@ impl Ledger {
         }
     }
 
+    /// The incarnation that the next pod will have: above the counter, and above `highest_known`.
+    pub fn incarnation_after(
+        &self,
+        key: &DaemonSetKey,
+        highest_known: Option<Incarnation>,
+    ) -> Option<Incarnation> {
+        let last = self.entries.get(key)?.incarnation.max(highest_known.unwrap_or(Incarnation(0)));
+        Some(Incarnation(last.0 + 1))
+    }
+
     /// Raises the incarnation counter, also above `highest_known`, and returns it.
     pub fn next_incarnation(
         &mut self,
         key: &DaemonSetKey,
         highest_known: Option<Incarnation>,
     ) -> Option<Incarnation> {
-        let entry = self.entries.get(key)?;
-        let last = entry.incarnation.max(highest_known.unwrap_or(Incarnation(0)));
-        let next = Entry { incarnation: Incarnation(last.0 + 1), ..entry.clone() };
-        let raised = next.incarnation;
+        let raised = self.incarnation_after(key, highest_known)?;
+        let next = Entry { incarnation: raised, ..self.entries.get(key)?.clone() };
         self.put(key, next);
         Some(raised)
     }

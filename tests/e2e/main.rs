@@ -11,6 +11,7 @@ mod becomes_ready;
 mod faults;
 mod housekeeping;
 mod inside;
+mod placement;
 mod power_cut;
 mod pressure;
 mod rollout;
