@@ -163,6 +163,8 @@ pub async fn run(settings: Settings, shutdown: CancellationToken) -> Result<(), 
         name: name.clone(),
         file: settings.node_file.clone(),
         last_good: settings.root_dir.join("node.json"),
+        taint_times: settings.root_dir.join("taints.json"),
+        clock,
         resources: settings.resources.clone(),
     };
     let sources = Sources {

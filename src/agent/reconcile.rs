@@ -4,6 +4,7 @@
 //! `rollout`'s; this is the hand that follows them, and the only one that starts and stops workers.
 
 mod shutdown;
+mod taints;
 mod telling;
 mod waiting;
 mod wanted;
@@ -17,6 +18,7 @@ use k8s_openapi::api::core::v1::{Node, Pod};
 use tokio::sync::{Notify, mpsc, watch};
 use tracing::{info, warn};
 
+use self::taints::Deadline;
 use self::waiting::Waiting;
 use self::wanted::Wanted;
 use super::eviction::Demand;
@@ -88,6 +90,8 @@ pub(super) struct Tracked {
     ready_since: Option<Duration>,
     life: Life,
     sight: Sight,
+    /// When the node's taints drive it away, if they do.
+    deadline: Option<Deadline>,
 }
 
 impl Tracked {
@@ -104,6 +108,7 @@ impl Tracked {
             ready_since: None,
             life: if record.ending.is_some() { Life::Ending } else { Life::Live },
             sight: Sight::Seen,
+            deadline: None,
         }
     }
 }
@@ -248,7 +253,7 @@ impl Reconciler {
             return None;
         }
         let node = Arc::clone(&self.node.borrow());
-        let mut due = None;
+        let mut due = self.end_tainted(&node);
         let mut named = BTreeSet::new();
         let mut wanted = Vec::new();
         for stored in snapshot.objects.0.values() {

@@ -10,6 +10,7 @@ mod identity;
 mod merge;
 mod pressure;
 mod resources;
+mod taint_times;
 pub mod watch;
 mod watched;
 mod well_known;

@@ -17,8 +17,10 @@ use tokio::time::{Instant, MissedTickBehavior, interval_at, timeout_at};
 use tokio_util::sync::CancellationToken;
 
 use super::file::NodeFile;
+use super::taint_times::TaintTimes;
 use super::watched::directories;
 use super::{HostFacts, Inputs, NodeName, Pressure, ResourcePolicy, Runtime, effective};
+use crate::clock::Clock;
 use crate::manifest::Problem;
 
 /// How long the file must have been quiet before it is read.
@@ -37,6 +39,10 @@ pub struct Fixed {
     pub file: PathBuf,
     /// Where the last good content of it is kept, below the state directory.
     pub last_good: PathBuf,
+    /// Where it is kept when each NoExecute taint was first seen, below the state directory.
+    pub taint_times: PathBuf,
+    /// Tells when that is.
+    pub clock: Clock,
     /// How resources are divided.
     pub resources: ResourcePolicy,
 }
@@ -69,13 +75,14 @@ pub struct Watched {
 ///
 /// Must be called within a tokio runtime.
 pub fn spawn(fixed: Fixed, sources: Sources, shutdown: CancellationToken) -> Watched {
-    let Fixed { name, file: path, last_good, resources } = fixed;
+    let Fixed { name, file: path, last_good, taint_times, clock, resources } = fixed;
     let hint = Arc::new(Notify::new());
     // Watched before the first look, so that no change falls between the two.
     let mut hints = Hints::new(hint.clone());
     hints.follow(&path);
     let file = NodeFile::new(&path, last_good, name.clone());
-    let mut maker = Maker { name, resources, file, sources };
+    let times = TaintTimes::open(taint_times);
+    let mut maker = Maker { name, resources, file, times, clock, sources };
     let (problems, problems_receiver) = watch::channel(maker.file.reload());
     let (node, node_receiver) = watch::channel(Arc::new(maker.make()));
     let task = tokio::spawn(async move {
@@ -145,13 +152,15 @@ struct Maker {
     name: NodeName,
     resources: ResourcePolicy,
     file: NodeFile,
+    times: TaintTimes,
+    clock: Clock,
     sources: Sources,
 }
 
 impl Maker {
     fn make(&mut self) -> Node {
         let Sources { store, facts, runtime, pressure } = &mut self.sources;
-        effective(Inputs {
+        let mut node = effective(Inputs {
             name: &self.name,
             file: self.file.node(),
             store: store.borrow_and_update().as_deref(),
@@ -159,7 +168,9 @@ impl Maker {
             resources: &self.resources,
             runtime: &runtime.borrow_and_update(),
             pressure: &pressure.borrow_and_update(),
-        })
+        });
+        self.times.stamp(&mut node, self.clock.wall_seconds());
+        node
     }
 }
 

@@ -2,7 +2,7 @@
 
 use k8s_openapi::api::core::v1::Pod;
 
-use crate::kit::{Node, container_ids, daemon_set, is_ready};
+use crate::kit::{Node, container_ids, daemon_set, is_ready, wait_until};
 
 /// A pod that ends when told; `more` is further YAML of its spec, and `container` of its container.
 fn app(name: &str, more: &str, container: &str) -> String {
@@ -100,7 +100,8 @@ fn a_pod_of_higher_priority_takes_the_place_of_a_lower_one() {
     node.apply("critical.yaml", app("critical", "priorityClassName: system-node-critical", ""));
     let low = node.agent.wait_ready("low");
     let critical = node.agent.wait_ready("critical");
-    let class = "apiVersion: scheduling.k8s.io/v1\nkind: PriorityClass\nmetadata: {name: high}\nvalue: 1000\n---\n";
+    let class =
+        "apiVersion: scheduling.k8s.io/v1\nkind: PriorityClass\nmetadata: {name: high}\nvalue: 1000\n---\n";
     let high = app("high", "priorityClassName: high", "");
     node.apply("high.yaml", class.to_owned() + &high);
     node.agent.wait_event(name_of(&low), "Preempted", |message| message.contains("Preempted by pod"));
@@ -117,4 +118,36 @@ fn a_pod_of_higher_priority_takes_the_place_of_a_lower_one() {
     node.agent.wait_ready("high");
     node.delete("high.yaml");
     node.agent.wait_gone("high");
+}
+
+#[test]
+fn a_pod_stays_for_as_long_as_it_tolerates_a_no_execute_taint_also_across_a_restart_of_the_agent() {
+    let Some(mut node) = Node::start() else { return };
+    let tolerating = |seconds: u32| {
+        format!(
+            "tolerations: [{{key: dedicated, operator: Exists, effect: NoExecute, tolerationSeconds: {seconds}}}]"
+        )
+    };
+    node.apply("brief.yaml", app("brief", &tolerating(5), ""));
+    node.apply("patient.yaml", app("patient", &tolerating(3600), ""));
+    let brief = node.agent.wait_ready("brief");
+    let patient = node.agent.wait_ready("patient");
+    node.describe("{}", "[{key: dedicated, effect: NoExecute}]");
+    let path = format!("/api/v1/nodes/{}", node.slot().node_name());
+    let added = |node: &Node| node.agent.api.object(&path)["spec"]["taints"][0]["timeAdded"].clone();
+    wait_until("the taint has a time", || added(&node).is_string());
+    let before = added(&node);
+    node.agent.restart();
+    assert_eq!(added(&node), before, "the time goes on");
+    node.agent.wait_event(name_of(&brief), "TaintManagerEviction", |message| {
+        message == format!("Marking for deletion Pod test/{}", name_of(&brief))
+    });
+    let next = node
+        .agent
+        .wait_pod("brief", "another one", |pod| pod.metadata.uid != brief.metadata.uid && is_ready(pod));
+    // Once the taint is gone, nothing drives it away.
+    node.describe("{}", "[]");
+    node.agent
+        .wait_event(name_of(&next), "TaintManagerEviction", |message| message.starts_with("Cancelling"));
+    assert_eq!(container_ids(&node.agent.wait_ready("patient")), container_ids(&patient));
 }
