@@ -26,7 +26,7 @@ use crate::cri::translate::Host;
 use crate::error_chain::error_chain;
 use crate::manifest::{Kind, Object, Objects, Problem, Severity};
 use crate::node::host::Host as Machine;
-use crate::node::{HostFacts, NodeName};
+use crate::node::{self, Edit, HostFacts, NodeFiles, NodeName, RewriteError};
 use crate::pod::context::{News, Report};
 use crate::pod::rebuild;
 use crate::pod::worker::Wake;
@@ -54,6 +54,7 @@ pub(super) struct Agent {
     pub(super) board: Arc<Board>,
     pub(super) store: StoreHandle,
     pub(super) store_node: watch::Sender<Option<Arc<Node>>>,
+    pub(super) node_files: NodeFiles,
     pub(super) node_problems: watch::Receiver<Vec<Problem>>,
     pub(super) objects: watch::Sender<Arc<Objects>>,
     pub(super) reconciler: Reconciler,
@@ -171,6 +172,10 @@ impl Agent {
                     let _ = answer.send(());
                     continue;
                 }
+                Happening::Asked(Command::EditNode { edit, answer }) => {
+                    let _ = answer.send(self.edit_node(&edit));
+                    continue;
+                }
                 Happening::Asked(command) => self.reconciler.obey(command),
                 Happening::Demand(demand) => {
                     self.reconciler.follow(demand);
@@ -276,6 +281,13 @@ impl Agent {
             }
             changed
         });
+    }
+
+    /// Has `node.yaml` say something else. The watch on it does the rest.
+    fn edit_node(&self, edit: &Edit) -> Result<(), RewriteError> {
+        info!(?edit, "a client of the API changes the node");
+        let shown = self.board.node().unwrap_or_default();
+        node::rewrite(&self.node_files, &self.name, self.store_node.borrow().as_deref(), &shown, edit)
     }
 
     fn store_status(&mut self, snapshot: &Snapshot) -> StoreStatus {

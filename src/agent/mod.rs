@@ -63,7 +63,7 @@ use crate::eviction::stall::Stalls;
 use crate::manifest::{Objects, Quantity};
 use crate::node::host::Host as ThisHost;
 use crate::node::watch::{self as node_watch, Fixed, Sources};
-use crate::node::{self, HostFacts, Pressure, ResourcePolicy};
+use crate::node::{self, HostFacts, NodeFiles, Pressure, ResourcePolicy};
 use crate::pod::context::{Directory, PodContext};
 use crate::pod::record::{RecordError, Records};
 use crate::pod::user_namespace::UserNamespaces;
@@ -159,10 +159,11 @@ pub async fn run(settings: Settings, shutdown: CancellationToken) -> Result<(), 
     let (store_node, store_node_seen) = watch::channel(None);
     let (pressure, pressure_seen) = watch::channel(Pressure::none(clock.wall_seconds()));
     let (facts_told, facts_seen) = watch::channel(Arc::clone(&facts));
+    let node_files =
+        NodeFiles { file: settings.node_file.clone(), last_good: settings.root_dir.join("node.json") };
     let fixed = Fixed {
         name: name.clone(),
-        file: settings.node_file.clone(),
-        last_good: settings.root_dir.join("node.json"),
+        files: node_files.clone(),
         taint_times: settings.root_dir.join("taints.json"),
         clock,
         resources: settings.resources.clone(),
@@ -287,6 +288,7 @@ pub async fn run(settings: Settings, shutdown: CancellationToken) -> Result<(), 
         board,
         store,
         store_node,
+        node_files,
         node_problems: node.problems,
         objects,
         reconciler,

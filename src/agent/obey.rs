@@ -23,8 +23,8 @@ impl Reconciler {
             Command::SetTemplate { daemon_set, template, by, answer } => {
                 let _ = answer.send(self.set_template(&daemon_set, template, &by).map(Box::new));
             }
-            // The store's to obey.
-            Command::ConfirmRemovals { .. } => {}
+            // The store's and the node's to obey.
+            Command::ConfirmRemovals { .. } | Command::EditNode { .. } => {}
         }
     }
 

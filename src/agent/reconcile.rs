@@ -27,6 +27,7 @@ use crate::backoff::Turn;
 use crate::board::EventKind;
 use crate::cri::translate::pod_cgroup::burstable_cpu_shares;
 use crate::manifest::{DaemonSetKey, Object, Objects, Stored};
+use crate::node;
 use crate::placement::{self, Verdict};
 use crate::pod::context::{News, PodContext, Report};
 use crate::pod::failure::Failure;
@@ -325,7 +326,10 @@ impl Reconciler {
         let revision = self.known.get(&key)?.revision.clone();
         let entry = self.ledger.get(&key)?.clone();
         let min_ready = decide::min_ready(daemon_set);
-        let verdict = placement::decide(node, daemon_set);
+        let mut verdict = placement::decide(node, daemon_set);
+        if node::is_drained(node) {
+            verdict = verdict.drained();
+        }
         let round = Round { key, daemon_set, entry, revision, verdict, min_ready };
 
         let mut due = None;

@@ -14,6 +14,7 @@ mod error;
 pub mod explain;
 mod get;
 mod logs;
+mod node;
 mod plan;
 mod rollout;
 mod status;
@@ -62,6 +63,16 @@ enum Verb {
     Delete(delete::DeleteArgs),
     /// Manage the rollout of a DaemonSet on this node
     Rollout(rollout::RolloutArgs),
+    /// Mark this node as unschedulable
+    Cordon(node::cordon::CordonArgs),
+    /// Mark this node as schedulable, and let pods run again that a drain has ended
+    Uncordon(node::cordon::CordonArgs),
+    /// Drain this node in preparation for maintenance
+    Drain(node::drain::DrainArgs),
+    /// Update the labels on this node
+    Label(node::label::LabelArgs),
+    /// Update the taints on this node
+    Taint(node::taint::TaintArgs),
     /// Confirm what the store no longer says
     Store(store::StoreArgs),
     /// Show how the agent, its store and its runtime are doing
@@ -150,6 +161,11 @@ async fn run(cli: Cli, output: &mut Output<'_>) -> Result<ExitCode, CliError> {
         Verb::Logs(args) => logs::run(&args, &client, output).await?,
         Verb::Delete(args) => delete::run(&args, &client, output).await?,
         Verb::Rollout(args) => return rollout::run(&args, &client, output).await,
+        Verb::Cordon(args) => node::cordon::run(&args, true, &client, output).await?,
+        Verb::Uncordon(args) => node::cordon::run(&args, false, &client, output).await?,
+        Verb::Drain(args) => node::drain::run(&args, &client, output).await?,
+        Verb::Label(args) => node::label::run(&args, &client, output).await?,
+        Verb::Taint(args) => node::taint::run(&args, &client, output).await?,
         Verb::Store(args) => store::run(&args, &client, output).await?,
         Verb::Status(args) => status::run(&args, &client, output).await?,
         Verb::Validate(args) => return validate(&args, output),

@@ -19,7 +19,7 @@ use tokio_util::sync::CancellationToken;
 use super::file::NodeFile;
 use super::taint_times::TaintTimes;
 use super::watched::directories;
-use super::{HostFacts, Inputs, NodeName, Pressure, ResourcePolicy, Runtime, effective};
+use super::{HostFacts, Inputs, NodeFiles, NodeName, Pressure, ResourcePolicy, Runtime, effective};
 use crate::clock::Clock;
 use crate::manifest::Problem;
 
@@ -35,10 +35,8 @@ const LOOK_ANYWAY: Duration = Duration::from_secs(5 * 60);
 pub struct Fixed {
     /// The node's name.
     pub name: NodeName,
-    /// `node.yaml`
-    pub file: PathBuf,
-    /// Where the last good content of it is kept, below the state directory.
-    pub last_good: PathBuf,
+    /// Where the node is described.
+    pub files: NodeFiles,
     /// Where it is kept when each NoExecute taint was first seen, below the state directory.
     pub taint_times: PathBuf,
     /// Tells when that is.
@@ -75,7 +73,8 @@ pub struct Watched {
 ///
 /// Must be called within a tokio runtime.
 pub fn spawn(fixed: Fixed, sources: Sources, shutdown: CancellationToken) -> Watched {
-    let Fixed { name, file: path, last_good, taint_times, clock, resources } = fixed;
+    let Fixed { name, files, taint_times, clock, resources } = fixed;
+    let NodeFiles { file: path, last_good } = files;
     let hint = Arc::new(Notify::new());
     // Watched before the first look, so that no change falls between the two.
     let mut hints = Hints::new(hint.clone());

@@ -151,3 +151,72 @@ fn a_pod_stays_for_as_long_as_it_tolerates_a_no_execute_taint_also_across_a_rest
         .wait_event(name_of(&next), "TaintManagerEviction", |message| message.starts_with("Cancelling"));
     assert_eq!(container_ids(&node.agent.wait_ready("patient")), container_ids(&patient));
 }
+
+#[test]
+fn label_and_taint_verbs_change_what_runs_and_are_written_down() {
+    let Some(mut node) = Node::start() else { return };
+    let name = node.slot().node_name();
+    let file = node.path("node.yaml");
+    std::fs::write(&file, format!("# Rack 7.\napiVersion: v1\nkind: Node\nmetadata: {{name: {name}}}\n"))
+        .unwrap();
+    node.apply("gpu.yaml", app("gpu", "nodeSelector: {gpu: \"yes\"}", ""));
+    node.apply("web.yaml", app("web", "", ""));
+    node.agent.wait_ready("web");
+    assert_eq!(node.agent.says(&["label", "node", &name, "gpu=yes"]), format!("node/{name} labeled\n"));
+    node.agent.wait_ready("gpu");
+    let refused = node.agent.cli(&["label", "node", &name, "gpu=no"]);
+    assert_eq!(refused.code, Some(1));
+    assert_eq!(refused.err, "error: 'gpu' already has a value (yes), and --overwrite is false\n");
+    assert_eq!(
+        node.agent.says(&["taint", "node", &name, "dedicated=db:NoExecute"]),
+        format!("node/{name} tainted\n")
+    );
+    node.agent.wait_gone("web");
+    node.agent.wait_gone("gpu");
+    let text = std::fs::read_to_string(&file).unwrap();
+    assert!(text.starts_with("# Rack 7.\napiVersion: v1\n") && text.contains("gpu:"), "{text}");
+    // Two changes in a row: the second knows of the first.
+    node.agent.says(&["taint", "node", &name, "second:NoSchedule"]);
+    assert_eq!(
+        node.agent.says(&["taint", "node", &name, "dedicated:NoExecute-", "second-"]),
+        format!("node/{name} untainted\n")
+    );
+    node.agent.wait_ready("web");
+    node.agent.restart();
+    node.agent.wait_ready("gpu");
+    assert_eq!(
+        node.agent.says(&["label", "node", &name, "gpu=no", "--overwrite"]),
+        format!("node/{name} modified\n")
+    );
+    node.agent.wait_gone("gpu");
+}
+
+#[test]
+fn a_drain_leaves_daemon_sets_alone_unless_told_otherwise_and_lasts_until_the_node_is_uncordoned() {
+    let Some(mut node) = Node::start() else { return };
+    let name = node.slot().node_name();
+    node.apply("web.yaml", app("web", "tolerations: [{operator: Exists}]", ""));
+    let web = node.agent.wait_ready("web");
+    assert_eq!(node.agent.says(&["cordon"]), format!("node/{name} cordoned\n"));
+    assert_eq!(node.agent.says(&["cordon", &name]), format!("node/{name} already cordoned\n"));
+    let refused = node.agent.cli(&["drain", &name]);
+    assert_eq!(refused.code, Some(1));
+    let managed = "cannot delete DaemonSet-managed Pods (use --ignore-daemonsets to ignore";
+    assert!(refused.err.contains(managed) && refused.err.contains(name_of(&web)), "{}", refused.err);
+    let answer = node.agent.cli(&["drain", "--ignore-daemonsets"]);
+    assert_eq!(answer.out, format!("node/{name} already cordoned\nnode/{name} drained\n"));
+    assert!(answer.err.starts_with("Warning: ignoring DaemonSet-managed Pods: test/web-"), "{}", answer.err);
+    assert_eq!(container_ids(&node.agent.wait_ready("web")), container_ids(&web));
+
+    let said = node.agent.says(&["drain", "--delete-daemonset-pods"]);
+    assert!(said.ends_with(&format!("pod/{} evicted\nnode/{name} drained\n", name_of(&web))), "{said}");
+    node.agent.restart();
+    node.apply("new.yaml", app("new", "", ""));
+    node.agent
+        .wait_daemon_set("new", "not wanted here", |object| object["status"]["desiredNumberScheduled"] == 0);
+    assert!(node.agent.says(&["explain", "ds/new", "-n", "test"]).contains("the node is drained"));
+    assert!(node.sandboxes().is_empty(), "nothing runs");
+    assert_eq!(node.agent.says(&["uncordon"]), format!("node/{name} uncordoned\n"));
+    node.agent.wait_ready("web");
+    node.agent.wait_ready("new");
+}
