@@ -102,9 +102,7 @@ fn top_comment(bytes: &[u8]) -> String {
 fn yaml(node: &Node) -> Result<String, RewriteError> {
     let mut value =
         serde_json::to_value(node).map_err(|error| RewriteError::Refused(vec![error.to_string()]))?;
-    // A status that somebody wrote never counts.
     if let Some(fields) = value.as_object_mut() {
-        fields.remove("status");
         fields.retain(|_, field| field.as_object().is_none_or(|field| !field.is_empty()));
     }
     let mut text = String::new();
