@@ -28,8 +28,8 @@ use crate::manifest::{Kind, Object, Objects, Problem, Severity};
 use crate::node::host::Host as Machine;
 use crate::node::{self, Edit, HostFacts, NodeFiles, NodeName, RewriteError};
 use crate::pod::context::{News, Report};
-use crate::pod::rebuild;
 use crate::pod::worker::Wake;
+use crate::pod::{priority, rebuild};
 use crate::store::{Freshness, Snapshot, StoreHandle};
 use crate::systemd::{ServiceManager, Watchdog};
 
@@ -212,10 +212,7 @@ impl Agent {
     async fn take_up_pods(&mut self) -> Result<(), AgentError> {
         let (mut records, refused) = self.reconciler.context.records.load()?;
         // After a boot all of them start; the most important ones go first.
-        records.sort_by_cached_key(|record| {
-            let priority = record.pod.spec.as_ref().and_then(|spec| spec.priority).unwrap_or_default();
-            (std::cmp::Reverse(priority), record.daemon_set.clone())
-        });
+        records.sort_by_cached_key(priority::start_order);
         for record in refused {
             warn!(file = %record.path.display(), reason = record.reason, "pod record refused; its pod is stopped and made anew");
         }

@@ -23,6 +23,7 @@ mod obey;
 pub mod offline;
 mod reconcile;
 mod recording;
+mod reset;
 mod runtime;
 
 use std::collections::BTreeMap;
@@ -73,6 +74,7 @@ use crate::store::{DirSettings, DirStore, PollMode};
 use crate::systemd::logind::Machine;
 use crate::systemd::{ServiceManager, Watchdog};
 use crate::volume::{PathError, VolumeRoot};
+pub use reset::{ResetError, removable, reset};
 
 /// Where the store keeps its last good content, below the state directory.
 const STORE_DIR: &str = "store";

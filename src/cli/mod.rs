@@ -16,6 +16,7 @@ mod get;
 mod logs;
 mod node;
 mod plan;
+mod reset;
 mod rollout;
 mod status;
 mod store;
@@ -83,6 +84,8 @@ enum Verb {
     Plan(plan::PlanArgs),
     /// Check the agent's configuration
     CheckConfig(CheckConfigArgs),
+    /// Remove what the agent has kept on a node that leaves, once its pods are gone
+    Reset(reset::ResetArgs),
     /// Run the agent in the foreground
     Agent(agent::AgentArgs),
     /// Show the versions of this program and of the agent
@@ -170,6 +173,7 @@ async fn run(cli: Cli, output: &mut Output<'_>) -> Result<ExitCode, CliError> {
         Verb::Status(args) => status::run(&args, &client, output).await?,
         Verb::Validate(args) => return validate(&args, output),
         Verb::Plan(args) => return plan::run(&args, &mut std::io::stdin().lock(), output),
+        Verb::Reset(args) => return reset::run(&args, output),
         Verb::CheckConfig(args) => return check(&args, output),
         // Taken care of before there is a runtime: the agent makes its own.
         Verb::Agent(_) => {}
