@@ -31,6 +31,7 @@ pub mod manifest;
 pub mod node;
 pub mod placement;
 pub mod pod;
+pub mod policy;
 pub mod probe;
 pub mod rollout;
 pub mod scheduling;

@@ -13,6 +13,7 @@ use tracing::{debug, info, warn};
 use super::eviction::Demand;
 use super::host;
 use super::node_shutdown::Order;
+use super::orphans::{Orphans, Swept};
 use super::reconcile::Reconciler;
 use super::recording::Recorded;
 use super::runtime::{self, Health, Look, Looked, Relist};
@@ -71,6 +72,8 @@ pub(super) struct Agent {
     pub(super) node_pending: bool,
     /// The slow look that is under way. A runtime that hangs must not hang the loop.
     pub(super) look: Look,
+    /// Who finds and removes what pods have left that are on no record.
+    pub(super) orphans: Orphans,
     /// What the machine's shutdown asks for.
     pub(super) shutdown_orders: mpsc::UnboundedReceiver<Order>,
     /// What the API's clients ask for.
@@ -86,6 +89,7 @@ enum Happening {
     Runtime(RuntimeEvent),
     RelistDue,
     Looked(Option<Looked>),
+    Swept(Swept),
     Demand(Demand),
     Shutdown(Order),
     Asked(Command),
@@ -128,6 +132,7 @@ impl Agent {
                 Some(event) = events_seen.recv() => Happening::Runtime(event),
                 () = tokio::time::sleep_until(relist_at), if self.look.is_idle() => Happening::RelistDue,
                 looked = self.look.ended() => Happening::Looked(looked),
+                swept = self.orphans.ended() => Happening::Swept(swept),
                 Some(command) = self.commands.recv() => Happening::Asked(command),
                 Some(demand) = self.demands.recv() => Happening::Demand(demand),
                 Some(order) = self.shutdown_orders.recv() => Happening::Shutdown(order),
@@ -166,28 +171,17 @@ impl Agent {
                     self.take_look(looked);
                     continue;
                 }
-                Happening::Asked(Command::ConfirmRemovals { answer }) => {
-                    self.store.confirm_removals();
-                    // Whoever asked may have gone.
-                    let _ = answer.send(());
+                Happening::Swept(swept) => {
+                    let pods = &self.reconciler.pods;
+                    self.reconciler.leaving = self.orphans.go_on(swept, |uid| pods.contains_key(uid));
                     continue;
                 }
-                Happening::Asked(Command::EditNode { edit, answer }) => {
-                    let _ = answer.send(self.edit_node(&edit));
-                    continue;
-                }
-                Happening::Asked(command) => self.reconciler.obey(command),
+                Happening::Asked(command) => self.obey(command),
                 Happening::Demand(demand) => {
                     self.reconciler.follow(demand);
                     continue;
                 }
-                Happening::Shutdown(Order::Machine(machine)) => {
-                    self.health.machine_goes(machine);
-                    self.reconciler.machine_goes(machine);
-                }
-                Happening::Shutdown(Order::End { pods, grace }) => {
-                    self.reconciler.end_for_shutdown(&pods, grace);
-                }
+                Happening::Shutdown(order) => self.go_down(&order),
                 Happening::Alive => {
                     watchdog.alive(&ServiceManager);
                     continue;
@@ -205,6 +199,30 @@ impl Agent {
         info!("the agent ends; its pods go on running");
         watcher.abort();
         Ok(())
+    }
+
+    /// Does what a client of the API asks for.
+    fn obey(&mut self, command: Command) {
+        match command {
+            Command::ConfirmRemovals { answer } => {
+                self.store.confirm_removals();
+                // Whoever asked may have gone.
+                let _ = answer.send(());
+            }
+            Command::EditNode { edit, answer } => drop(answer.send(self.edit_node(&edit))),
+            command => self.reconciler.obey(command),
+        }
+    }
+
+    /// Does what the machine's shutdown asks for.
+    fn go_down(&mut self, order: &Order) {
+        match order {
+            Order::Machine(machine) => {
+                self.health.machine_goes(*machine);
+                self.reconciler.machine_goes(*machine);
+            }
+            Order::End { pods, grace } => self.reconciler.end_for_shutdown(pods, *grace),
+        }
     }
 
     /// Takes into care what is on record and what the runtime has. Waits for the runtime: without its answer a pod that runs
@@ -231,11 +249,18 @@ impl Agent {
             let listed = listing.remove(&record.uid).unwrap_or_default();
             self.reconciler.adopt(record, listed);
         }
-        self.end_strays(listing);
+        self.clear_up(listing);
         Ok(())
     }
 
-    /// Ends pods that carry our mark and are on no record.
+    /// Ends pods that carry our mark and are on no record, and looks for what others have left.
+    fn clear_up(&mut self, listing: runtime::Listing) {
+        let listed = listing.keys().cloned().collect();
+        self.end_strays(listing);
+        self.orphans.look(self.reconciler.pods.keys().cloned(), listed);
+    }
+
+    /// Ends pods that the runtime has and that are on no record.
     fn end_strays(&mut self, listing: runtime::Listing) {
         let now = self.reconciler.context.clock.wall_seconds();
         for (uid, listed) in listing {
@@ -341,7 +366,7 @@ impl Agent {
                     self.reconciler.wake_pod(&uid);
                 }
                 self.look.leave_out_gone(&mut listing);
-                self.end_strays(listing);
+                self.clear_up(listing);
             }
             Some(Err(problem)) => debug!(%problem, "cannot list what the runtime has"),
             None => {}

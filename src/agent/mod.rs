@@ -13,6 +13,7 @@
 
 mod cpu_sharing;
 mod eviction;
+mod holding;
 mod host;
 mod image_gc;
 mod lock;
@@ -21,12 +22,13 @@ mod main_loop;
 mod node_shutdown;
 mod obey;
 pub mod offline;
+mod orphans;
 mod reconcile;
 mod recording;
 mod reset;
 mod runtime;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::pin::pin;
 use std::sync::Arc;
@@ -39,11 +41,13 @@ use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, warn};
 
+use self::holding::Holding;
 use self::host::RuntimeFacts;
 use self::image_gc::ImageGc;
 pub use self::lock::LockError;
 use self::main_loop::Agent;
 use self::node_shutdown::NodeShutdown;
+use self::orphans::Orphans;
 use self::reconcile::Reconciler;
 use self::recording::Recording;
 use self::runtime::{Health, Look, Relist};
@@ -66,6 +70,8 @@ use crate::node::host::Host as ThisHost;
 use crate::node::watch::{self as node_watch, Fixed, Sources};
 use crate::node::{self, HostFacts, NodeFiles, Pressure, ResourcePolicy};
 use crate::pod::context::{Directory, PodContext};
+use crate::pod::network::Network;
+use crate::pod::node_credentials::{CredentialsFile, NodeCredentials};
 use crate::pod::record::{RecordError, Records};
 use crate::pod::user_namespace::UserNamespaces;
 use crate::rollout::history::History;
@@ -80,6 +86,8 @@ pub use reset::{ResetError, removable, reset};
 const STORE_DIR: &str = "store";
 /// Where revisions are kept, below the state directory.
 const REVISIONS_DIR: &str = "revisions";
+/// Where holds are kept, below the state directory.
+const HOLDS_FILE: &str = "holds.json";
 /// The waits for a runtime that doesn't answer when the agent starts.
 const RUNTIME_RETRY: (Duration, Duration) = (Duration::from_millis(200), Duration::from_secs(10));
 
@@ -214,6 +222,8 @@ pub async fn run(settings: Settings, shutdown: CancellationToken) -> Result<(), 
         metrics: Arc::clone(&metrics),
         records: Records::open(&settings.root_dir.join("records"))?,
         pulls: Semaphore::new(settings.max_parallel_image_pulls as usize),
+        network: Network::new(cri.clone()),
+        node_credentials: NodeCredentials::new(credentials_file(&settings)),
         directory: Directory::default(),
         objects: objects_seen,
         restarts: BackoffPolicy::kubelet_with_max(settings.max_container_restart_period)
@@ -246,6 +256,7 @@ pub async fn run(settings: Settings, shutdown: CancellationToken) -> Result<(), 
         cri: cri.clone(),
         board: Arc::clone(&board),
         snapshots: store.snapshots.clone(),
+        disk: Arc::new(image_gc::usage_of),
         asked: images_asked,
     };
     tokio::spawn(shutdown.clone().run_until_cancelled_owned(images.run()));
@@ -266,6 +277,7 @@ pub async fn run(settings: Settings, shutdown: CancellationToken) -> Result<(), 
     let node_shutdown =
         NodeShutdown { schedule: settings.shutdown.clone(), board: Arc::clone(&board), orders };
     tokio::spawn(shutdown.clone().run_until_cancelled_owned(node_shutdown.run()));
+    let orphans = Orphans::new(Arc::clone(&context));
     let reconciler = Reconciler {
         context,
         snapshots: store.snapshots.clone(),
@@ -273,13 +285,20 @@ pub async fn run(settings: Settings, shutdown: CancellationToken) -> Result<(), 
         reports: reports_seen,
         ledger,
         history,
+        holds: Holding::open(
+            settings.root_dir.join(HOLDS_FILE),
+            settings.holds_dir.clone(),
+            settings.hold_file_ttl,
+        ),
         recording: Recording::default(),
         pods: BTreeMap::new(),
+        leaving: BTreeSet::new(),
         burstable_shares,
         known: BTreeMap::new(),
         limited,
         machine: Machine::Up,
         waiting: BTreeMap::new(),
+        policy: settings.policy.clone(),
     };
     let agent = Agent {
         name,
@@ -301,6 +320,7 @@ pub async fn run(settings: Settings, shutdown: CancellationToken) -> Result<(), 
         host,
         node_pending: false,
         look: Look::default(),
+        orphans,
         shutdown_orders,
         commands: commands_seen,
     };
@@ -366,6 +386,14 @@ async fn wait_for_runtime(cri: &CriClient, health: &Health) -> RuntimeFacts {
         }
         sleep(pause).await;
         pause = (pause * 2).min(longest);
+    }
+}
+
+/// Where the node's registry credentials are: where the kubelet would look for them below its root directory, unless configured.
+fn credentials_file(settings: &Settings) -> CredentialsFile {
+    match &settings.image_credentials_file {
+        Some(path) => CredentialsFile::Configured(path.clone()),
+        None => CredentialsFile::Default(settings.root_dir.join("config.json")),
     }
 }
 

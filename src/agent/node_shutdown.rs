@@ -54,13 +54,13 @@ impl NodeShutdown {
                 pauses = RETRIES.into_iter();
             }
             let (problem, pause) = (error_chain(&problem), pauses.next());
-            if pause.is_some() {
-                debug!(problem, "logind does not answer yet");
-            } else {
+            if pause == Some(RETRIES[2]) {
                 warn!(
                     problem,
                     "shutdowns of this machine do not wait for pods to end; `shutdownGracePeriod: 0s` accepts that"
                 );
+            } else {
+                debug!(problem, "logind does not answer");
             }
             sleep(pause.unwrap_or(SELDOM)).await;
         }

@@ -8,7 +8,8 @@ use tracing::info;
 
 use super::reconcile::{Reconciler, key_of};
 use crate::api::command::Command;
-use crate::board::EventKind;
+use crate::board::{EventDraft, EventKind, reference_to};
+use crate::error_chain::error_chain;
 use crate::manifest::{DaemonSetKey, Kind, Object};
 use crate::rollout::decide::StopReason;
 use crate::rollout::{Override, OverrideCause, revision_of};
@@ -23,9 +24,40 @@ impl Reconciler {
             Command::SetTemplate { daemon_set, template, by, answer } => {
                 let _ = answer.send(self.set_template(&daemon_set, template, &by).map(Box::new));
             }
+            Command::Hold { target, hold, answer } => {
+                let kept = self.holds.put(&target, hold.clone()).map_err(|problem| error_chain(&problem));
+                if kept.is_ok() {
+                    self.tell_of_holding("UpdatesHeld", &format!("Updates of {target} are {hold}"));
+                }
+                let _ = answer.send(kept);
+            }
+            Command::Release { target, by, answer } => {
+                let ended = self.holds.release(&target, self.context.clock.wall());
+                if let Ok(Some(hold)) = &ended {
+                    let message = format!("{by} ended the hold on updates of {target}, which were {hold}");
+                    self.tell_of_holding("HoldReleased", &message);
+                }
+                let _ = answer.send(ended.map_err(|problem| error_chain(&problem)));
+            }
+            Command::Holds { answer } => {
+                let _ = answer.send(self.holds.all(self.context.clock.wall()));
+            }
             // The store's and the node's to obey.
             Command::ConfirmRemovals { .. } | Command::EditNode { .. } => {}
         }
+    }
+
+    /// Puts it on record, on the node, who holds updates back and who ends that.
+    fn tell_of_holding(&self, reason: &str, message: &str) {
+        info!(reason, message);
+        self.context.board.record(EventDraft {
+            regarding: reference_to(self.node.borrow().as_ref()),
+            kind: EventKind::Normal,
+            reason: reason.to_owned(),
+            message: message.to_owned(),
+            component: "daemonlet",
+            at: self.context.clock.wall(),
+        });
     }
 
     fn delete_pod(&mut self, namespace: &str, name: &str, grace: Option<Duration>) -> Option<Pod> {

@@ -3,9 +3,11 @@
 //! Level-triggered: each round looks at the whole of the newest snapshot and the newest node. The rules are `placement`'s and
 //! `rollout`'s; this is the hand that follows them, and the only one that starts and stops workers.
 
+mod admission;
 mod shutdown;
 mod taints;
 mod telling;
+mod updates;
 mod waiting;
 mod wanted;
 
@@ -15,13 +17,16 @@ use std::time::Duration;
 
 use k8s_openapi::api::apps::v1::{DaemonSet, DaemonSetStatus};
 use k8s_openapi::api::core::v1::{Node, Pod};
+use k8s_openapi::jiff::Timestamp;
 use tokio::sync::{Notify, mpsc, watch};
 use tracing::{info, warn};
 
+use self::admission::Admission;
 use self::taints::Deadline;
 use self::waiting::Waiting;
 use self::wanted::Wanted;
 use super::eviction::Demand;
+use super::holding::Holding;
 use super::recording::Recording;
 use crate::backoff::Turn;
 use crate::board::EventKind;
@@ -34,9 +39,11 @@ use crate::pod::failure::Failure;
 use crate::pod::identity::{Incarnation, PodUid};
 use crate::pod::record::PodRecord;
 use crate::pod::worker::{self, Listed, Wake, WorkerHandle};
+use crate::policy::Policy;
 use crate::rollout::decide::{self, Generation, Life, PodFacts, Step, StopReason, UpdateStrategy};
 use crate::rollout::failures::Failures;
 use crate::rollout::history::{Current, History};
+use crate::rollout::hold::Hold;
 use crate::rollout::ledger::{Entry, Ledger};
 use crate::rollout::{self, HASH_VERSION, RevisionHash};
 use crate::store::{Freshness, Snapshot};
@@ -53,8 +60,11 @@ pub(super) struct Reconciler {
     pub(super) reports: mpsc::UnboundedReceiver<Report>,
     pub(super) ledger: Ledger,
     pub(super) history: History,
+    pub(super) holds: Holding,
     pub(super) recording: Recording,
     pub(super) pods: BTreeMap<PodUid, Tracked>,
+    /// Orphans that are being removed: what bears their UIDs goes.
+    pub(super) leaving: BTreeSet<PodUid>,
     /// The CPU shares that all Burstable pods ask for together.
     pub(super) burstable_shares: watch::Sender<u64>,
     pub(super) known: BTreeMap<DaemonSetKey, Known>,
@@ -64,6 +74,8 @@ pub(super) struct Reconciler {
     pub(super) machine: Machine,
     /// The pods that wait for a place on the node.
     pub(super) waiting: BTreeMap<DaemonSetKey, Waiting>,
+    /// What pods may do.
+    pub(super) policy: Policy,
 }
 
 /// What was found out about a DaemonSet before, so that a round over many that have not changed costs little.
@@ -74,6 +86,12 @@ pub(super) struct Known {
     counts: Option<Box<DaemonSet>>,
     revision: RevisionHash,
     failures: Failures,
+    /// When its revision was first tried here, by the monotonic clock, until it is available.
+    tried_since: Option<Duration>,
+    /// The hold that was last told of.
+    told_of_hold: Option<Hold>,
+    /// What the policy says of its next pod, once it was asked.
+    admission: Option<Admission>,
     /// What is on the board.
     published: Option<(DaemonSetStatus, Verdict)>,
 }
@@ -87,6 +105,8 @@ pub(super) struct Tracked {
     revision: RevisionHash,
     hash_version: u32,
     incarnation: Incarnation,
+    /// When it was made.
+    created: Timestamp,
     /// When it became Ready, by the monotonic clock.
     ready_since: Option<Duration>,
     life: Life,
@@ -106,6 +126,7 @@ impl Tracked {
             revision: record.revision.clone(),
             hash_version: record.hash_version,
             incarnation: record.incarnation,
+            created: record.created,
             ready_since: None,
             life: if record.ending.is_some() { Life::Ending } else { Life::Live },
             sight: Sight::Seen,
@@ -311,7 +332,16 @@ impl Reconciler {
         let in_use = pods.map(|pod| pod.revision.clone()).collect();
         discard(&self.history.prune(current, &in_use));
         let failures = self.known.get(key).map(|known| known.failures).unwrap_or_default();
-        let known = Known { source: Arc::clone(source), counts, revision, failures, published: None };
+        let known = Known {
+            source: Arc::clone(source),
+            counts,
+            revision,
+            failures,
+            admission: None,
+            tried_since: None,
+            told_of_hold: None,
+            published: None,
+        };
         self.known.insert(key.clone(), known);
     }
 
@@ -351,6 +381,10 @@ impl Reconciler {
         } else {
             decide::decide(UpdateStrategy::of(daemon_set), min_ready, &round.verdict, &facts, failed)
         };
+        let (steps, wait) = self.gated(&round, steps, &facts);
+        due = earliest(due, wait);
+        let (steps, tell_again) = self.admitted(&round, (node, objects), &facts, steps);
+        due = earliest(due, tell_again);
         for step in steps {
             match step {
                 Step::Start => match self.want(&round, node, objects) {
@@ -371,7 +405,7 @@ impl Reconciler {
         // It counts from now on, whether it gets its place or waits for one.
         facts.extend(wanted.last().filter(|pod| pod.record.daemon_set == round.key).map(Wanted::facts));
         self.publish(&round, &facts);
-        due
+        earliest(due, self.judge_revision(&round, &facts))
     }
 
     fn stop(&mut self, uid: &PodUid, why: StopReason, daemon_set: Option<&DaemonSet>) {
@@ -427,7 +461,7 @@ impl Reconciler {
                 info!(daemonset = %key, "DaemonSet is gone");
                 self.context.board.remove_daemon_set(&key.namespace, &key.name);
             }
-            self.ledger.left(&key);
+            self.ledger.left(&key, self.context.clock.wall_seconds());
             discard(&self.history.forget(&key));
             self.known.remove(&key);
         }

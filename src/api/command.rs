@@ -8,6 +8,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use crate::manifest::DaemonSetKey;
 use crate::node::{Edit, RewriteError};
+use crate::rollout::hold::{Hold, Holds, Target};
 
 /// One thing to do, with where the answer goes.
 #[derive(Debug)]
@@ -40,6 +41,29 @@ pub enum Command {
         edit: Edit,
         /// Told when it is written, or why it can't be.
         answer: oneshot::Sender<Result<(), RewriteError>>,
+    },
+    /// Hold updates back.
+    Hold {
+        /// Whose.
+        target: Target,
+        /// By whom and until when.
+        hold: Hold,
+        /// Told once it is kept, or why it is not.
+        answer: oneshot::Sender<Result<(), String>>,
+    },
+    /// End a hold, whoever has it.
+    Release {
+        /// Whose updates may go on.
+        target: Target,
+        /// Who ends it.
+        by: String,
+        /// The hold that was ended, if there was one.
+        answer: oneshot::Sender<Result<Option<Hold>, String>>,
+    },
+    /// Say what is held.
+    Holds {
+        /// What is.
+        answer: oneshot::Sender<Holds>,
     },
     /// Believe that what has vanished from the store is meant to be gone.
     ConfirmRemovals {

@@ -10,6 +10,7 @@ pub mod command;
 mod discovery;
 mod failure;
 mod health;
+mod holds;
 mod log;
 mod objects;
 mod options;

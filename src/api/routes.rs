@@ -12,7 +12,7 @@ use axum::routing::{MethodRouter, get, post};
 use super::failure::Failure;
 use super::options::Query;
 use super::resource::{PODS, RESOURCES, ResourceType};
-use super::{ApiState, agent, discovery, health, log, objects, revisions, writes};
+use super::{ApiState, agent, discovery, health, holds, log, objects, revisions, writes};
 use crate::board::ItemKind;
 
 const REVISIONS: &str = "/apis/apps/v1/controllerrevisions";
@@ -48,6 +48,14 @@ pub(super) fn router(state: ApiState) -> Router {
         .route(
             &format!("{own}/v1/store/confirm"),
             post(async |State(state): State<ApiState>| writes::confirm_removals(&state).await),
+        )
+        .route(
+            &format!("{own}/v1/holds"),
+            get(async |State(state): State<ApiState>| holds::list(&state).await)
+                .post(async |State(state): State<ApiState>, body: Bytes| holds::put(&state, &body).await)
+                .delete(async |State(state): State<ApiState>, asked: Asked| {
+                    holds::release(&state, &asked.query).await
+                }),
         )
         .route(
             REVISIONS,

@@ -146,7 +146,11 @@ pub(super) async fn confirm_removals(state: &ApiState) -> Result<Response, Failu
     Ok(objects::json(&json!({"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success"})))
 }
 
-async fn ask<T>(state: &ApiState, command: Command, answer: oneshot::Receiver<T>) -> Result<T, Failure> {
+pub(super) async fn ask<T>(
+    state: &ApiState,
+    command: Command,
+    answer: oneshot::Receiver<T>,
+) -> Result<T, Failure> {
     let busy = || {
         Failure::unavailable(
             "the agent is not ready for this yet: it still waits for its runtime or its store",

@@ -8,13 +8,16 @@ mod command;
 use std::fs;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use k8s_openapi::api::apps::v1::DaemonSet;
 use k8s_openapi::api::core::v1::Node;
+use serde::Serialize;
 
 pub(super) use self::command::{ExplainArgs, run};
-use crate::manifest::{self, MAX_FILE_BYTES, Object, Problem, Severity};
+use crate::manifest::{self, MAX_FILE_BYTES, Object, Objects, Problem, Severity};
 use crate::placement::{Explanation, Outcome};
+use crate::policy::{Judgement, Policy};
 
 /// How explanations are shown.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, clap::ValueEnum)]
@@ -39,6 +42,38 @@ impl Offline {
     /// Whether every object of the files could be used.
     pub fn is_complete(&self) -> bool {
         self.problems.iter().all(|problem| problem.severity != Severity::Error)
+    }
+}
+
+/// An explanation, and what the policy says of the pod.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Explained {
+    /// Where it is wanted, and why.
+    #[serde(flatten)]
+    pub explanation: Explanation,
+    /// Why the pod would not be made, a sentence each.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub forbidden: Vec<String>,
+    /// What the policy warns of, a sentence each.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub warnings: Vec<String>,
+}
+
+impl Explained {
+    fn judged(explanation: Explanation, judgement: &Judgement) -> Self {
+        let warnings = judgement.warning.iter().map(|violations| format!("would violate {violations}"));
+        Self {
+            explanation,
+            forbidden: judgement.refusals.iter().map(ToString::to_string).collect(),
+            warnings: warnings.collect(),
+        }
+    }
+}
+
+impl From<Explanation> for Explained {
+    fn from(explanation: Explanation) -> Self {
+        Self::judged(explanation, &Judgement::default())
     }
 }
 
@@ -88,16 +123,23 @@ pub fn explain_offline(files: &[PathBuf], node_file: &Path, output: Output) -> R
         return Err(ExplainError::InputTwice);
     }
     let (node, mut problems) = read_node(node_file)?;
-    let mut explanations = Vec::new();
+    let mut read = Vec::new();
     for file in files {
         let reading = manifest::read(file, &bytes_of(file)?);
         problems.extend(reading.problems);
-        let daemon_sets = reading.objects.iter().filter_map(|stored| match &stored.object {
-            Object::DaemonSet(daemon_set) => Some(daemon_set.as_ref()),
-            _ => None,
-        });
-        explanations.extend(daemon_sets.map(|daemon_set: &DaemonSet| Explanation::of(&node, daemon_set)));
+        read.extend(reading.objects.into_iter().map(Arc::new));
     }
+    // A Namespace may be in another file than its DaemonSets.
+    let objects = Objects(read.iter().map(|stored| (stored.object.key(), Arc::clone(stored))).collect());
+    let daemon_sets = read.iter().filter_map(|stored| match &stored.object {
+        Object::DaemonSet(daemon_set) => Some(daemon_set.as_ref()),
+        _ => None,
+    });
+    let explained = |daemon_set: &DaemonSet| {
+        let judgement = Policy::default().judge(daemon_set, &objects);
+        Explained::judged(Explanation::of(&node, daemon_set), &judgement)
+    };
+    let explanations: Vec<Explained> = daemon_sets.map(explained).collect();
     if explanations.is_empty() {
         return Err(ExplainError::NoDaemonSet { problems });
     }
@@ -108,7 +150,7 @@ pub fn explain_offline(files: &[PathBuf], node_file: &Path, output: Output) -> R
 ///
 /// # Errors
 /// When they can't be written as JSON.
-pub fn render(explanations: &[Explanation], output: Output) -> Result<String, serde_json::Error> {
+pub fn render(explanations: &[Explained], output: Output) -> Result<String, serde_json::Error> {
     match output {
         Output::Text => Ok(explanations.iter().map(sentences).collect::<Vec<_>>().join("\n")),
         Output::Json => {
@@ -121,17 +163,21 @@ pub fn render(explanations: &[Explanation], output: Output) -> Result<String, se
     }
 }
 
-fn sentences(explanation: &Explanation) -> String {
+fn sentences(explained: &Explained) -> String {
+    let Explained { explanation, forbidden, warnings } = explained;
     let Explanation { daemon_set, node, reasons, .. } = explanation;
     let outcome = match explanation.outcome() {
+        Outcome::Run if !forbidden.is_empty() => "is wanted but forbidden",
         Outcome::Run => "runs",
         Outcome::Stay => "starts no pod but may keep one",
         Outcome::Gone => "does not run",
     };
     let mut text = format!("DaemonSet {daemon_set} {outcome} on node {node}:\n");
-    for reason in reasons {
+    let forbidden = forbidden.iter().map(|reason| format!("forbidden: {reason}"));
+    let warnings = warnings.iter().map(|warning| format!("warning: {warning}"));
+    for reason in reasons.iter().cloned().chain(forbidden).chain(warnings) {
         text.push_str("  - ");
-        text.push_str(reason);
+        text.push_str(&reason);
         text.push('\n');
     }
     text

@@ -13,9 +13,11 @@ mod describe;
 mod error;
 pub mod explain;
 mod get;
+mod hold;
 mod logs;
 mod node;
 mod plan;
+mod policy;
 mod reset;
 mod rollout;
 mod status;
@@ -74,6 +76,10 @@ enum Verb {
     Label(node::label::LabelArgs),
     /// Update the taints on this node
     Taint(node::taint::TaintArgs),
+    /// Keep updates waiting for a while, or show what waits
+    Hold(hold::HoldArgs),
+    /// Have updates go on
+    Release(hold::ReleaseArgs),
     /// Confirm what the store no longer says
     Store(store::StoreArgs),
     /// Show how the agent, its store and its runtime are doing
@@ -169,6 +175,8 @@ async fn run(cli: Cli, output: &mut Output<'_>) -> Result<ExitCode, CliError> {
         Verb::Drain(args) => node::drain::run(&args, &client, output).await?,
         Verb::Label(args) => node::label::run(&args, &client, output).await?,
         Verb::Taint(args) => node::taint::run(&args, &client, output).await?,
+        Verb::Hold(args) => hold::hold(&args, &client, output).await?,
+        Verb::Release(args) => hold::release(&args, &client, output).await?,
         Verb::Store(args) => store::run(&args, &client, output).await?,
         Verb::Status(args) => status::run(&args, &client, output).await?,
         Verb::Validate(args) => return validate(&args, output),

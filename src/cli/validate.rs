@@ -8,6 +8,7 @@ use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use super::policy;
 use crate::manifest::{MAX_FILE_BYTES, Problem, Severity};
 use crate::store::{Source, Survey, survey};
 
@@ -61,6 +62,8 @@ pub fn run(
     out: &mut dyn Write,
 ) -> Result<Validity, ValidateError> {
     let mut found = survey(sources(targets, input)?);
+    found.problems.extend(policy::problems(&found.objects));
+    found.problems.sort_by(|a, b| (&a.file, a.line).cmp(&(&b.file, b.line)));
     if strict {
         for problem in &mut found.problems {
             if problem.severity == Severity::Warning {

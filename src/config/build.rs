@@ -5,6 +5,7 @@ use std::time::Duration;
 use super::eviction::eviction;
 use super::keys::{Key, Shape, find};
 use super::layer::{Given, Layer, kind, leaf};
+use super::policy::policy;
 use super::problem::{Origin, Problem};
 use super::settings::{
     ApiServer, CgroupDriver, LogBounds, LogFormat, LogLevel, Logging, Poll, Settings, Store,
@@ -16,6 +17,7 @@ use super::value::{
 use crate::image::garbage::Thresholds as ImageThresholds;
 use crate::manifest::tree::{Entry, Node, Value};
 use crate::node::{Reserved, ResourcePolicy};
+use crate::rollout::hold::LONGEST as LONGEST_HOLD;
 use crate::shutdown::{Period, Schedule};
 
 /// The default port of the Kubernetes API's Service.
@@ -92,8 +94,10 @@ pub(super) fn settings(layer: &Layer, problems: &mut Vec<Problem>) -> Settings {
             max_files: read.number("containerLogMaxFiles", 2),
         },
         image_gc: image_gc(&mut read),
+        image_credentials_file: read.optional("imageCredentialsFile", path),
         max_parallel_image_pulls: read.number("maxParallelImagePulls", 1),
         api_server: api_server(&mut read),
+        policy: policy(&mut read),
         resources: ResourcePolicy {
             max_pods: read.number("maxPods", 0),
             system_reserved: reserved(&mut read, "systemReserved"),
@@ -101,6 +105,8 @@ pub(super) fn settings(layer: &Layer, problems: &mut Vec<Problem>) -> Settings {
             eviction_hard,
         },
         eviction,
+        holds_dir: read.text("holdsDir", path),
+        hold_file_ttl: read.text("holdFileTTL", duration_within(SECOND, LONGEST_HOLD)),
         shutdown: shutdown(&mut read),
         logging,
     }
@@ -225,7 +231,7 @@ impl Reader<'_> {
     }
 
     /// One of a few words.
-    fn word<T: Copy + Default>(&mut self, path: &'static str, words: &[(&str, T)]) -> T {
+    pub(super) fn word<T: Copy + Default>(&mut self, path: &'static str, words: &[(&str, T)]) -> T {
         self.text(path, |text| {
             let found = words.iter().find(|(word, _)| *word == text).map(|(_, meaning)| *meaning);
             let all: Vec<&str> = words.iter().map(|(word, _)| *word).collect();
@@ -234,7 +240,11 @@ impl Reader<'_> {
     }
 
     /// A list of single values.
-    fn list<T>(&mut self, path: &'static str, parse: impl Fn(&str) -> Result<T, String>) -> Vec<T> {
+    pub(super) fn list<T>(
+        &mut self,
+        path: &'static str,
+        parse: impl Fn(&str) -> Result<T, String>,
+    ) -> Vec<T> {
         let (key, given) = self.given(path);
         let items = match &given.node.value {
             Value::List(items) => items.clone(),

@@ -47,6 +47,10 @@ pub(super) const SECTIONS: &[(&str, &str)] = &[
     ("store", "Where manifests come from."),
     ("crashLoopBackOff", "How long a container that keeps failing is waited for."),
     ("apiServer", "Where pods find the Kubernetes API, if there is one."),
+    (
+        "podSecurity",
+        "The Pod Security Standards of namespaces whose labels (pod-security.kubernetes.io/…) don't say: privileged, baseline or restricted.",
+    ),
     ("logging", "The agent's own log."),
 ];
 
@@ -134,6 +138,11 @@ pub(super) const KEYS: &[Key] = &[
     text("containerLogMaxSize", "10Mi", "The size at which a container's log is rotated. -1: never."),
     bare("containerLogMaxFiles", "5", "How many files are kept of a container's log, at least 2."),
     bare("maxParallelImagePulls", "1", "How many images are pulled at once."),
+    text(
+        "imageCredentialsFile",
+        "",
+        "Registry credentials for every pod, in the format of docker's config.json. Empty: config.json in rootDir, if it is there.",
+    ),
     bare(
         "imageGCHighThresholdPercent",
         "85",
@@ -143,6 +152,30 @@ pub(super) const KEYS: &[Key] = &[
     text("imageMinimumGCAge", "2m", "How long an image is kept at least."),
     text("apiServer.host", "", "KUBERNETES_SERVICE_HOST for pods. Empty: they are given none."),
     bare("apiServer.port", "443", "KUBERNETES_SERVICE_PORT for pods."),
+    text(
+        "podSecurity.enforce",
+        "privileged",
+        "Pods that break this standard are not made; those that run stay.",
+    ),
+    text(
+        "podSecurity.enforceVersion",
+        "latest",
+        "The Kubernetes version of that standard: latest, or such as v1.34.",
+    ),
+    text("podSecurity.audit", "privileged", "Pods that break this standard are logged."),
+    text("podSecurity.auditVersion", "latest", "The Kubernetes version of that standard."),
+    text("podSecurity.warn", "privileged", "Pods that break this standard are made with a warning Event."),
+    text("podSecurity.warnVersion", "latest", "The Kubernetes version of that standard."),
+    list("podSecurity.exemptNamespaces", "Namespaces in which no standard counts, whatever their labels."),
+    list(
+        "allowedHostPaths",
+        "Paths at and below which pods of any namespace may have hostPath volumes, such as /var/log. Empty: anywhere.",
+    ),
+    list(
+        "allowedImageRegistries",
+        "Registries, or parts of them, that images of any namespace may come from, such as registry.example:5000/team \
+         or docker.io/library. Empty: any.",
+    ),
     map("systemReserved", "", "What is kept for the system: cpu, memory, ephemeral-storage."),
     map("kubeReserved", "", "What is kept for the agent and the runtime: cpu, memory, ephemeral-storage."),
     map(
@@ -168,6 +201,12 @@ pub(super) const KEYS: &[Key] = &[
         "5m",
         "How long the node keeps a pressure condition after the last time that it was true.",
     ),
+    text(
+        "holdsDir",
+        "/run/daemonlet/holds",
+        "Where a workload touches a file to hold back updates: <namespace>_<name> of a DaemonSet, or node for all.",
+    ),
+    text("holdFileTTL", "1h", "How long such a touch counts."),
     text(
         "shutdownGracePeriod",
         "30s",

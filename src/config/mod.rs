@@ -10,6 +10,7 @@ mod environment;
 mod eviction;
 mod keys;
 mod layer;
+mod policy;
 mod problem;
 mod sample;
 mod settings;

@@ -10,6 +10,7 @@ use std::time::Duration;
 use crate::eviction::EvictionPolicy;
 use crate::image::garbage::Thresholds as ImageThresholds;
 use crate::node::{NodeName, ResourcePolicy};
+use crate::policy::Policy;
 use crate::shutdown::Schedule;
 
 pub use logging::{LogFormat, LogLevel, Logging};
@@ -68,14 +69,22 @@ pub struct Settings {
     pub container_logs: LogBounds,
     /// When images that nobody needs are removed.
     pub image_gc: ImageThresholds,
+    /// Where the registry credentials are that are for every pod; none: `config.json` in the root directory, if it is there.
+    pub image_credentials_file: Option<PathBuf>,
     /// How many images are pulled at once, at least 1.
     pub max_parallel_image_pulls: u32,
     /// Where pods find the Kubernetes API.
     pub api_server: Option<ApiServer>,
+    /// What pods may do: `podSecurity`, `allowedHostPaths`, `allowedImageRegistries`.
+    pub policy: Policy,
     /// `maxPods`, `systemReserved`, `kubeReserved` and `evictionHard`.
     pub resources: ResourcePolicy,
     /// What happens when the node runs short.
     pub eviction: EvictionPolicy,
+    /// Where workloads touch files to hold updates back.
+    pub holds_dir: PathBuf,
+    /// How long such a touch counts.
+    pub hold_file_ttl: Duration,
     /// In which order and how long pods end before the machine goes down.
     pub shutdown: Schedule,
     /// The agent's own log.

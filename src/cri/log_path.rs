@@ -5,6 +5,8 @@
 
 use std::path::{Path, PathBuf};
 
+use k8s_openapi::api::core::v1::Pod;
+
 /// Where pods' log directories are.
 pub const POD_LOGS: &str = "/var/log/pods";
 
@@ -28,9 +30,24 @@ pub struct LogOwner<'a> {
 }
 
 impl<'a> LogOwner<'a> {
+    /// The pod as whose the log directory is named.
+    pub fn of(pod: &'a Pod) -> Self {
+        let metadata = &pod.metadata;
+        Self {
+            namespace: metadata.namespace.as_deref().unwrap_or_default(),
+            pod: metadata.name.as_deref().unwrap_or_default(),
+            uid: metadata.uid.as_deref().unwrap_or_default(),
+        }
+    }
+
     /// The pod's log directory under `root`: the CRI's `log_directory`.
     pub fn directory(&self, root: &Path) -> PathBuf {
-        root.join(format!("{}_{}_{}", self.namespace, self.pod, self.uid))
+        root.join(self.directory_name())
+    }
+
+    /// The name of the pod's log directory.
+    pub fn directory_name(&self) -> String {
+        format!("{}_{}_{}", self.namespace, self.pod, self.uid)
     }
 
     /// Reads the name of a log directory; none if it is not of this shape.

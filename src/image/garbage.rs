@@ -8,6 +8,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
+use k8s_openapi::api::core::v1::PodSpec;
+
 use super::ImageName;
 use crate::cri::proto::Image;
 
@@ -47,13 +49,29 @@ impl Thresholds {
     }
 }
 
+/// The images that a pod's spec names, as written: those of its containers, and those that it mounts.
+pub fn images_of(spec: &PodSpec) -> impl Iterator<Item = &str> {
+    let init = spec.init_containers.iter().flatten();
+    let of_containers = init.chain(&spec.containers).filter_map(|container| container.image.as_deref());
+    let volumes = spec.volumes.iter().flatten();
+    let mounted = volumes.filter_map(|volume| volume.image.as_ref()?.reference.as_deref());
+    of_containers.chain(mounted).filter(|name| !name.is_empty())
+}
+
+/// No image can be removed: any might be the one without which no pod starts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the runtime neither names nor pins the image that it makes sandboxes from, so none is removed")]
+pub struct UnknownSandboxImage;
+
 /// What must stay.
 #[derive(Debug, Clone, Default)]
 pub struct Wanted {
     /// Ids, names and digests by which containers name their images, as the runtime writes them.
     pub used: BTreeSet<String>,
-    /// What manifests and the runtime's configuration name.
+    /// What manifests name.
     pub named: Vec<ImageName>,
+    /// What the runtime makes sandboxes from, if it says so.
+    pub sandbox: Option<ImageName>,
 }
 
 impl Wanted {
@@ -64,7 +82,7 @@ impl Wanted {
             || names().any(|name| self.used.contains(name))
             || names()
                 .filter_map(|name| ImageName::parse(name).ok())
-                .any(|name| self.named.iter().any(|wanted| wanted.is_same_as(&name)))
+                .any(|name| self.named.iter().chain(&self.sandbox).any(|wanted| wanted.is_same_as(&name)))
     }
 }
 
@@ -93,13 +111,20 @@ impl History {
     }
 
     /// The images that may go, those first that have not been used for longest.
+    ///
+    /// # Errors
+    /// When it can't be known which image the runtime makes sandboxes from: it doesn't say, and none is pinned, as a runtime that doesn't say
+    /// pins its own.
     pub fn removable<'a>(
         &self,
         images: &'a [Image],
         wanted: &Wanted,
         min_age: Duration,
         now: Duration,
-    ) -> Vec<&'a Image> {
+    ) -> Result<Vec<&'a Image>, UnknownSandboxImage> {
+        if wanted.sandbox.is_none() && !images.iter().any(|image| image.pinned) {
+            return Err(UnknownSandboxImage);
+        }
         let mut found: Vec<(Seen, &Image)> = images
             .iter()
             .filter(|image| !wanted.includes(image))
@@ -107,7 +132,7 @@ impl History {
             .filter(|(seen, _)| now.saturating_sub(seen.first) >= min_age)
             .collect();
         found.sort_by_key(|(seen, image)| (seen.last_used, seen.first, image.id.clone()));
-        found.into_iter().map(|(_, image)| image).collect()
+        Ok(found.into_iter().map(|(_, image)| image).collect())
     }
 }
 
@@ -123,8 +148,12 @@ mod tests {
         Image { id: id.into(), repo_tags: vec![tag.into()], size: 10, ..Image::default() }
     }
 
-    fn ids(images: &[&Image]) -> Vec<String> {
-        images.iter().map(|image| image.id.clone()).collect()
+    fn pause() -> Option<ImageName> {
+        ImageName::parse("registry.k8s.io/pause:3.10").ok()
+    }
+
+    fn ids(images: Result<Vec<&Image>, UnknownSandboxImage>) -> Vec<String> {
+        images.unwrap().iter().map(|image| image.id.clone()).collect()
     }
 
     #[test]
@@ -163,26 +192,29 @@ mod tests {
             image("used", "docker.io/library/used:1"),
             image("named", "docker.io/library/named:latest"),
             image("other-tag", "docker.io/library/named:2"),
+            image("pause", "registry.k8s.io/pause:3.10"),
         ];
         let name = |name: &str| ImageName::parse(name).unwrap();
         let wanted = Wanted {
             used: ["used".to_owned()].into(),
             named: vec![name("named"), name(&format!("app@{digest}"))],
+            sandbox: pause(),
         };
         let mut history = History::default();
         history.note(&images, &wanted, s(0));
-        assert_eq!(ids(&history.removable(&images, &wanted, s(0), s(0))), ["other-tag"]);
+        assert_eq!(ids(history.removable(&images, &wanted, s(0), s(0))), ["other-tag"]);
     }
 
     #[test]
     fn young_images_stay_and_the_longest_unused_go_first() {
         let (a, b, c) = (image("a", "a:1"), image("b", "b:1"), image("c", "c:1"));
-        let using = |id: &str| Wanted { used: [id.to_owned()].into(), named: Vec::new() };
+        let using = |id: &str| Wanted { used: [id.to_owned()].into(), ..Wanted::default() };
         let mut history = History::default();
         history.note(&[a.clone(), b.clone()], &using("a"), s(10));
         history.note(&[a.clone(), b.clone(), c.clone()], &using("b"), s(20));
         let images = [a, b, c];
-        let removable = |now| ids(&history.removable(&images, &Wanted::default(), s(100), s(now)));
+        let wanted = Wanted { sandbox: pause(), ..Wanted::default() };
+        let removable = |now| ids(history.removable(&images, &wanted, s(100), s(now)));
         assert_eq!(removable(109), [""; 0]);
         assert_eq!(removable(110), ["a", "b"]);
         assert_eq!(removable(120), ["c", "a", "b"]);
@@ -195,6 +227,40 @@ mod tests {
         history.note(&image, &Wanted::default(), s(0));
         history.note(&[], &Wanted::default(), s(50));
         history.note(&image, &Wanted::default(), s(60));
-        assert!(history.removable(&image, &Wanted::default(), s(100), s(120)).is_empty());
+        let wanted = Wanted { sandbox: pause(), ..Wanted::default() };
+        assert_eq!(ids(history.removable(&image, &wanted, s(100), s(120))), [""; 0]);
+    }
+
+    #[test]
+    fn nothing_goes_while_any_image_might_be_the_sandboxes() {
+        let mut images = vec![image("a", "a:1"), image("b", "b:1")];
+        let mut history = History::default();
+        history.note(&images, &Wanted::default(), s(0));
+        assert_eq!(history.removable(&images, &Wanted::default(), s(0), s(1)), Err(UnknownSandboxImage));
+        // Whoever doesn't name it pins it.
+        images[0].pinned = true;
+        assert_eq!(ids(history.removable(&images, &Wanted::default(), s(0), s(1))), ["b"]);
+    }
+
+    #[test]
+    fn a_pod_names_the_images_of_its_containers_and_those_that_it_mounts() {
+        let container = |image: &str| serde_json::json!({"name": "c", "image": image});
+        for (spec, expected) in [
+            (serde_json::json!({"containers": [container("a"), container("b")]}), &["a", "b"][..]),
+            (
+                serde_json::json!({"containers": [container("a")], "initContainers": [container("i")]}),
+                &["i", "a"],
+            ),
+            (
+                serde_json::json!({"containers": [container("a")], "volumes": [
+                    {"name": "v", "image": {"reference": "data:1"}}, {"name": "w", "emptyDir": {}},
+                    {"name": "x", "image": {}}]}),
+                &["a", "data:1"],
+            ),
+            (serde_json::json!({"containers": [{"name": "c"}, container("")]}), &[]),
+        ] {
+            let spec: PodSpec = serde_json::from_value(spec).unwrap();
+            assert_eq!(images_of(&spec).collect::<Vec<_>>(), expected);
+        }
     }
 }

@@ -10,6 +10,8 @@ use tokio::sync::{Semaphore, mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
 use super::identity::PodUid;
+use super::network::Network;
+use super::node_credentials::NodeCredentials;
 use super::record::Records;
 use super::user_namespace::UserNamespaces;
 use crate::backoff::BackoffPolicy;
@@ -49,6 +51,10 @@ pub struct PodContext {
     pub records: Records,
     /// How many images are pulled at once.
     pub pulls: Semaphore,
+    /// Whether pods can have a network of their own.
+    pub network: Network,
+    /// The registry credentials that are for every pod.
+    pub node_credentials: NodeCredentials,
     /// Which pod an id of the runtime belongs to.
     pub directory: Directory,
     /// The store's objects, newest first seen here.

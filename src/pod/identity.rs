@@ -24,6 +24,18 @@ impl PodUid {
         (!text.is_empty() && text.len() <= 63 && text.chars().all(safe)).then(|| Self(text.to_owned()))
     }
 
+    /// Whether it has the form of those that [`derive`] gives: a UUID of version 8. An API server gives version 4, a kubelet's static pods
+    /// have 32 digits without a dash.
+    pub fn is_derived(&self) -> bool {
+        let lengths = [8, 4, 4, 4, 12];
+        let parts: Vec<&str> = self.0.split('-').collect();
+        let is_hex = |part: &&str| part.bytes().all(|digit| matches!(digit, b'0'..=b'9' | b'a'..=b'f'));
+        parts.iter().map(|part| part.len()).eq(lengths)
+            && parts.iter().all(is_hex)
+            && parts[2].starts_with('8')
+            && parts[3].starts_with(['8', '9', 'a', 'b'])
+    }
+
     /// The UID as text.
     pub fn as_str(&self) -> &str {
         &self.0
@@ -122,6 +134,22 @@ mod tests {
         let lengths: Vec<usize> = uid.as_str().split('-').map(str::len).collect();
         assert_eq!(lengths, [8, 4, 4, 4, 12]);
         assert!(PodUid::parse(uid.as_str()).is_some());
+    }
+
+    #[test]
+    fn ours_are_told_from_those_of_an_api_server_and_of_static_pods() {
+        let is_derived = |uid: &str| PodUid::parse(uid).is_some_and(|uid| uid.is_derived());
+        assert!((1..200).all(|incarnation| of("x", incarnation).uid.is_derived()));
+        for other in [
+            "1eb05e03-b18a-4825-a4c5-308eb9c9b453",
+            "1eb05e03b18a8825a4c5308eb9c9b453",
+            "1eb05e03-b18a-8825-c4c5-308eb9c9b453",
+            "1eb05e03-b18a-8825-a4c5-308eb9c9b45",
+            "1EB05E03-b18a-8825-a4c5-308eb9c9b453",
+            "lost-and-8ound",
+        ] {
+            assert!(!is_derived(other), "{other}");
+        }
     }
 
     #[test]

@@ -129,6 +129,19 @@ pub struct Refused {
     pub reason: String,
 }
 
+/// What the place of a record holds.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Condition {
+    /// Nothing.
+    Absent,
+    /// A record that can be understood.
+    Usable,
+    /// Something that can't, and why.
+    Refused(String),
+    /// It can't be known: the disk doesn't give it.
+    Unreadable(String),
+}
+
 /// The folder of records. Cloning shares it.
 #[derive(Debug, Clone)]
 pub struct Records {
@@ -215,6 +228,29 @@ impl Records {
         read(&self.path(uid)).ok()
     }
 
+    /// The UIDs that files are named after, whatever is in them.
+    ///
+    /// # Errors
+    /// When the folder can't be listed.
+    pub fn names(&self) -> Result<Vec<String>, RecordError> {
+        let failed = |source| RecordError::Open { dir: self.dir.clone(), source };
+        let mut names = Vec::new();
+        for file in fs::read_dir(&self.dir).map_err(failed)? {
+            let name = file.map_err(failed)?.file_name();
+            names.extend(name.to_str().and_then(|name| name.strip_suffix(".json")).map(str::to_owned));
+        }
+        Ok(names)
+    }
+
+    /// What is known of one pod.
+    pub fn condition(&self, uid: &PodUid) -> Condition {
+        match fs::read(self.path(uid)) {
+            Ok(bytes) => understand(&bytes).map_or_else(Condition::Refused, |_| Condition::Usable),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Condition::Absent,
+            Err(error) => Condition::Unreadable(error.to_string()),
+        }
+    }
+
     /// Removes a record; one that isn't there counts as removed.
     ///
     /// # Errors
@@ -234,8 +270,11 @@ impl Records {
 }
 
 fn read(path: &Path) -> Result<PodRecord, String> {
-    let bytes = fs::read(path).map_err(|error| error.to_string())?;
-    let record: PodRecord = serde_json::from_slice(&bytes).map_err(|error| error.to_string())?;
+    understand(&fs::read(path).map_err(|error| error.to_string())?)
+}
+
+fn understand(bytes: &[u8]) -> Result<PodRecord, String> {
+    let record: PodRecord = serde_json::from_slice(bytes).map_err(|error| error.to_string())?;
     if record.format != FORMAT {
         return Err(format!("format {} is not {FORMAT}, the one this release reads", record.format));
     }
@@ -272,6 +311,12 @@ mod tests {
         let (found, refused) = records.load().expect("loaded");
         assert_eq!(found, [first.clone(), second]);
         assert_eq!(refused.len(), 1);
+        let condition = |uid: &str| records.condition(&PodUid::parse(uid).expect("a uid"));
+        assert!(matches!(condition("x"), Condition::Refused(_)));
+        assert_eq!((condition("b"), condition("y")), (Condition::Usable, Condition::Absent));
+        let mut names = records.names().expect("listed");
+        names.sort();
+        assert_eq!(names, ["b", "c", "x"]);
 
         records.remove(&first.uid).expect("removed");
         records.remove(&first.uid).expect("removing twice is no error");

@@ -191,6 +191,16 @@ pub fn decide(
     steps
 }
 
+/// Leaves out of the steps what an update would disturb: the old pod stays, and no successor is started beside it.
+pub fn without_update(steps: Vec<Step>, pods: &[PodFacts]) -> Vec<Step> {
+    let has_old = pods.iter().any(|pod| pod.life == Life::Live && pod.generation == Generation::Old);
+    let disturbs = |step: &Step| match step {
+        Step::Start => has_old,
+        Step::Stop { why, .. } => *why == StopReason::Outdated,
+    };
+    steps.into_iter().filter(|step| !disturbs(step)).collect()
+}
+
 /// Decides about a DaemonSet that has left the store.
 pub fn decide_deleted(pods: &[PodFacts]) -> Vec<Step> {
     pods.iter()
@@ -274,7 +284,10 @@ mod tests {
         min_ready: u64,
     ) -> String {
         let min_ready = Duration::from_secs(min_ready);
-        let steps = decide(strategy, min_ready, &verdict(answer), &pods(text), failed);
+        shown(&decide(strategy, min_ready, &verdict(answer), &pods(text), failed))
+    }
+
+    fn shown(steps: &[Step]) -> String {
         let words: Vec<String> = steps
             .iter()
             .map(|step| match step {
@@ -348,6 +361,25 @@ mod tests {
                 expected,
                 "{strategy:?} {answer:?} {before:?} {min_ready}"
             );
+        }
+    }
+
+    #[test]
+    fn an_update_that_must_wait_disturbs_nothing_and_holds_up_nothing_else() {
+        use UpdateStrategy::{Replace, Surge};
+        for (strategy, answer, before, waiting) in [
+            (Replace, RUN, "O", ""),
+            (Replace, RUN, "", "start"),
+            (Replace, GONE, "O", "stop pod-0 NotPlaced"),
+            (Replace, RUN, "Ox", "stop pod-0 Failed"),
+            (Replace, RUN, "OO", "stop pod-1 Surplus"),
+            (Surge, RUN, "O", ""),
+            (Surge, RUN, "OC", ""),
+            (Surge, RUN, "O!", "start"),
+        ] {
+            let pods = pods(before);
+            let steps = decide(strategy, Duration::ZERO, &verdict(answer), &pods, Turn::Now);
+            assert_eq!(shown(&without_update(steps, &pods)), waiting, "{strategy:?} {before:?}");
         }
     }
 

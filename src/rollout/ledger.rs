@@ -4,6 +4,10 @@
 //! that to the disk.
 //! A counter that was raised for a pod that never came to be leaves a gap and does no harm; a counter used twice would give two pods one
 //! UID, so it is never lowered. A file that can't be read is refused with its reason and rebuilt from the pods that are known.
+//!
+//! What has left the store is remembered as well, for as long as its name may come back: that is for ever, as UIDs of pods that are long gone live
+//! on in logs and metrics. To stay small all the same, an agent that starts keeps only the last 64 of them one by one; of the others the highest
+//! counters are kept (`floor`), above which every DaemonSet begins that nothing is remembered of.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -16,13 +20,17 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use thiserror::Error;
 
+use super::floor::Floor;
 use super::{Override, RevisionHash};
 use crate::atomic_file::{AtomicFileError, Replacement};
+use crate::error_chain::error_chain;
 use crate::hex::hex;
 use crate::manifest::DaemonSetKey;
 use crate::pod::identity::Incarnation;
 
 const FORMAT: u32 = 1;
+/// So many DaemonSets that have left are remembered one by one.
+const REMEMBERED: usize = 64;
 
 /// What went wrong with the ledger.
 #[derive(Debug, Error)]
@@ -81,6 +89,9 @@ pub struct Entry {
     pub last_available: Option<RevisionHash>,
     /// Whether the DaemonSet was in the store when last seen.
     present: bool,
+    /// When it left the store.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    left: Option<Timestamp>,
 }
 
 impl Entry {
@@ -94,6 +105,11 @@ impl Entry {
         crate::pod::identity::uuid_text(&digest.finalize().into())
     }
 
+    /// The incarnation that the next pod will have, also above `highest_known`.
+    pub fn incarnation_after(&self, highest_known: Option<Incarnation>) -> Incarnation {
+        Incarnation(self.incarnation.max(highest_known.unwrap_or(Incarnation(0))).0 + 1)
+    }
+
     /// When this instance was first seen, as the API has it.
     pub fn creation_timestamp(&self) -> Time {
         Time(self.created)
@@ -104,13 +120,15 @@ impl Entry {
 #[derive(Debug)]
 pub struct Ledger {
     dir: PathBuf,
+    /// Above this every DaemonSet begins that nothing is remembered of.
+    floor: Floor,
     entries: BTreeMap<DaemonSetKey, Entry>,
     /// Those whose last change is not on disk.
     unsaved: BTreeSet<DaemonSetKey>,
 }
 
 impl Ledger {
-    /// Reads every entry below `dir`, which is made if it isn't there.
+    /// Reads every entry below `dir`, which is made if it isn't there, and forgets those that have left longest ago if they are many.
     ///
     /// # Errors
     /// When the folder can't be made or listed. Entries that can't be understood are returned beside the ledger.
@@ -121,7 +139,7 @@ impl Ledger {
         let mut refused = Vec::new();
         for file in fs::read_dir(dir).map_err(failed)? {
             let path = file.map_err(failed)?.path();
-            if path.extension().is_none_or(|extension| extension != "json") {
+            if path.extension().is_none_or(|extension| extension != "json") || Floor::is_at(&path) {
                 continue;
             }
             match read(&path) {
@@ -132,7 +150,21 @@ impl Ledger {
                 Err(reason) => refused.push(Refused { path, reason }),
             }
         }
-        Ok((Self { dir: dir.to_owned(), entries, unsaved: BTreeSet::new() }, refused))
+        let mut floor = match Floor::read(dir) {
+            Ok(floor) => floor,
+            Err(problem) => {
+                refused.push(Refused { path: Floor::path(dir), reason: problem });
+                // Not known any more, so at least above all that is.
+                let known = entries.values().map(|entry| (entry.instance, entry.incarnation));
+                known.fold(Floor::default(), |floor, (instance, incarnation)| {
+                    floor.above(instance, incarnation)
+                })
+            }
+        };
+        if let Err(problem) = forget_oldest(dir, &mut floor, &mut entries) {
+            refused.push(problem);
+        }
+        Ok((Self { dir: dir.to_owned(), floor, entries, unsaved: BTreeSet::new() }, refused))
     }
 
     /// What is remembered of a DaemonSet.
@@ -170,16 +202,17 @@ impl Ledger {
                 format: FORMAT,
                 namespace: key.namespace.clone(),
                 name: key.name.clone(),
-                instance: earlier.map_or(0, |entry| entry.instance) + 1,
+                instance: earlier.map_or(self.floor.instance, |entry| entry.instance) + 1,
                 created: now,
                 generation: 1,
                 template_generation: 1,
                 revision: revision.clone(),
                 spec_digest: digest,
-                incarnation: earlier.map_or(Incarnation(0), |entry| entry.incarnation),
+                incarnation: earlier.map_or(self.floor.incarnation, |entry| entry.incarnation),
                 stand_in: None,
                 last_available: None,
                 present: true,
+                left: None,
             },
         };
         self.put(key, next);
@@ -208,21 +241,11 @@ impl Ledger {
     }
 
     /// Takes note that a DaemonSet has left the store: should it come back, it is another one.
-    pub fn left(&mut self, key: &DaemonSetKey) {
+    pub fn left(&mut self, key: &DaemonSetKey, now: Timestamp) {
         if let Some(entry) = self.entries.get(key).filter(|entry| entry.present) {
-            let next = Entry { present: false, ..entry.clone() };
+            let next = Entry { present: false, left: Some(now), ..entry.clone() };
             self.put(key, next);
         }
-    }
-
-    /// The incarnation that the next pod will have: above the counter, and above `highest_known`.
-    pub fn incarnation_after(
-        &self,
-        key: &DaemonSetKey,
-        highest_known: Option<Incarnation>,
-    ) -> Option<Incarnation> {
-        let last = self.entries.get(key)?.incarnation.max(highest_known.unwrap_or(Incarnation(0)));
-        Some(Incarnation(last.0 + 1))
     }
 
     /// Raises the incarnation counter, also above `highest_known`, and returns it.
@@ -231,8 +254,9 @@ impl Ledger {
         key: &DaemonSetKey,
         highest_known: Option<Incarnation>,
     ) -> Option<Incarnation> {
-        let raised = self.incarnation_after(key, highest_known)?;
-        let next = Entry { incarnation: raised, ..self.entries.get(key)?.clone() };
+        let entry = self.entries.get(key)?;
+        let next = Entry { incarnation: entry.incarnation_after(highest_known), ..entry.clone() };
+        let raised = next.incarnation;
         self.put(key, next);
         Some(raised)
     }
@@ -260,6 +284,34 @@ impl Ledger {
             self.unsaved.insert(key.clone());
         }
     }
+}
+
+/// Forgets the DaemonSets that have left longest ago, but for [`REMEMBERED`] of them: the floor is raised above their counters, and on the disk
+/// before anything of them is removed.
+fn forget_oldest(
+    dir: &Path,
+    floor: &mut Floor,
+    entries: &mut BTreeMap<DaemonSetKey, Entry>,
+) -> Result<(), Refused> {
+    let mut absent: Vec<&DaemonSetKey> =
+        entries.iter().filter(|(_, entry)| !entry.present).map(|(key, _)| key).collect();
+    // The wall's time may be wrong; then another is forgotten, which the floor allows for.
+    absent.sort_by_key(|key| entries.get(*key).and_then(|entry| entry.left));
+    let surplus = absent.len().saturating_sub(REMEMBERED);
+    let forgotten: Vec<DaemonSetKey> = absent.into_iter().take(surplus).cloned().collect();
+    if forgotten.is_empty() {
+        return Ok(());
+    }
+    let counters = forgotten.iter().filter_map(|key| entries.get(key));
+    let raised = counters.fold(*floor, |floor, entry| floor.above(entry.instance, entry.incarnation));
+    raised.write(dir).map_err(|error| Refused { path: Floor::path(dir), reason: error_chain(&error) })?;
+    *floor = raised;
+    for key in forgotten {
+        entries.remove(&key);
+        // One that stays is forgotten next time.
+        let _ = fs::remove_file(dir.join(file_name(&key)));
+    }
+    Ok(())
 }
 
 fn read(path: &Path) -> Result<Entry, String> {
@@ -297,116 +349,4 @@ fn spec_digest(daemon_set: &DaemonSet) -> String {
 }
 
 #[cfg(test)]
-mod tests {
-    use serde_json::json;
-
-    use super::*;
-    use crate::atomic_file;
-
-    fn key() -> DaemonSetKey {
-        DaemonSetKey { namespace: "kube-system".into(), name: "agent".into() }
-    }
-
-    fn daemon_set(min_ready: i32) -> DaemonSet {
-        serde_json::from_value(json!({"metadata": {"name": "agent"}, "spec": {"minReadySeconds": min_ready, "selector": {}, "template": {}}}))
-            .expect("a DaemonSet")
-    }
-
-    fn hash(text: &str) -> RevisionHash {
-        RevisionHash::from_label(text)
-    }
-
-    fn now() -> Timestamp {
-        Timestamp::from_second(1_800_000_000).expect("a time")
-    }
-
-    fn open(dir: &Path) -> Ledger {
-        let (ledger, refused) = Ledger::open(dir).expect("a ledger");
-        assert!(refused.is_empty(), "{refused:?}");
-        ledger
-    }
-
-    fn save(ledger: &mut Ledger) {
-        let files: Vec<_> = ledger.take_unsaved().into_iter().map(|(_, file)| file).collect();
-        for written in atomic_file::write_all(&files) {
-            written.expect("written");
-        }
-    }
-
-    #[test]
-    fn generations_rise_with_what_they_count() {
-        let dir = tempfile::tempdir().expect("a folder");
-        let mut ledger = open(dir.path());
-        let mut seen = |min_ready, revision| {
-            ledger.seen(&key(), &daemon_set(min_ready), &hash(revision), now());
-            let entry = ledger.get(&key()).expect("an entry");
-            (entry.generation, entry.template_generation)
-        };
-        assert_eq!(seen(0, "a"), (1, 1));
-        assert_eq!(seen(0, "a"), (1, 1));
-        assert_eq!(seen(5, "a"), (2, 1));
-        assert_eq!(seen(6, "b"), (3, 2));
-    }
-
-    #[test]
-    fn a_daemon_set_that_returns_is_another_instance_and_its_pods_are_new() {
-        let dir = tempfile::tempdir().expect("a folder");
-        let mut ledger = open(dir.path());
-        ledger.seen(&key(), &daemon_set(0), &hash("a"), now());
-        let uid = ledger.get(&key()).map(Entry::uid);
-        assert_eq!(ledger.next_incarnation(&key(), None), Some(Incarnation(1)));
-        ledger.left(&key());
-        assert_eq!(ledger.present().count(), 0);
-        ledger.seen(&key(), &daemon_set(0), &hash("a"), now());
-        assert_ne!(uid, ledger.get(&key()).map(Entry::uid));
-        assert_eq!(ledger.next_incarnation(&key(), None), Some(Incarnation(2)));
-    }
-
-    #[test]
-    fn everything_is_there_after_a_restart() {
-        let dir = tempfile::tempdir().expect("a folder");
-        let mut ledger = open(dir.path());
-        ledger.seen(&key(), &daemon_set(0), &hash("a"), now());
-        ledger.next_incarnation(&key(), Some(Incarnation(7)));
-        save(&mut ledger);
-        assert_eq!(open(dir.path()).get(&key()), ledger.get(&key()));
-        assert_eq!(open(dir.path()).next_incarnation(&key(), None), Some(Incarnation(9)));
-    }
-
-    #[test]
-    fn a_broken_entry_is_refused_with_its_reason_and_the_others_stay() {
-        let dir = tempfile::tempdir().expect("a folder");
-        let mut ledger = open(dir.path());
-        ledger.seen(&key(), &daemon_set(0), &hash("a"), now());
-        save(&mut ledger);
-        fs::write(dir.path().join("default_x.json"), b"{").expect("written");
-        fs::write(dir.path().join("default_y.json"), br#"{"format":99}"#).expect("written");
-        let (ledger, refused) = Ledger::open(dir.path()).expect("a ledger");
-        assert!(ledger.get(&key()).is_some());
-        assert_eq!(refused.len(), 2);
-    }
-
-    #[test]
-    fn only_what_has_changed_is_to_be_written_and_again_if_it_could_not_be() {
-        let dir = tempfile::tempdir().expect("a folder");
-        let mut ledger = open(dir.path());
-        let keys = |ledger: &mut Ledger| -> Vec<DaemonSetKey> {
-            ledger.take_unsaved().into_iter().map(|(key, _)| key).collect()
-        };
-        ledger.seen(&key(), &daemon_set(0), &hash("a"), now());
-        ledger.next_incarnation(&key(), None);
-        assert_eq!(keys(&mut ledger), [key()]);
-        ledger.seen(&key(), &daemon_set(0), &hash("a"), now());
-        assert_eq!(keys(&mut ledger), []);
-        ledger.not_saved(&key());
-        assert_eq!(keys(&mut ledger), [key()]);
-    }
-
-    #[test]
-    fn a_very_long_name_has_a_file_of_its_own() {
-        let long =
-            |end: &str| DaemonSetKey { namespace: "n".repeat(63), name: format!("{}{end}", "a".repeat(252)) };
-        let (one, two) = (file_name(&long("x")), file_name(&long("y")));
-        assert!(one.len() < 220 && one != two, "{one} {two}");
-    }
-}
+mod tests;

@@ -5,8 +5,11 @@
 
 pub mod decide;
 pub mod failures;
+mod floor;
 pub mod history;
+pub mod hold;
 pub mod ledger;
+pub mod refused;
 mod revision;
 mod source;
 pub mod status;

@@ -20,7 +20,7 @@ const MAX_OPEN: usize = 32;
 
 /// Why a tree is still there, or part of it.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum RemoveError {
+pub enum RemoveError {
     /// Something is mounted there; what it shows was not touched.
     #[error("{} is a mount point", .0.display())]
     Mounted(PathBuf),
@@ -35,8 +35,8 @@ struct Level {
     dir: OwnedFd,
 }
 
-/// Removes `parent/name`; it may be missing already. A link there is refused, not followed.
-pub(super) fn remove_dir(parent: &Path, name: &OsStr) -> Result<(), RemoveError> {
+/// Removes `parent/name`; it may be missing already. A link there is refused, not followed, and a mount stops it.
+pub fn remove_dir(parent: &Path, name: &OsStr) -> Result<(), RemoveError> {
     let top = parent.join(name);
     let parent_dir = beneath::open_dir(parent).at("open", parent)?;
     let Some(dir) = open_child(&parent_dir, name, &top)? else { return Ok(()) };

@@ -1,4 +1,4 @@
-//! Takes a pod's volumes and its directory away once nothing of it runs, and lists directories of pods that are left.
+//! Takes a pod's volumes and its directory away once nothing of it runs, and lists the directories of pods.
 //!
 //! Only mounts that this room makes are undone. Any other below the pod's directory (a container may have made it, or an
 //! administrator) stops the removal with its name: behind it may be anything.
@@ -76,18 +76,15 @@ fn is_ours(pod_dir: &Path, mount: &Mount) -> bool {
         && Plugin::ALL.iter().any(|plugin| mount.point.starts_with(volumes.join(plugin.dir_name())))
 }
 
-/// The UIDs that have a directory below `pods/` and that `is_known` doesn't know, in order.
-pub fn orphans(root: &VolumeRoot, is_known: impl Fn(&str) -> bool) -> Result<Vec<String>, PathError> {
+/// The names of the directories below `pods/`, in order: the UIDs of pods, and whatever else somebody has put there.
+pub fn pod_dirs(root: &VolumeRoot) -> Result<Vec<String>, PathError> {
     let pods = root.pods_dir();
     let mut found = Vec::new();
     for entry in fs::read_dir(&pods).at("list", &pods)? {
         let entry = entry.at("list", &pods)?;
         let is_dir = entry.file_type().at("look at", &entry.path())?.is_dir();
-        if let Ok(uid) = entry.file_name().into_string()
-            && is_dir
-            && !is_known(&uid)
-        {
-            found.push(uid);
+        if is_dir {
+            found.extend(entry.file_name().into_string());
         }
     }
     found.sort_unstable();

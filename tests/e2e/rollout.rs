@@ -96,3 +96,59 @@ fn a_restart_and_a_deletion_replace_the_pod_and_nothing_else() {
         assert!(answer.err.contains("is not supported"), "{}", answer.err);
     }
 }
+
+#[test]
+fn a_hold_keeps_an_update_waiting_until_it_is_released() {
+    let Some(node) = Node::start() else { return };
+    node.apply("app.yaml", sleeper("app", "one"));
+    wait_saying(&node, "one");
+    let before = container_ids(&node.agent.wait_ready("app"));
+    let said = node.agent.says(&["hold", "ds/app", "-n", "test", "--ttl", "10m", "--reason", "a fair"]);
+    assert!(said.starts_with("daemonset.apps/app held until "), "{said}");
+    node.apply("app.yaml", sleeper("app", "two"));
+    node.agent.wait_event("app", "UpdateHeld", |message| message.contains("a fair"));
+    assert_eq!(container_ids(&node.agent.wait_ready("app")), before, "the old pod runs on");
+    let list = node.agent.says(&["hold", "--list"]);
+    assert!(list.contains("test_app") && list.contains("a fair"), "{list}");
+    let said = node.agent.says(&["release", "ds/app", "-n", "test"]);
+    assert!(said.starts_with("daemonset.apps/app released (it was held by "), "{said}");
+    wait_saying(&node, "two");
+
+    // A workload holds by touching a file.
+    let file = node.path("holds").join("test_app");
+    std::fs::write(&file, "").unwrap();
+    node.apply("app.yaml", sleeper("app", "three"));
+    node.agent.wait_daemon_set("app", "an update that waits", |object| {
+        object["status"]["observedGeneration"] == 3 && object["status"]["updatedNumberScheduled"].is_null()
+    });
+    assert_eq!(
+        node.agent.wait_ready("app").spec.unwrap().containers[0].env.as_ref().unwrap()[0].value.as_deref(),
+        Some("two")
+    );
+    std::fs::remove_file(file).unwrap();
+    wait_saying(&node, "three");
+}
+
+#[test]
+fn a_revision_that_does_not_become_available_is_rolled_back_by_itself() {
+    let Some(node) = Node::start() else { return };
+    let with_limit = |text: String| {
+        text.replace("namespace: test", "namespace: test\n  annotations: {daemonlet.dev/rollback-after: 3s}")
+    };
+    node.apply("app.yaml", with_limit(sleeper("app", "one")));
+    wait_saying(&node, "one");
+    let ledger = node.path("state").join("daemonsets/test_app.json");
+    wait_until("the first revision has proved itself", || {
+        std::fs::read_to_string(&ledger).is_ok_and(|entry| entry.contains("lastAvailable"))
+    });
+    let broken = with_limit(sleeper("app", "two")).replace("sleep infinity & wait", "exit 1");
+    node.apply("app.yaml", &broken);
+    node.agent.wait_event("app", "RolledBack", |message| message.contains("within 3s"));
+    wait_saying(&node, "one");
+    let shown = node.agent.says(&["get", "ds/app", "-n", "test", "-o", "yaml"]);
+    assert!(shown.contains("daemonlet.dev/template-source: \"rolled back: "), "{shown}");
+    // The same broken template, touched, stays rolled back; a better one is taken.
+    node.apply("app.yaml", format!("# touched\n{broken}"));
+    node.apply("app.yaml", with_limit(sleeper("app", "three")));
+    wait_saying(&node, "three");
+}

@@ -60,6 +60,7 @@ store:
 containerRuntimeEndpoint: unix://{runtime}
 apiSocket: {dir}/api.sock
 podLogsDir: {dir}/pod-logs
+holdsDir: {dir}/holds
 containerLogsDir: {dir}/container-logs
 cgroupDriver: cgroupfs
 cgroupRoot: {cgroup}

@@ -134,3 +134,48 @@ async fn a_pull_secret_from_the_store_is_used() {
     let auth = auth.expect("credentials");
     assert_eq!((auth.username.as_str(), auth.password.as_str()), ("me", "secret"));
 }
+
+#[tokio::test(start_paused = true)]
+async fn the_nodes_credentials_are_tried_after_the_pods_own_and_also_without_any() {
+    let machine = Machine::boot();
+    let agent = machine.start_agent().await;
+    let auths = |user: &str, registry: &str| {
+        format!(r#"{{"auths": {{"{registry}": {{"username": "{user}", "password": "p"}}}}}}"#)
+    };
+    let file = machine.path().join("root/config.json");
+    std::fs::write(&file, auths("node", "registry.example/app")).expect("written");
+    agent.store(&format!(
+        "{{apiVersion: v1, kind: Secret, type: kubernetes.io/dockerconfigjson, metadata: {{name: pull}}, stringData: {{.dockerconfigjson: {:?}}}}}",
+        auths("own", "registry.example")
+    ));
+    machine.runtime.fail(Method::PullImage, 1, "unauthorized");
+    let mut spec = one_container(&json!({}));
+    spec["imagePullSecrets"] = json!([{"name": "pull"}, {"name": "missing"}]);
+    let pod = agent.run(&spec);
+    agent.until_ready(&pod).await;
+    let users = || -> Vec<String> {
+        let calls = machine.runtime.calls().into_iter();
+        let auths = calls.filter_map(|call| match call.request {
+            daemonlet::cri::fake::Request::PullImage(request) => {
+                Some(request.auth.map_or_else(String::new, |auth| auth.username))
+            }
+            _ => None,
+        });
+        auths.collect()
+    };
+    assert_eq!(users(), ["own", "node"], "though the node's names the image more closely");
+    let message =
+        "Unable to retrieve some image pull secrets (missing); attempting to pull the image may not succeed.";
+    assert_eq!(agent.told("FailedToRetrieveImagePullSecret", message), 1);
+
+    // A file that makes no sense holds up nothing.
+    std::fs::write(&file, "{").expect("written");
+    let other = agent.run(&one_container(&json!({"image": "registry.example/other:1"})));
+    agent.until_ready(&other).await;
+    assert_eq!(users(), ["own", "node", ""]);
+    let told = agent.events("FailedToRetrieveImagePullSecret");
+    assert!(
+        told.iter().any(|event| format!("{event:?}").contains("config.json: not valid registry credentials")),
+        "{told:?}"
+    );
+}

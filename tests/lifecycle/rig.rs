@@ -24,6 +24,8 @@ use daemonlet::pod::blueprint::Blueprint;
 use daemonlet::pod::context::{Directory, News, PodContext, Report};
 use daemonlet::pod::failure::Failure;
 use daemonlet::pod::identity::{self, Incarnation, PodUid};
+use daemonlet::pod::network::Network;
+use daemonlet::pod::node_credentials::{CredentialsFile, NodeCredentials};
 use daemonlet::pod::record::{PodRecord, Records};
 use daemonlet::pod::user_namespace::UserNamespaces;
 use daemonlet::pod::worker::{self, Listed, Wake, WorkerHandle};
@@ -150,6 +152,8 @@ impl Machine {
             board: Arc::new(Board::new(NODE, clock.wall())),
             records: Records::open(&root.join("records")).expect("records"),
             pulls: Semaphore::new(5),
+            network: Network::new(self.runtime.client()),
+            node_credentials: NodeCredentials::new(CredentialsFile::Default(root.join("config.json"))),
             directory: Directory::default(),
             objects: objects_seen,
             restarts: BackoffPolicy::KUBELET,

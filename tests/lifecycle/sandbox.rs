@@ -6,7 +6,7 @@ use std::time::Duration;
 use daemonlet::cri::Method;
 use daemonlet::cri::fake::{RecordedCall, Request};
 use serde_json::json;
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep};
 use tonic::Status;
 
 use crate::rig::{Machine, one_container, running};
@@ -45,6 +45,27 @@ async fn pods_on_the_node_network_do_not_wait_for_the_network() {
     assert_eq!(messages, [(Some(message), Some(1))]);
     machine.runtime.set_network_ready(true);
     agent.until_ready(&waits).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn pods_that_wait_for_the_network_ask_together_and_go_on_together() {
+    let machine = Machine::boot();
+    let agent = machine.start_agent().await;
+    machine.runtime.set_network_ready(false);
+    let pods = ["a", "b", "c", "d", "e"].map(|name| agent.run_named(name, &one_container(&json!({}))));
+    sleep(s(60)).await;
+    let before = machine.runtime.count(Method::Status);
+    sleep(s(600)).await;
+    let asked = machine.runtime.count(Method::Status) - before;
+    assert!(asked <= 61, "once in ten seconds for all of them, not {asked} times");
+    assert_eq!(machine.runtime.count(Method::RunPodSandbox), 0);
+    assert_eq!(agent.events("NetworkNotReady").len(), 5);
+    machine.runtime.set_network_ready(true);
+    let begun = Instant::now();
+    for pod in &pods {
+        agent.until_ready(pod).await;
+    }
+    assert!(begun.elapsed() <= s(13), "{:?}", begun.elapsed());
 }
 
 #[tokio::test(start_paused = true)]

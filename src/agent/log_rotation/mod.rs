@@ -3,6 +3,9 @@
 //! Nobody tells when a log has grown, so they are looked at: as often as the kubelet does (10 s) only while one grows so fast that it matters,
 //! and once a minute else. Only containers that the board shows running are turned; those that have ended are removed with their logs. What
 //! can't be turned stays as it is and is tried again. Rule: the kubelet's `containerLogMaxSize` and `containerLogMaxFiles`.
+//!
+//! Files are looked at and moved beside the agent's thread, by one other at a time: a log on a file system that hangs holds up the rotation of
+//! logs, and nothing else.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -13,6 +16,7 @@ use std::time::Duration;
 
 use k8s_openapi::api::core::v1::Pod;
 use k8s_openapi::jiff::Timestamp;
+use tokio::task::spawn_blocking;
 use tokio::time::{Instant, sleep};
 use tracing::{debug, warn};
 
@@ -44,16 +48,13 @@ pub(super) async fn keep_within(bounds: LogBounds, board: Arc<Board>, cri: CriCl
         looked = Instant::now();
         let mut now = BTreeMap::new();
         pause = LATEST;
-        for log in board.pods().iter().flat_map(|pod| logs_of(pod, &pod_logs)) {
-            let size = match fs::metadata(&log.path) {
-                Ok(metadata) => metadata.len(),
-                Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                    // Somebody removed it: what the container says goes nowhere until it is made anew.
-                    reopen(&cri, &log).await;
-                    0
-                }
-                Err(_) => continue,
-            };
+        let logs: Vec<Log> = board.pods().iter().flat_map(|pod| logs_of(pod, &pod_logs)).collect();
+        for (log, size) in aside(move || with_sizes(logs)).await.unwrap_or_default() {
+            if size.is_none() {
+                // Somebody removed it: what the container says goes nowhere until it is made anew.
+                reopen(&cri, &log).await;
+            }
+            let size = size.unwrap_or(0);
             let grown = size.saturating_sub(before.get(&log.id).copied().unwrap_or(0));
             let is_empty = size >= max_size && rotate(&cri, &log, bounds.max_files).await;
             let size = if is_empty { 0 } else { size };
@@ -79,10 +80,7 @@ fn next_look(grown: u64, elapsed: Duration, left: u64) -> Duration {
 
 /// The logs of the pod's containers that run.
 fn logs_of(pod: &Pod, pod_logs: &Path) -> Vec<Log> {
-    let text = |field: &Option<String>| field.clone().unwrap_or_default();
-    let (namespace, name, uid) =
-        (text(&pod.metadata.namespace), text(&pod.metadata.name), text(&pod.metadata.uid));
-    let directory = LogOwner { namespace: &namespace, pod: &name, uid: &uid }.directory(pod_logs);
+    let directory = LogOwner::of(pod).directory(pod_logs);
     let Some(status) = &pod.status else { return Vec::new() };
     let all = status.init_container_statuses.iter().chain(&status.container_statuses).flatten();
     let running =
@@ -96,30 +94,47 @@ fn logs_of(pod: &Pod, pod_logs: &Path) -> Vec<Log> {
         .collect()
 }
 
+/// How large each log is, none if it is gone. One that can't be looked at is left out. Blocks.
+fn with_sizes(logs: Vec<Log>) -> Vec<(Log, Option<u64>)> {
+    let looked = logs.into_iter().map(|log| {
+        let size = match fs::metadata(&log.path) {
+            Ok(metadata) => Some(metadata.len()),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => None,
+            Err(_) => return None,
+        };
+        Some((log, size))
+    });
+    looked.flatten().collect()
+}
+
+/// Does what may hang on another thread.
+async fn aside<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Option<T> {
+    let done = spawn_blocking(work).await;
+    done.inspect_err(|panic| warn!(error = %panic, "looking after logs was interrupted")).ok()
+}
+
 /// Whether the log is empty now.
 async fn rotate(cri: &CriClient, log: &Log, max_files: u32) -> bool {
     let path = log.path.clone();
-    let turned = tokio::task::spawn_blocking(move || {
+    let turned = aside(move || {
         make_room(&path, max_files)?;
         turn(&path, Timestamp::now())
     });
     let rotated = match turned.await {
-        Ok(Ok(rotated)) => rotated,
-        Ok(Err(error)) => {
+        Some(Ok(rotated)) => rotated,
+        Some(Err(error)) => {
             warn!(log = %log.path.display(), error = error_chain(&error), "cannot rotate the log");
             return false;
         }
-        Err(panic) => {
-            warn!(log = %log.path.display(), error = %panic, "cannot rotate the log");
-            return false;
-        }
+        None => return false,
     };
     if reopen(cri, log).await {
         debug!(log = %log.path.display(), "log rotated");
         return true;
     }
     // The container goes on writing there; the name must be the one that is read.
-    if let Err(error) = turn_back(&rotated, &log.path) {
+    let path = log.path.clone();
+    if let Some(Err(error)) = aside(move || turn_back(&rotated, &path)).await {
         warn!(log = %log.path.display(), error = error_chain(&error), "cannot undo the rotation of the log");
     }
     false

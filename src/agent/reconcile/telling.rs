@@ -10,6 +10,9 @@ use crate::rollout::decide::PodFacts;
 use crate::rollout::ledger::Entry;
 use crate::rollout::status;
 
+/// Says why the template is another than the store's.
+const TEMPLATE_SOURCE: &str = "daemonlet.dev/template-source";
+
 impl Reconciler {
     /// Says that a failed pod is about to be replaced.
     pub(super) fn tell_of_failed(&self, uid: &PodUid, daemon_set: &DaemonSet, node: &Node) {
@@ -38,6 +41,9 @@ impl Reconciler {
         let annotations = metadata.annotations.get_or_insert_default();
         let generation = round.entry.template_generation.to_string();
         annotations.insert("deprecated.daemonset.template.generation".to_owned(), generation);
+        if let Some(stand_in) = self.ledger.stand_in(&round.key) {
+            annotations.insert(TEMPLATE_SOURCE.to_owned(), stand_in.describe());
+        }
         shown.status = Some(status.clone());
         self.context.board.put_daemon_set(shown);
         self.context.board.set_explanation(round.key.clone(), verdict.clone());

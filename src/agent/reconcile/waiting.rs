@@ -17,7 +17,7 @@ use super::wanted::Wanted;
 use super::{Reconciler, Tracked, earliest};
 use crate::board::{EventDraft, EventKind, reference_to};
 use crate::manifest::DaemonSetKey;
-use crate::pod::identity::PodUid;
+use crate::pod::identity::{Incarnation, PodUid};
 use crate::pod::record::PodRecord;
 use crate::rollout::decide::{Life, StopReason};
 use crate::scheduling::{
@@ -34,6 +34,7 @@ pub(in crate::agent) struct Waiting {
     pub(super) uid: PodUid,
     pub(super) created: Timestamp,
     name: String,
+    incarnation: Incarnation,
     message: String,
     since: Timestamp,
     /// When it was last told of, by the monotonic clock.
@@ -78,9 +79,7 @@ impl Reconciler {
     fn bind(&mut self, wanted: Wanted) {
         let Wanted { record, of } = wanted;
         let key = &record.daemon_set;
-        // Used up now, for this pod will be known to the runtime.
-        let highest = self.highest_incarnation(key);
-        self.ledger.next_incarnation(key, highest);
+        self.use_up(key, record.incarnation);
         if self.waiting.remove(key).is_none() {
             self.tell_of_creation(&of, &record);
         }
@@ -115,7 +114,15 @@ impl Reconciler {
         info!(daemonset = %key, pod = pod.metadata.name, message, "the pod waits for a place on the node");
         let name = pod.metadata.name.clone().unwrap_or_default();
         self.context.board.put_pod(pod);
-        let waiting = Waiting { uid: record.uid, created: record.created, name, message, since, told: now };
+        let waiting = Waiting {
+            uid: record.uid,
+            created: record.created,
+            name,
+            incarnation: record.incarnation,
+            message,
+            since,
+            told: now,
+        };
         self.waiting.insert(key, waiting);
         LOOK_AGAIN
     }
@@ -145,10 +152,16 @@ impl Reconciler {
         let is_meant = |key: &DaemonSetKey, it: &Waiting| key.namespace == namespace && it.name == name;
         let found = self.waiting.iter().find(|(key, it)| is_meant(key, it)).map(|(key, _)| key.clone());
         let Some(key) = found else { return false };
-        let highest = self.highest_incarnation(&key);
-        self.ledger.next_incarnation(&key, highest);
+        if let Some(incarnation) = self.waiting.get(&key).map(|it| it.incarnation) {
+            self.use_up(&key, incarnation);
+        }
         self.no_longer_waits(&key);
         true
+    }
+
+    /// No later pod may have this incarnation.
+    fn use_up(&mut self, key: &DaemonSetKey, incarnation: Incarnation) {
+        self.ledger.next_incarnation(key, Some(Incarnation(incarnation.0.saturating_sub(1))));
     }
 
     fn tell_of_creation(&self, of: &DaemonSet, record: &PodRecord) {

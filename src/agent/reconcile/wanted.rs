@@ -61,9 +61,16 @@ impl Reconciler {
         let runtime_class =
             runtime_class(&pod_spec, objects).map_err(|problem| failed(&problem.to_string()))?;
         let highest = self.highest_incarnation(&round.key);
-        let Some(incarnation) = self.ledger.incarnation_after(&round.key, highest) else { return Ok(None) };
         let node_name = node.metadata.name.as_deref().unwrap_or_default();
-        let identity = identity::derive(node_name, &round.key, &round.revision, incarnation);
+        let mut incarnation = round.entry.incarnation_after(highest);
+        let identity = loop {
+            let identity = identity::derive(node_name, &round.key, &round.revision, incarnation);
+            // Only where the counter was lost as well is such a UID met again.
+            if !self.leaving.contains(&identity.uid) {
+                break identity;
+            }
+            incarnation = Incarnation(incarnation.0 + 1);
+        };
         let waits = self.waiting.get(&round.key).filter(|it| it.uid == identity.uid);
         let created = waits.map_or_else(|| self.context.clock.wall_seconds(), |it| it.created);
         let mut owner = round.daemon_set.clone();

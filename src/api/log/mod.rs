@@ -16,7 +16,6 @@ use std::path::{Path, PathBuf};
 use axum::body::{Body, Bytes};
 use axum::http::header;
 use axum::response::{IntoResponse, Response};
-use k8s_openapi::api::core::v1::Pod;
 use k8s_openapi::jiff::Timestamp;
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
@@ -51,7 +50,7 @@ pub(super) async fn log(
             "{MAX_READERS} logs are being read already: end one of them first"
         ))
     })?;
-    let directory = directory_of(&pod, &state.pod_logs_dir);
+    let directory = LogOwner::of(&pod).directory(&state.pod_logs_dir);
     let (pieces, body) = mpsc::channel::<io::Result<Bytes>>(PIECES_IN_FLIGHT);
     let following = options.follow && choice.is_running;
     let opened = {
@@ -85,13 +84,6 @@ pub(super) async fn log(
         }
     });
     Ok(([(header::CONTENT_TYPE, "text/plain")], Body::from_stream(ReceiverStream::new(body))).into_response())
-}
-
-fn directory_of(pod: &Pod, root: &Path) -> PathBuf {
-    let text = |text: &Option<String>| text.clone().unwrap_or_default();
-    let (namespace, name, uid) =
-        (text(&pod.metadata.namespace), text(&pod.metadata.name), text(&pod.metadata.uid));
-    LogOwner { namespace: &namespace, pod: &name, uid: &uid }.directory(root)
 }
 
 /// The log file of the container's attempt that was chosen.

@@ -5,6 +5,7 @@ use std::io::Write;
 use std::sync::mpsc as channel;
 use std::time::Duration;
 
+use k8s_openapi::api::core::v1::Pod;
 use serde_json::{Value, json};
 
 use super::follow::Wake;

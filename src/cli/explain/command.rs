@@ -85,7 +85,7 @@ async fn ask(args: &ExplainArgs, client: &Client, output: &mut Output<'_>) -> Re
         for (namespace, name) in keys.into_iter().chain(missing) {
             let path = format!("/apis/daemonlet.dev/v1/explanations/{}/{}", escape(namespace), escape(name));
             match client.get::<Explanation>(&path).await {
-                Ok(explanation) => explanations.push(explanation),
+                Ok(explanation) => explanations.push(explanation.into()),
                 Err(error) => errors.push(error),
             }
         }

@@ -136,3 +136,26 @@ fn every_placement_case_is_answered_the_same_from_files() {
     }
     assert!(wrong.is_empty(), "{} cases differ:\n{}", wrong.len(), wrong.join("\n"));
 }
+
+#[test]
+fn a_namespace_among_the_files_may_forbid_the_pod() {
+    let namespace = |mode: &str| {
+        format!(
+            "apiVersion: v1\nkind: Namespace\nmetadata: {{name: edge, labels: {{pod-security.kubernetes.io/{mode}: restricted}}}}\n---\n"
+        )
+    };
+    let enforced = Bench::new(NODE, &(namespace("enforce") + &daemon_set("agent", "hdd")));
+    let text = enforced.explain(Output::Text).unwrap().text;
+    assert!(text.starts_with("DaemonSet edge/agent is wanted but forbidden on node edge-1:\n"), "{text}");
+    assert!(
+        text.contains(
+            "\n  - forbidden: violates PodSecurity \"restricted:latest\": allowPrivilegeEscalation != false"
+        ),
+        "{text}"
+    );
+    assert_eq!(enforced.json()["forbidden"].as_array().map(Vec::len), Some(1));
+    let warned = Bench::new(NODE, &(namespace("warn") + &daemon_set("agent", "hdd")));
+    let text = warned.explain(Output::Text).unwrap().text;
+    assert!(text.starts_with("DaemonSet edge/agent runs on node edge-1:\n"), "{text}");
+    assert!(text.contains("\n  - warning: would violate PodSecurity \"restricted:latest\""), "{text}");
+}

@@ -118,3 +118,35 @@ fn wrong_usage_is_no_verdict() {
     let missing = validate(&[PathBuf::from("/nowhere/at/all.yaml")], false, "");
     assert!(matches!(missing.0, Err(ValidateError::Read { .. })));
 }
+
+#[test]
+fn a_daemon_set_is_judged_by_its_namespace_in_any_of_the_files() {
+    let privileged = AGENT
+        .replace("metadata: {name: agent}", "metadata: {name: agent, namespace: edge}")
+        .replace("{name: c,", "{name: c, securityContext: {privileged: true},");
+    let namespace = |labels: &str| {
+        format!(
+            "apiVersion: v1\nkind: Namespace\nmetadata: {{name: edge, labels: {{pod-security.kubernetes.io/{labels}}}}}\n"
+        )
+    };
+    let verdict = |labels: &str| {
+        let folder = folder(&[("a.yaml", &privileged), ("sub/ns.yaml", &namespace(labels))]);
+        let (result, text) = validate(&[folder.path().to_owned()], false, "");
+        (result.unwrap(), text.replace(&format!("{}/", folder.path().display()), ""))
+    };
+    let broken = "PodSecurity \"baseline:latest\": privileged (container \"c\" must not set securityContext.privileged=true)\n";
+    let (result, text) = verdict("enforce: baseline");
+    assert_eq!(result, Validity::Problems, "{text}");
+    assert!(text.starts_with(&format!("a.yaml:1: spec.template.spec: violates {broken}")), "{text}");
+    let (result, text) = verdict("warn: baseline");
+    assert_eq!(result, Validity::Good, "{text}");
+    assert!(
+        text.starts_with(&format!("a.yaml:1: warning: spec.template.spec: would violate {broken}")),
+        "{text}"
+    );
+    let (result, text) = verdict("enforce: privileged");
+    assert_eq!((result, text.lines().count()), (Validity::Good, 1), "{text}");
+    let (result, text) = verdict("enforce: basline");
+    assert_eq!(result, Validity::Problems);
+    assert!(text.contains("sub/ns.yaml:1: metadata.labels[pod-security.kubernetes.io/enforce]: Invalid value: \"basline\": must"), "{text}");
+}

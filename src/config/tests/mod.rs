@@ -44,6 +44,37 @@ fn defaults() -> Settings {
     Bench::new("").load().expect("defaults without a problem")
 }
 
+#[test]
+fn what_pods_may_do_is_configured_and_checked() {
+    let found = Bench::new(
+        "podSecurity: {enforce: baseline, enforceVersion: v1.34, warn: restricted, exemptNamespaces: [kube-system]}\n\
+         allowedHostPaths: [/var/log/, /run]\nallowedImageRegistries: [registry.example:5000/team, docker.io]\n",
+    );
+    let policy = found.load().unwrap().policy;
+    let shown = |standard: crate::policy::pod_security::Standard| standard.to_string();
+    let modes = policy.defaults;
+    assert_eq!(
+        [shown(modes.enforce), shown(modes.audit), shown(modes.warn)],
+        ["baseline:v1.34", "privileged:latest", "restricted:latest"]
+    );
+    assert!(policy.exempt_namespaces.contains("kube-system"));
+    assert_ne!(policy.host_paths, crate::policy::host_paths::HostPaths::default());
+    assert_ne!(policy.registries, crate::policy::registries::Registries::default());
+    assert_eq!(defaults().policy, crate::policy::Policy::default());
+
+    let wrong = Bench::new(
+        "podSecurity: {enforce: strict, warnVersion: '1.30', exemptNamespaces: [Kube]}\n\
+         allowedHostPaths: [var, /var/../etc]\nallowedImageRegistries: [team/app]\n",
+    );
+    let problems = wrong.load().unwrap_err();
+    assert_eq!(problems.len(), 6, "{problems:#?}");
+    for piece in
+        ["podSecurity.enforce:", "podSecurity.warnVersion:", "no namespace's name", "/var/../etc", "team/app"]
+    {
+        assert!(problems.iter().any(|problem| problem.contains(piece)), "{piece}: {problems:#?}");
+    }
+}
+
 fn pairs(list: &[(&str, &str)]) -> Vec<(String, String)> {
     list.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
 }

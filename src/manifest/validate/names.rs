@@ -10,7 +10,7 @@ const QUALIFIED: &str = "([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9]";
 const QUALIFIED_RULE: &str = "must consist of alphanumeric characters, '-', '_' or '.', and must start and end with an alphanumeric character";
 
 /// A DNS-1123 label: names of containers, volumes and namespaces.
-pub(super) fn dns_label(text: &str) -> Vec<String> {
+pub(crate) fn dns_label(text: &str) -> Vec<String> {
     let mut broken = at_most(text, 63);
     if !is_dns_label(text) {
         broken.push(if text.split('.').all(is_dns_label) {

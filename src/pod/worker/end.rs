@@ -13,9 +13,11 @@ use tracing::{info, warn};
 use super::{Abandoned, Orders, Worker, tell};
 use crate::board::EventKind;
 use crate::cri::ContainerId;
+use crate::cri::log_path::LogOwner;
 use crate::error_chain::error_chain;
 use crate::pod::context::News;
 use crate::pod::grace;
+use crate::pod::logs;
 use crate::pod::observed::SandboxState;
 use crate::pod::record::EndingNote;
 use crate::volume;
@@ -75,7 +77,7 @@ impl Worker {
         self.bring_down(grace).await?;
         self.release_node().await?;
         self.forget_runtime().await?;
-        self.forget_disk()
+        self.forget_disk().await
     }
 
     /// Stops whatever runs, and makes sure that nothing does any more.
@@ -147,12 +149,16 @@ impl Worker {
     }
 
     /// Removes the pod's logs, and last of all its record.
-    fn forget_disk(&mut self) -> Result<(), Abandoned> {
-        let log_dir = self.log_dir();
-        if let Err(error) = std::fs::remove_dir_all(&log_dir)
-            && error.kind() != std::io::ErrorKind::NotFound
-        {
-            warn!(dir = %log_dir.display(), %error, "cannot remove the pod's logs");
+    async fn forget_disk(&mut self) -> Result<(), Abandoned> {
+        let (context, pod, host) =
+            (Arc::clone(&self.context), Arc::clone(&self.record.pod), self.context.host());
+        let removed = tokio::task::spawn_blocking(move || {
+            let directory = LogOwner::of(&pod).directory_name();
+            logs::remove_all(&host.pod_logs_dir, &context.container_logs_dir, &directory)
+                .map_err(|error| error_chain(&error))
+        });
+        if let Err(error) = removed.await.unwrap_or_else(|panic| Err(panic.to_string())) {
+            warn!(dir = %self.log_dir().display(), error, "cannot remove the pod's logs");
         }
         self.context.records.remove(self.uid()).map_err(|error| {
             warn!(error = error_chain(&error), "cannot forget the pod");

@@ -13,6 +13,7 @@ use super::start::{NotStarted, Tell};
 use crate::backoff::{Backoff, BackoffPolicy};
 use crate::board::EventKind;
 use crate::cri::proto;
+use crate::error_chain::error_chain;
 use crate::image::{
     self, Decision, ImageName, ImageProblem, Keyring, Presence, PullPolicy, PullReport, SecretFormat,
 };
@@ -149,16 +150,18 @@ impl Worker {
     }
 
     /// Pulls with each credential that goes with the image until one works, or once without. Returns when the pull itself began.
-    async fn pull_with_credentials(&self, name: &ImageName) -> Result<(String, Duration), String> {
+    async fn pull_with_credentials(&mut self, name: &ImageName) -> Result<(String, Duration), String> {
         let context = Arc::clone(&self.context);
         let Ok(_turn) = context.pulls.acquire().await else {
             return Err("the agent is going down".to_owned());
         };
         let begun = context.clock.monotonic();
-        let keyring = self.keyring();
-        let mut credentials: Vec<Option<proto::AuthConfig>> = keyring
+        let (own, of_node) = (self.own_keyring(), self.node_keyring().await);
+        // Each on its own, as the kubelet's union of keyrings: what is most specific in one goes before all of the other.
+        let mut credentials: Vec<Option<proto::AuthConfig>> = own
             .lookup(name)
             .into_iter()
+            .chain(of_node.lookup(name))
             .map(|credential| {
                 let (username, password) = (credential.username.clone(), credential.password.clone());
                 Some(proto::AuthConfig { username, password, ..Default::default() })
@@ -182,15 +185,41 @@ impl Worker {
         }
     }
 
-    /// The credentials of the pod's `imagePullSecrets`.
-    fn keyring(&self) -> Keyring {
-        let mut keyring = Keyring::default();
+    /// The credentials that are for every pod of this node; none, and a complaint, if they can't be had.
+    async fn node_keyring(&mut self) -> Arc<Keyring> {
+        self.context.node_credentials.now().await.unwrap_or_else(|problem| {
+            let problem = error_chain(&problem);
+            warn!(problem, "the node's image credentials can't be used");
+            let message = format!(
+                "Unable to use the node's image credentials ({problem}); attempting to pull the image may not succeed."
+            );
+            self.complain("FailedToRetrieveImagePullSecret", &message);
+            Arc::default()
+        })
+    }
+
+    /// The credentials of the pod's `imagePullSecrets`; a complaint about those that are not in the store.
+    fn own_keyring(&mut self) -> Keyring {
+        let (keyring, missing) = self.read_pull_secrets();
+        if !missing.is_empty() {
+            let message = format!(
+                "Unable to retrieve some image pull secrets ({}); attempting to pull the image may not succeed.",
+                missing.join(", ")
+            );
+            self.complain("FailedToRetrieveImagePullSecret", &message);
+        }
+        keyring
+    }
+
+    /// What the pull secrets that are in the store hold, and the names of the others.
+    fn read_pull_secrets(&self) -> (Keyring, Vec<String>) {
+        let (mut keyring, mut missing) = (Keyring::default(), Vec::new());
         let namespace = self.record.pod.metadata.namespace.as_deref().unwrap_or_default();
         let secrets = self.record.pod.spec.as_ref().and_then(|spec| spec.image_pull_secrets.as_deref());
         let objects = self.objects.borrow();
         for reference in secrets.unwrap_or_default().iter().filter(|reference| !reference.name.is_empty()) {
             let Some(secret) = objects.secret(namespace, &reference.name) else {
-                warn!(secret = reference.name, "the image pull secret is not in the store");
+                missing.push(reference.name.clone());
                 continue;
             };
             let Some(format) = secret.type_.as_deref().and_then(SecretFormat::of_secret_type) else {
@@ -203,7 +232,7 @@ impl Worker {
                 warn!(secret = reference.name, %error, "the image pull secret can't be used");
             }
         }
-        keyring
+        (keyring, missing)
     }
 }
 

@@ -15,6 +15,7 @@
 //!            └─ refused, or told to fail ─► the same, but its status and record stay ─────┘ when told to stop
 //! ```
 
+mod complaints;
 mod container;
 mod end;
 mod fail;
@@ -43,6 +44,7 @@ use tokio::sync::{Notify, mpsc, watch};
 use tokio::time::sleep;
 use tracing::warn;
 
+use self::complaints::Complaints;
 use self::handle::Inbox;
 pub use self::handle::{Listed, Orders, Wake, WorkerHandle, spawn};
 use self::look::Unsure;
@@ -93,8 +95,10 @@ struct Worker {
     backing_off: Vec<String>,
     /// The attempts of the init containers that were removed for a new sandbox: whichever of them is started right now goes on counting.
     removed_attempts: BTreeMap<String, u32>,
-    /// What was complained of and still holds, and when it was told.
-    complaints: BTreeMap<String, Duration>,
+    /// What was complained of and still holds.
+    complaints: Complaints,
+    /// Whether the pod waits for a network.
+    awaits_network: bool,
     /// How the pod is, once that is another than what its record says, and when to write it.
     unwritten: Option<(Standing, Duration)>,
     told: Option<report::Told>,
@@ -152,7 +156,8 @@ impl Worker {
             stopped: BTreeSet::new(),
             backing_off: Vec::new(),
             removed_attempts: BTreeMap::new(),
-            complaints: BTreeMap::new(),
+            complaints: Complaints::default(),
+            awaits_network: false,
             unwritten: None,
             told: None,
             ready: None,
@@ -286,8 +291,10 @@ impl Worker {
             () = self.probe_news.notified() => {}
             Some(event) = self.probe_events.recv() => self.record_probe_event(&event),
             Ok(()) = self.objects.changed() => self.take_objects(),
+            () = self.context.network.changed(), if self.awaits_network => {}
             () = back_off => {}
         }
+        self.awaits_network = false;
         self.take_inbox();
     }
 

@@ -24,8 +24,6 @@ use crate::probe::{self, ProbeEvent};
 
 /// No probe's delay and no DaemonSet's `minReadySeconds` asks for a longer past than this.
 const LONGEST_AGO: Duration = Duration::from_secs(86_400);
-/// After this long what the pod suffers from is told once more: Events are kept for an hour.
-const COMPLAIN_AGAIN: Duration = Duration::from_secs(600);
 
 /// `<name>_<namespace>(<uid>)`, as messages name a pod (`pkg/kubelet/util/format`).
 pub(super) fn full_name(pod: &Pod) -> String {
@@ -71,12 +69,10 @@ impl Worker {
         pod_event(&self.context, &self.record.pod, kind, reason, message);
     }
 
-    /// Records a Warning about what keeps the pod from having a sandbox: once, and again after a while, but not each time that it is tried.
+    /// Records a Warning about what keeps the pod from coming up: once, and again after a while, but not each time that it is tried.
     pub(super) fn complain(&mut self, reason: &str, message: &str) {
         let now = self.context.clock.monotonic();
-        let told = self.complaints.get(message);
-        if told.is_none_or(|told| now.saturating_sub(*told) >= COMPLAIN_AGAIN) {
-            self.complaints.insert(message.to_owned(), now);
+        if self.complaints.is_due(message, now) {
             self.event(EventKind::Warning, reason, message);
         }
     }
@@ -209,15 +205,11 @@ impl Worker {
     }
 
     pub(super) fn log_dir(&self) -> PathBuf {
-        let (namespace, pod) = (self.namespace(), self.name());
-        let owner = LogOwner { namespace: &namespace, pod: &pod, uid: self.uid().as_str() };
-        owner.directory(&self.context.host().pod_logs_dir)
+        LogOwner::of(&self.record.pod).directory(&self.context.host().pod_logs_dir)
     }
 
     pub(super) fn link_name(&self, container: &str, id: &ContainerId) -> String {
-        let (namespace, pod) = (self.namespace(), self.name());
-        LogOwner { namespace: &namespace, pod: &pod, uid: self.uid().as_str() }
-            .link_name(container, id.as_str())
+        LogOwner::of(&self.record.pod).link_name(container, id.as_str())
     }
 
     /// Our mark on everything that the runtime keeps for us.

@@ -4,12 +4,12 @@ use std::sync::Arc;
 
 use tracing::{info, warn};
 
-use super::{Abandoned, Worker};
+use super::{Abandoned, Worker, complaints};
 use crate::board::EventKind;
 use crate::containerd;
-use crate::cri::proto::{PodSandboxConfig, StatusResponse};
+use crate::cri::proto::PodSandboxConfig;
 use crate::cri::translate::{self, SandboxPlan};
-use crate::cri::{ContainerId, CriError, Detail, SandboxId};
+use crate::cri::{ContainerId, CriError, SandboxId};
 use crate::error_chain::error_chain;
 use crate::eviction::admission;
 use crate::pod::failure::FailureReason;
@@ -17,8 +17,17 @@ use crate::pod::plan::Memory as _;
 
 impl Worker {
     pub(super) async fn create_sandbox(&mut self, attempt: u32) -> Result<(), Abandoned> {
+        let planned = self.planned_sandbox(attempt);
+        if planned.is_ok() {
+            // Waiting is no try.
+            self.wait_for_network().await?;
+        }
         self.memory.note_sandbox_try();
-        self.try_create_sandbox(attempt).await.map_err(|_| {
+        let made = match planned {
+            Ok(plan) => self.make_sandbox(plan, attempt).await,
+            Err(abandoned) => Err(abandoned),
+        };
+        made.map_err(|_| {
             self.memory.note_sandbox_failure();
             Abandoned { again_in: self.memory.sandbox_delay() }
         })
@@ -37,9 +46,10 @@ impl Worker {
         Ok(())
     }
 
-    async fn try_create_sandbox(&mut self, attempt: u32) -> Result<(), Abandoned> {
+    /// What is to be asked of the runtime, if the node takes the pod and can make it.
+    fn planned_sandbox(&mut self, attempt: u32) -> Result<SandboxPlan, Abandoned> {
         self.admit(attempt)?;
-        let SandboxPlan { config, runtime_handler, warnings } = match self.sandbox_plan(attempt) {
+        let mut plan = match self.sandbox_plan(attempt) {
             Ok(plan) => plan,
             Err(error) => {
                 if let Some(reason) = FailureReason::of_refusal(error.sandbox_reason()) {
@@ -51,10 +61,13 @@ impl Worker {
                 return Err(Abandoned::LATER);
             }
         };
-        for warning in warnings {
+        for warning in std::mem::take(&mut plan.warnings) {
             self.complain(warning.reason, &warning.message);
         }
-        self.wait_for_network().await?;
+        Ok(plan)
+    }
+
+    async fn make_sandbox(&mut self, plan: SandboxPlan, attempt: u32) -> Result<(), Abandoned> {
         self.ensure_cgroup().await?;
         self.ensure_volumes().await?;
         if let Err(error) = std::fs::create_dir_all(self.log_dir()) {
@@ -70,7 +83,7 @@ impl Worker {
             );
         }
         let context = Arc::clone(&self.context);
-        let made = async move { context.cri.run_pod_sandbox(config, &runtime_handler).await };
+        let made = async move { context.cri.run_pod_sandbox(plan.config, &plan.runtime_handler).await };
         match self.unfinished.carry_out(made).await {
             Some(Ok(id)) => {
                 info!(sandbox = %id, attempt, "sandbox created");
@@ -110,19 +123,15 @@ impl Worker {
         if self.record.pod.spec.as_ref().and_then(|spec| spec.host_network) == Some(true) {
             return Ok(());
         }
-        let unready = match self.context.cri.status(Detail::Brief).await {
-            Ok(status) => status.condition(StatusResponse::NETWORK_READY).and_then(|condition| {
-                (!condition.status).then(|| format!("{}: {}", condition.reason, condition.message))
-            }),
+        match self.context.network.unready().await {
+            Ok(None) => Ok(()),
+            Ok(Some(why)) => {
+                self.complain("NetworkNotReady", &format!("network is not ready: {why}"));
+                self.awaits_network = true;
+                Err(Abandoned { again_in: complaints::AGAIN })
+            }
             Err(error) => {
                 warn!(%error, "cannot ask the runtime whether its network is ready");
-                return Err(Abandoned::LATER);
-            }
-        };
-        match unready {
-            None => Ok(()),
-            Some(why) => {
-                self.complain("NetworkNotReady", &format!("network is not ready: {why}"));
                 Err(Abandoned::LATER)
             }
         }

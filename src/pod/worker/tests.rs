@@ -20,6 +20,8 @@ use crate::manifest::DaemonSetKey;
 use crate::node::Pressure;
 use crate::pod::context::Directory;
 use crate::pod::identity::Incarnation;
+use crate::pod::network::Network;
+use crate::pod::node_credentials::{CredentialsFile, NodeCredentials};
 use crate::pod::record::Records;
 use crate::pod::user_namespace::UserNamespaces;
 use crate::rollout::RevisionHash;
@@ -41,6 +43,8 @@ fn context(runtime: &FakeRuntime, dir: &Path) -> Arc<PodContext> {
         board: Arc::new(Board::new("node-1", clock.wall())),
         records: Records::open(&dir.join("records")).expect("records"),
         pulls: Semaphore::new(5),
+        network: Network::new(runtime.client()),
+        node_credentials: NodeCredentials::new(CredentialsFile::Default(dir.join("config.json"))),
         directory: Directory::default(),
         objects: watch::channel(Arc::default()).1,
         restarts: BackoffPolicy::KUBELET,

@@ -1,14 +1,17 @@
 //! Removes images that nobody needs when their disk fills.
 //!
 //! Looks at the disk every five minutes, as a kubelet does, and asks the runtime only when it is too full; what may go is decided in
-//! [`garbage`](crate::image::garbage). A node that runs short of disk asks for everything to go that may. Nothing is removed before the store has been read: an image may be wanted by a DaemonSet not yet known.
+//! [`garbage`](crate::image::garbage). A node that runs short of disk asks for everything to go that may. Nothing is removed before the store has
+//! been read: an image may be wanted by a DaemonSet not yet known. What can't be found out removes nothing, and is told.
 
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
 use nix::sys::statvfs::statvfs;
 use tokio::sync::{mpsc, watch};
+use tokio::task::spawn_blocking;
 use tokio::time::sleep;
 use tracing::{info, warn};
 
@@ -16,20 +19,37 @@ use super::eviction::ImagesAsked;
 use crate::board::{Board, EventDraft, EventKind, reference_to};
 use crate::clock::Clock;
 use crate::cri::{CriClient, CriError, ImageRef};
+use crate::error_chain::error_chain;
 use crate::image::ImageName;
-use crate::image::garbage::{History, Thresholds, Usage, Wanted};
+use crate::image::garbage::{History, Thresholds, UnknownSandboxImage, Usage, Wanted, images_of};
 use crate::store::{Freshness, Snapshot};
 
 const EVERY: Duration = Duration::from_secs(300);
 
+/// Says how full the file system of a path is. Blocks.
+pub(super) type Disk = Arc<dyn Fn(&Path) -> io::Result<Usage> + Send + Sync>;
+
+/// Why images can't be looked after now.
+#[derive(Debug, thiserror::Error)]
+enum GcError {
+    #[error(transparent)]
+    Runtime(#[from] CriError),
+    #[error("find out how full the disk of {} is", path.display())]
+    Disk { path: PathBuf, source: io::Error },
+    #[error("the runtime does not say where its images lie")]
+    NoMountPoint,
+    #[error(transparent)]
+    Sandbox(#[from] UnknownSandboxImage),
+}
+
 /// Removes images for as long as the agent runs.
-#[derive(Debug)]
 pub(super) struct ImageGc {
     pub(super) thresholds: Thresholds,
     pub(super) clock: Clock,
     pub(super) cri: CriClient,
     pub(super) board: Arc<Board>,
     pub(super) snapshots: watch::Receiver<Arc<Snapshot>>,
+    pub(super) disk: Disk,
     /// Who asks for everything to go that nobody needs.
     pub(super) asked: mpsc::Receiver<ImagesAsked>,
 }
@@ -41,11 +61,16 @@ impl ImageGc {
             return;
         }
         let (mut history, mut mount_point) = (History::default(), None);
+        let mut failures = 0_u32;
         loop {
             let pause = match self.look(&mut history, &mut mount_point).await {
-                Ok(pause) => pause,
+                Ok(pause) => {
+                    failures = 0;
+                    pause
+                }
                 Err(error) => {
-                    warn!(%error, "cannot look after the images");
+                    failures = failures.saturating_add(1);
+                    self.tell_of_error(&error, failures);
                     EVERY
                 }
             };
@@ -55,7 +80,7 @@ impl ImageGc {
                 Some(_asked) = self.asked.recv() => {
                     // What was just pulled is named by the manifest that it was pulled for, so no image is too young.
                     if let Err(error) = self.free(&mut history, u64::MAX, Duration::ZERO).await {
-                        warn!(%error, "cannot remove images");
+                        warn!(error = error_chain(&error), "cannot remove images");
                     }
                 }
             }
@@ -67,11 +92,12 @@ impl ImageGc {
         &self,
         history: &mut History,
         mount_point: &mut Option<PathBuf>,
-    ) -> Result<Duration, CriError> {
-        if mount_point.is_none() {
-            *mount_point = self.mount_point().await?;
-        }
-        let Some(usage) = mount_point.as_deref().and_then(usage_of) else { return Ok(EVERY) };
+    ) -> Result<Duration, GcError> {
+        let path = match mount_point {
+            Some(known) => known.clone(),
+            None => mount_point.insert(self.mount_point().await?).clone(),
+        };
+        let usage = self.usage(path).await?;
         let Some(must_free) = self.thresholds.must_free(usage) else { return Ok(EVERY) };
         let freed = self.free(history, must_free, self.thresholds.min_age).await?;
         if freed < must_free {
@@ -82,12 +108,12 @@ impl ImageGc {
     }
 
     /// Removes images that nobody needs until so many bytes are free. How many are.
-    async fn free(&self, history: &mut History, must_free: u64, min_age: Duration) -> Result<u64, CriError> {
+    async fn free(&self, history: &mut History, must_free: u64, min_age: Duration) -> Result<u64, GcError> {
         let (images, wanted, now) =
             (self.cri.list_images().await?, self.wanted().await?, self.clock.monotonic());
         history.note(&images, &wanted, now);
         let mut freed = 0_u64;
-        for image in history.removable(&images, &wanted, min_age, now) {
+        for image in history.removable(&images, &wanted, min_age, now)? {
             if freed >= must_free {
                 break;
             }
@@ -102,10 +128,19 @@ impl ImageGc {
         Ok(freed)
     }
 
-    async fn mount_point(&self) -> Result<Option<PathBuf>, CriError> {
+    async fn mount_point(&self) -> Result<PathBuf, GcError> {
         let info = self.cri.image_fs_info().await?;
         let first = info.image_filesystems.into_iter().next();
-        Ok(first.and_then(|system| system.fs_id).map(|id| PathBuf::from(id.mountpoint)))
+        let mount_point = first.and_then(|system| system.fs_id).map(|id| PathBuf::from(id.mountpoint));
+        mount_point.ok_or(GcError::NoMountPoint)
+    }
+
+    /// How full the disk is; asked on a thread of its own, for it may hang.
+    async fn usage(&self, path: PathBuf) -> Result<Usage, GcError> {
+        let (disk, asked) = (Arc::clone(&self.disk), path.clone());
+        let answer =
+            spawn_blocking(move || disk(&asked)).await.unwrap_or_else(|panic| Err(io::Error::other(panic)));
+        answer.map_err(|source| GcError::Disk { path, source })
     }
 
     async fn wanted(&self) -> Result<Wanted, CriError> {
@@ -115,18 +150,14 @@ impl ImageGc {
             wanted.used.insert(container.image_ref);
             wanted.used.extend(container.image.map(|image| image.image));
         }
-        let mut names: Vec<String> = self.cri.sandbox_image().await?.into_iter().collect();
+        let sandbox = self.cri.sandbox_image().await?;
+        wanted.sandbox = sandbox.and_then(|name| ImageName::parse(&name).ok());
         let snapshot = Arc::clone(&self.snapshots.borrow());
         let templates =
-            snapshot.objects.daemon_sets().filter_map(|set| set.spec.as_ref()?.template.spec.clone());
+            snapshot.objects.daemon_sets().filter_map(|set| set.spec.as_ref()?.template.spec.as_ref());
         let pods = self.board.pods();
-        for spec in templates.chain(pods.iter().filter_map(|pod| pod.spec.clone())) {
-            let init = spec.init_containers.into_iter().flatten();
-            names.extend(init.chain(spec.containers).filter_map(|container| container.image));
-            let volumes = spec.volumes.into_iter().flatten();
-            names.extend(volumes.filter_map(|volume| volume.image?.reference));
-        }
-        wanted.named.extend(names.iter().filter_map(|name| ImageName::parse(name).ok()));
+        let specs = templates.chain(pods.iter().filter_map(|pod| pod.spec.as_ref()));
+        wanted.named.extend(specs.flat_map(images_of).filter_map(|name| ImageName::parse(name).ok()));
         Ok(wanted)
     }
 
@@ -135,23 +166,37 @@ impl ImageGc {
             "Failed to garbage collect required amount of images. Attempted to free {wanted} bytes, but only found {freed} bytes eligible to free."
         );
         warn!("{message}");
-        if let Some(node) = self.board.node() {
-            self.board.record(EventDraft {
-                regarding: reference_to(&*node),
-                kind: EventKind::Warning,
-                reason: "FreeDiskSpaceFailed".to_owned(),
-                message,
-                component: "kubelet",
-                at: self.clock.wall(),
-            });
+        self.event("FreeDiskSpaceFailed", message);
+    }
+
+    /// Tells what hinders: in the log each time, on the node once it has happened again, as a kubelet does.
+    fn tell_of_error(&self, error: &GcError, failures: u32) {
+        let problem = error_chain(error);
+        warn!(problem, "cannot look after the images");
+        if failures > 1 {
+            self.event("ImageGCFailed", problem);
         }
+    }
+
+    fn event(&self, reason: &str, message: String) {
+        let Some(node) = self.board.node() else { return };
+        self.board.record(EventDraft {
+            regarding: reference_to(&*node),
+            kind: EventKind::Warning,
+            reason: reason.to_owned(),
+            message,
+            component: "kubelet",
+            at: self.clock.wall(),
+        });
     }
 }
 
-fn usage_of(path: &Path) -> Option<Usage> {
-    let found = statvfs(path)
-        .inspect_err(|error| warn!(path = %path.display(), %error, "cannot look at the disk"))
-        .ok()?;
+/// How full the file system of a path is, as the kernel says.
+pub(super) fn usage_of(path: &Path) -> io::Result<Usage> {
+    let found = statvfs(path)?;
     let size = found.fragment_size();
-    Some(Usage { capacity: found.blocks() * size, available: found.blocks_available() * size })
+    Ok(Usage { capacity: found.blocks() * size, available: found.blocks_available() * size })
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,148 @@
+//! When an update may go on, and when it is taken back.
+//!
+//! Holds keep an update waiting. A revision that does not become available in its time (`daemonlet.dev/rollback-after`) is rolled back to
+//! the last one that was, and stays so until the store brings another template. The rules are `rollout`'s.
+
+use std::time::Duration;
+
+use tracing::{info, warn};
+
+use super::{Reconciler, Round};
+use crate::board::EventKind;
+use crate::config::duration;
+use crate::manifest::DaemonSetKey;
+use crate::rollout::decide::{self, Generation, Life, PodFacts, Step};
+use crate::rollout::hold::{Hold, Target};
+use crate::rollout::{Override, OverrideCause, revision_of};
+
+/// How long a revision has to become available, before the last one that was takes its place again.
+pub(super) const ROLLBACK_AFTER: &str = "daemonlet.dev/rollback-after";
+/// How long a pod is Ready without a break before its revision counts as one that works: a container that keeps crashing is Ready in
+/// between.
+const SETTLED: Duration = Duration::from_secs(10);
+/// When a held update is looked at again: files may have come and gone.
+const HELD: Duration = Duration::from_secs(10);
+
+impl Reconciler {
+    /// Leaves out of the steps what must wait, and says when to look again.
+    pub(super) fn gated(
+        &mut self,
+        round: &Round<'_>,
+        steps: Vec<Step>,
+        facts: &[PodFacts],
+    ) -> (Vec<Step>, Option<Duration>) {
+        let allowed = decide::without_update(steps.clone(), facts);
+        if allowed == steps {
+            return (steps, None);
+        }
+        if let Some((target, hold)) = self.hold_on(&round.key) {
+            self.tell_of_hold(round, &target, &hold);
+            return (allowed, Some(HELD));
+        }
+        (steps, None)
+    }
+
+    /// The hold that keeps this DaemonSet from being updated. A roll-back waits for nobody.
+    fn hold_on(&self, key: &DaemonSetKey) -> Option<(Target, Hold)> {
+        let rolls_back =
+            self.ledger.stand_in(key).is_some_and(|stand_in| stand_in.cause == OverrideCause::RolledBack);
+        if rolls_back {
+            return None;
+        }
+        let now = self.context.clock.wall();
+        let holds = self.holds.all(now);
+        holds.on(key, now).map(|(target, hold)| (target, hold.clone()))
+    }
+
+    fn tell_of_hold(&mut self, round: &Round<'_>, target: &Target, hold: &Hold) {
+        let message = format!("The update to {} waits: {target} is {hold}", round.revision);
+        let Some(known) = self.known.get_mut(&round.key) else { return };
+        if known.told_of_hold.as_ref() == Some(hold) {
+            return;
+        }
+        known.told_of_hold = Some(hold.clone());
+        info!(daemonset = %round.key, message);
+        self.event(round.daemon_set, EventKind::Normal, "UpdateHeld", &message);
+    }
+
+    /// Notes whether the present revision is available, and rolls it back if its time is over. Says when that is.
+    pub(super) fn judge_revision(&mut self, round: &Round<'_>, facts: &[PodFacts]) -> Option<Duration> {
+        if round.entry.last_available.as_ref() == Some(&round.revision) {
+            return None;
+        }
+        let current = || facts.iter().filter(|pod| pod.generation == Generation::Current);
+        let limit = self.rollback_after(round);
+        let settled = limit.map_or(SETTLED, |limit| limit.min(SETTLED)).max(round.min_ready);
+        let ready_for = current().filter(|pod| pod.life == Life::Live).filter_map(|pod| pod.ready_for).max();
+        match ready_for {
+            Some(ready_for) if ready_for >= settled => {
+                self.ledger.available(&round.key, &round.revision);
+                return None;
+            }
+            // It may be about to prove itself, even if its time is over.
+            Some(ready_for) => return Some(settled.saturating_sub(ready_for)),
+            None => {}
+        }
+        let limit = limit?;
+        let last = round.entry.last_available.clone()?;
+        let now = self.context.clock.monotonic();
+        let began = self.first_try(&round.key, current(), limit)?;
+        let left = (began + limit).saturating_sub(now);
+        if !left.is_zero() {
+            return Some(left);
+        }
+        let Some(template) = self.history.template(&round.key, &last) else {
+            warn!(daemonset = %round.key, revision = %last, "there is no way back: the revision is not on the disk");
+            return None;
+        };
+        let of_store = self.store_object(&round.key)?;
+        let stand_in = Override {
+            of: revision_of(&of_store.spec.as_ref()?.template),
+            template: Box::new(template),
+            cause: OverrideCause::RolledBack,
+            at: self.context.clock.wall_seconds(),
+        };
+        let message = format!(
+            "Revision {} did not become available within {limit:?}: rolled back to {last}, until the store brings another template",
+            round.revision
+        );
+        warn!(daemonset = %round.key, message);
+        self.event(&of_store, EventKind::Warning, "RolledBack", &message);
+        self.ledger.set_stand_in(&round.key, Some(stand_in));
+        // Found out anew in the round that follows at once.
+        self.known.remove(&round.key);
+        Some(Duration::ZERO)
+    }
+
+    fn rollback_after(&self, round: &Round<'_>) -> Option<Duration> {
+        let text = round.daemon_set.metadata.annotations.as_ref()?.get(ROLLBACK_AFTER)?;
+        let rolled_back = self.ledger.stand_in(&round.key);
+        if rolled_back.is_some_and(|stand_in| stand_in.cause == OverrideCause::RolledBack) {
+            return None;
+        }
+        duration(text).ok().filter(|limit| !limit.is_zero())
+    }
+
+    /// When the present revision was first tried, by the monotonic clock.
+    fn first_try<'a>(
+        &mut self,
+        key: &DaemonSetKey,
+        current: impl Iterator<Item = &'a PodFacts>,
+        limit: Duration,
+    ) -> Option<Duration> {
+        let clock = self.context.clock;
+        // One that waits for a place, or is about to get one, has no worker.
+        let waits = self.waiting.get(key);
+        let created = |pod: &PodFacts| {
+            let tracked = self.pods.get(&pod.uid).map(|tracked| tracked.created);
+            tracked.or_else(|| waits.filter(|it| it.uid == pod.uid).map(|it| it.created))
+        };
+        let oldest = current
+            .map(|pod| created(pod).map_or(Duration::ZERO, |created| clock.ago(created, limit)))
+            .map(|ago| clock.monotonic().saturating_sub(ago))
+            .min();
+        let known = self.known.get_mut(key)?;
+        known.tried_since = known.tried_since.into_iter().chain(oldest).min();
+        known.tried_since
+    }
+}
