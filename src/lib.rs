@@ -34,6 +34,7 @@ pub mod pod;
 pub mod policy;
 pub mod probe;
 pub mod rollout;
+pub mod scheduling;
 pub mod shutdown;
 pub mod store;
 pub mod systemd;

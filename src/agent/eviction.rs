@@ -30,6 +30,7 @@ use crate::pod::MARK;
 use crate::pod::context::PodContext;
 use crate::pod::failure::Failure;
 use crate::pod::identity::PodUid;
+use crate::scheduling::is_unscheduled;
 
 /// How long the images may take to be removed.
 const IMAGES_PATIENCE: Duration = Duration::from_secs(60);
@@ -270,9 +271,10 @@ fn uid_of(pod: &Pod) -> &str {
     pod.metadata.uid.as_deref().unwrap_or_default()
 }
 
+/// Whether nothing of the pod runs, or ever has.
 fn has_ended(pod: &Pod) -> bool {
     let phase = pod.status.as_ref().and_then(|status| status.phase.as_deref());
-    matches!(phase, Some("Failed" | "Succeeded"))
+    matches!(phase, Some("Failed" | "Succeeded")) || is_unscheduled(pod)
 }
 
 /// What each container uses, as far as it is known, beside what it requests.

@@ -28,10 +28,10 @@ use crate::cri::translate::Host;
 use crate::error_chain::error_chain;
 use crate::manifest::{Kind, Object, Objects, Problem, Severity};
 use crate::node::host::Host as Machine;
-use crate::node::{HostFacts, NodeName};
+use crate::node::{self, Edit, HostFacts, NodeFiles, NodeName, RewriteError};
 use crate::pod::context::{News, Report};
-use crate::pod::rebuild;
 use crate::pod::worker::Wake;
+use crate::pod::{priority, rebuild};
 use crate::store::{Freshness, Snapshot, StoreHandle};
 use crate::systemd::{ServiceManager, Watchdog};
 
@@ -56,6 +56,7 @@ pub(super) struct Agent {
     pub(super) board: Arc<Board>,
     pub(super) store: StoreHandle,
     pub(super) store_node: watch::Sender<Option<Arc<Node>>>,
+    pub(super) node_files: NodeFiles,
     pub(super) node_problems: watch::Receiver<Vec<Problem>>,
     pub(super) objects: watch::Sender<Arc<Objects>>,
     pub(super) reconciler: Reconciler,
@@ -215,6 +216,7 @@ impl Agent {
                 // Whoever asked may have gone.
                 let _ = answer.send(());
             }
+            Command::EditNode { edit, answer } => drop(answer.send(self.edit_node(&edit))),
             command => self.reconciler.obey(command),
         }
     }
@@ -233,7 +235,9 @@ impl Agent {
     /// Takes into care what is on record and what the runtime has. Waits for the runtime: without its answer a pod that runs
     /// could be taken for one that doesn't.
     async fn take_up_pods(&mut self) -> Result<(), AgentError> {
-        let (records, refused) = self.reconciler.context.records.load()?;
+        let (mut records, refused) = self.reconciler.context.records.load()?;
+        // After a boot all of them start; the most important ones go first.
+        records.sort_by_cached_key(priority::start_order);
         for record in refused {
             warn!(file = %record.path.display(), reason = record.reason, "pod record refused; its pod is stopped and made anew");
         }
@@ -306,6 +310,13 @@ impl Agent {
             }
             changed
         });
+    }
+
+    /// Has `node.yaml` say something else. The watch on it does the rest.
+    fn edit_node(&self, edit: &Edit) -> Result<(), RewriteError> {
+        info!(?edit, "a client of the API changes the node");
+        let shown = self.board.node().unwrap_or_default();
+        node::rewrite(&self.node_files, &self.name, self.store_node.borrow().as_deref(), &shown, edit)
     }
 
     fn store_status(&mut self, snapshot: &Snapshot) -> StoreStatus {

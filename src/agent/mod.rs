@@ -26,6 +26,7 @@ mod orphans;
 mod prefetch;
 mod reconcile;
 mod recording;
+mod reset;
 mod runtime;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -69,7 +70,7 @@ use crate::eviction::stall::Stalls;
 use crate::manifest::{Objects, Quantity};
 use crate::node::host::Host as ThisHost;
 use crate::node::watch::{self as node_watch, Fixed, Sources};
-use crate::node::{self, HostFacts, Pressure, ResourcePolicy};
+use crate::node::{self, HostFacts, NodeFiles, Pressure, ResourcePolicy};
 use crate::pod::context::{Directory, PodContext};
 use crate::pod::network::Network;
 use crate::pod::node_credentials::{CredentialsFile, NodeCredentials};
@@ -81,6 +82,7 @@ use crate::store::{DirSettings, DirStore, PollMode};
 use crate::systemd::logind::Machine;
 use crate::systemd::{ServiceManager, Watchdog};
 use crate::volume::{PathError, VolumeRoot};
+pub use reset::{ResetError, removable, reset};
 
 /// Where the store keeps its last good content, below the state directory.
 const STORE_DIR: &str = "store";
@@ -169,10 +171,13 @@ pub async fn run(settings: Settings, shutdown: CancellationToken) -> Result<(), 
     let (store_node, store_node_seen) = watch::channel(None);
     let (pressure, pressure_seen) = watch::channel(Pressure::none(clock.wall_seconds()));
     let (facts_told, facts_seen) = watch::channel(Arc::clone(&facts));
+    let node_files =
+        NodeFiles { file: settings.node_file.clone(), last_good: settings.root_dir.join("node.json") };
     let fixed = Fixed {
         name: name.clone(),
-        file: settings.node_file.clone(),
-        last_good: settings.root_dir.join("node.json"),
+        files: node_files.clone(),
+        taint_times: settings.root_dir.join("taints.json"),
+        clock,
         resources: settings.resources.clone(),
     };
     let sources = Sources {
@@ -295,6 +300,7 @@ pub async fn run(settings: Settings, shutdown: CancellationToken) -> Result<(), 
         known: BTreeMap::new(),
         limited,
         machine: Machine::Up,
+        waiting: BTreeMap::new(),
         policy: settings.policy.clone(),
     };
     let agent = Agent {
@@ -306,6 +312,7 @@ pub async fn run(settings: Settings, shutdown: CancellationToken) -> Result<(), 
         board,
         store,
         store_node,
+        node_files,
         node_problems: node.problems,
         objects,
         reconciler,

@@ -16,6 +16,7 @@ use tracing::{debug, info, warn};
 use crate::board::Board;
 use crate::error_chain::error_chain;
 use crate::pod::identity::PodUid;
+use crate::scheduling::is_unscheduled;
 use crate::shutdown::Schedule;
 use crate::systemd::logind::{Logind, LogindError, Machine};
 
@@ -139,9 +140,10 @@ async fn up_again(logind: &mut Logind) -> Result<(), LogindError> {
     Ok(())
 }
 
+/// Whether nothing of the pod runs, or ever has.
 fn has_ended(pod: &k8s_openapi::api::core::v1::Pod) -> bool {
     let phase = pod.status.as_ref().and_then(|status| status.phase.as_deref());
-    matches!(phase, Some("Failed" | "Succeeded"))
+    matches!(phase, Some("Failed" | "Succeeded")) || is_unscheduled(pod)
 }
 
 #[cfg(test)]

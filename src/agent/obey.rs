@@ -42,8 +42,8 @@ impl Reconciler {
             Command::Holds { answer } => {
                 let _ = answer.send(self.holds.all(self.context.clock.wall()));
             }
-            // The store's to obey.
-            Command::ConfirmRemovals { .. } => {}
+            // The store's and the node's to obey.
+            Command::ConfirmRemovals { .. } | Command::EditNode { .. } => {}
         }
     }
 
@@ -62,6 +62,9 @@ impl Reconciler {
 
     fn delete_pod(&mut self, namespace: &str, name: &str, grace: Option<Duration>) -> Option<Pod> {
         let pod = self.context.board.pod(namespace, name)?;
+        if self.delete_waiting(namespace, name) {
+            return Some(Pod::clone(&pod));
+        }
         let uid = self.uid_of(namespace, name)?;
         info!(namespace, pod = name, "a client of the API deletes the pod");
         let owner = self.store_object(&self.owner_of(&uid)?);

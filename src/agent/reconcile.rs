@@ -5,8 +5,12 @@
 
 mod admission;
 mod generation;
+mod shutdown;
+mod taints;
 mod telling;
 mod updates;
+mod waiting;
+mod wanted;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -14,27 +18,27 @@ use std::time::Duration;
 
 use k8s_openapi::api::apps::v1::{DaemonSet, DaemonSetStatus};
 use k8s_openapi::api::core::v1::{Node, Pod, PodTemplateSpec};
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use k8s_openapi::jiff::Timestamp;
 use tokio::sync::{Notify, mpsc, watch};
 use tracing::{info, warn};
 
 use self::admission::Admission;
+use self::taints::Deadline;
+use self::waiting::Waiting;
+use self::wanted::Wanted;
 use super::eviction::Demand;
 use super::holding::Holding;
 use super::prefetch::Prefetch;
 use super::recording::Recording;
 use crate::backoff::Turn;
-use crate::board::{EventDraft, EventKind, reference_to};
+use crate::board::EventKind;
 use crate::cri::translate::pod_cgroup::burstable_cpu_shares;
-use crate::cri::translate::runtime_class::runtime_class;
 use crate::manifest::{DaemonSetKey, Object, Objects, Stored};
+use crate::node;
 use crate::placement::{self, Verdict};
-use crate::pod::blueprint::Blueprint;
 use crate::pod::context::{News, PodContext, Report};
 use crate::pod::failure::Failure;
-use crate::pod::identity::{self, Incarnation, PodUid};
-use crate::pod::priority;
+use crate::pod::identity::{Incarnation, PodUid};
 use crate::pod::record::PodRecord;
 use crate::pod::worker::{self, Listed, Wake, WorkerHandle};
 use crate::policy::Policy;
@@ -71,6 +75,8 @@ pub(super) struct Reconciler {
     pub(super) limited: Arc<Notify>,
     /// Whether the machine goes down: then no pod is made or replaced any more.
     pub(super) machine: Machine,
+    /// The pods that wait for a place on the node.
+    pub(super) waiting: BTreeMap<DaemonSetKey, Waiting>,
     /// What pods may do.
     pub(super) policy: Policy,
 }
@@ -110,6 +116,8 @@ pub(super) struct Tracked {
     ready_since: Option<Duration>,
     life: Life,
     sight: Sight,
+    /// When the node's taints drive it away, if they do.
+    deadline: Option<Deadline>,
 }
 
 impl Tracked {
@@ -127,6 +135,7 @@ impl Tracked {
             ready_since: None,
             life: if record.ending.is_some() { Life::Ending } else { Life::Live },
             sight: Sight::Seen,
+            deadline: None,
         }
     }
 }
@@ -277,8 +286,9 @@ impl Reconciler {
             return None;
         }
         let node = Arc::clone(&self.node.borrow());
-        let mut due = None;
+        let mut due = self.end_tainted(&node);
         let mut named = BTreeSet::new();
+        let mut wanted = Vec::new();
         for stored in snapshot.objects.0.values() {
             let Object::DaemonSet(daemon_set) = &stored.object else { continue };
             let key = key_of(daemon_set);
@@ -286,9 +296,10 @@ impl Reconciler {
             self.learn(&key, stored, daemon_set);
             let counts = self.known.get(&key).and_then(|known| known.counts.clone());
             let daemon_set = counts.as_ref().unwrap_or(daemon_set);
-            let next = self.reconcile_one(key, daemon_set, &node, &snapshot.objects);
+            let next = self.reconcile_one(key, daemon_set, &node, &snapshot.objects, &mut wanted);
             due = earliest(due, next);
         }
+        due = earliest(due, self.give_places(wanted, &node));
         self.share_cpu();
         // Only a complete and successful listing says what is absent.
         if snapshot.freshness == Freshness::Current {
@@ -352,11 +363,15 @@ impl Reconciler {
         daemon_set: &DaemonSet,
         node: &Node,
         objects: &Objects,
+        wanted: &mut Vec<Wanted>,
     ) -> Option<Duration> {
         let revision = self.known.get(&key)?.revision.clone();
         let entry = self.ledger.get(&key)?.clone();
         let min_ready = decide::min_ready(daemon_set);
-        let verdict = placement::decide(node, daemon_set);
+        let mut verdict = placement::decide(node, daemon_set);
+        if node::is_drained(node) {
+            verdict = verdict.drained();
+        }
         let round = Round { key, daemon_set, entry, revision, verdict, min_ready };
 
         let mut due = None;
@@ -385,7 +400,10 @@ impl Reconciler {
         due = earliest(due, wait);
         for step in steps {
             match step {
-                Step::Start => due = earliest(due, self.start(&round, node, objects)),
+                Step::Start => match self.want(&round, node, objects) {
+                    Ok(pod) => wanted.extend(pod),
+                    Err(wait) => due = earliest(due, Some(wait)),
+                },
                 Step::Stop { uid, why } => {
                     if why == StopReason::Failed {
                         self.tell_of_failed(&uid, daemon_set, node);
@@ -395,101 +413,12 @@ impl Reconciler {
                 }
             }
         }
-        let facts = self.facts(&round.key, &round.revision);
+        let mut facts = self.facts(&round.key, &round.revision);
+        let due = earliest(due, until_available(&facts, min_ready));
+        // It counts from now on, whether it gets its place or waits for one.
+        facts.extend(wanted.last().filter(|pod| pod.record.daemon_set == round.key).map(Wanted::facts));
         self.publish(&round, &facts);
-        due = earliest(due, self.judge_revision(&round, &facts));
-        earliest(due, until_available(&facts, min_ready))
-    }
-
-    /// Makes a pod: first it is put on record, and only then does the runtime hear of it.
-    fn start(&mut self, round: &Round<'_>, node: &Node, objects: &Objects) -> Option<Duration> {
-        if let Some(wait) = self.recording.held(self.context.clock.monotonic()) {
-            return Some(wait);
-        }
-        let failed = |this: &Self, problem: &str| {
-            this.event(
-                round.daemon_set,
-                EventKind::Warning,
-                "FailedCreate",
-                &format!("Error creating: {problem}"),
-            );
-            warn!(daemonset = %round.key, problem, "cannot make the DaemonSet's pod");
-            Some(RETRY)
-        };
-        let spec = round.daemon_set.spec.as_ref()?;
-        let pod_spec = spec.template.spec.clone().unwrap_or_default();
-        let priority = match priority::resolve(&pod_spec, objects) {
-            Ok(priority) => priority,
-            Err(problem) => return failed(self, &problem.to_string()),
-        };
-        let runtime_class = match runtime_class(&pod_spec, objects) {
-            Ok(class) => class,
-            Err(problem) => return failed(self, &problem.to_string()),
-        };
-        let highest = self.highest_incarnation(&round.key);
-        let node_name = node.metadata.name.as_deref().unwrap_or_default();
-        let (incarnation, identity) = loop {
-            let next = self.ledger.next_incarnation(&round.key, highest)?;
-            let identity = identity::derive(node_name, &round.key, &round.revision, next);
-            // Only where the counter was lost as well is such a UID met again.
-            if !self.leaving.contains(&identity.uid) {
-                break (next, identity);
-            }
-        };
-        let created = self.context.clock.wall_seconds();
-        let mut owner = round.daemon_set.clone();
-        owner.metadata.uid = Some(round.entry.uid());
-        let mut pod = Blueprint {
-            daemon_set: &owner,
-            template: &spec.template,
-            revision_hash: round.revision.as_str(),
-            template_generation: Some(round.entry.template_generation),
-            name: &identity.name,
-            uid: identity.uid.as_str(),
-            node_name,
-            priority,
-            runtime_class,
-        }
-        .pod();
-        pod.metadata.creation_timestamp = Some(Time(created));
-        let revision = (round.revision.clone(), HASH_VERSION);
-        let record = PodRecord::new(identity.uid, round.key.clone(), revision, incarnation, created, pod);
-        let message = format!("Created pod: {}", identity.name);
-        self.event(round.daemon_set, EventKind::Normal, "SuccessfulCreate", &message);
-        self.pods.insert(record.uid.clone(), Tracked::of(&record));
-        self.recording.add(record);
-        None
-    }
-
-    fn highest_incarnation(&self, key: &DaemonSetKey) -> Option<Incarnation> {
-        self.pods.values().filter(|pod| pod.daemon_set == *key).map(|pod| pod.incarnation).max()
-    }
-
-    /// Takes note that the machine goes down, or stays up after all.
-    pub(super) fn machine_goes(&mut self, machine: Machine) {
-        self.machine = machine;
-        let node = self.node.borrow();
-        let (reason, message) = match machine {
-            Machine::GoingDown => ("NodeShutdown", "Shutdown manager detected shutdown event"),
-            Machine::Up => ("NodeShutdown", "Shutdown was cancelled"),
-        };
-        self.context.board.record(EventDraft {
-            regarding: reference_to(node.as_ref()),
-            kind: EventKind::Normal,
-            reason: reason.to_owned(),
-            message: message.to_owned(),
-            component: "kubelet",
-            at: self.context.clock.wall(),
-        });
-    }
-
-    /// Ends pods because the machine goes down. They are replaced when it is up again.
-    pub(super) fn end_for_shutdown(&mut self, pods: &BTreeSet<PodUid>, grace: Duration) {
-        for uid in pods {
-            if let Some(tracked) = self.pods.get_mut(uid) {
-                tracked.handle.end_for_shutdown(grace);
-            }
-        }
+        earliest(due, self.judge_revision(&round, &facts))
     }
 
     fn stop(&mut self, uid: &PodUid, why: StopReason, daemon_set: Option<&DaemonSet>) {

@@ -7,6 +7,7 @@ use k8s_openapi::api::core::v1::{Pod, PodTemplateSpec};
 use tokio::sync::{mpsc, oneshot};
 
 use crate::manifest::DaemonSetKey;
+use crate::node::{Edit, RewriteError};
 use crate::rollout::hold::{Hold, Holds, Target};
 
 /// One thing to do, with where the answer goes.
@@ -33,6 +34,13 @@ pub enum Command {
         by: String,
         /// The DaemonSet as it counts then; none if there is no such DaemonSet.
         answer: oneshot::Sender<Option<Box<DaemonSet>>>,
+    },
+    /// Have `node.yaml` say something else.
+    EditNode {
+        /// What is to change.
+        edit: Edit,
+        /// Told when it is written, or why it can't be.
+        answer: oneshot::Sender<Result<(), RewriteError>>,
     },
     /// Hold updates back.
     Hold {

@@ -70,8 +70,8 @@ fn resource(resource: &ResourceType) -> Value {
         "kind": resource.kind,
         "verbs": match resource.item {
             ItemKind::Pod => &["delete", "get", "list", "watch"][..],
-            ItemKind::DaemonSet => &["get", "list", "patch", "watch"],
-            ItemKind::Event | ItemKind::Node => &["get", "list", "watch"],
+            ItemKind::DaemonSet | ItemKind::Node => &["get", "list", "patch", "watch"],
+            ItemKind::Event => &["get", "list", "watch"],
         },
         "shortNames": [resource.short_name],
     })

@@ -118,7 +118,12 @@ fn one(resource: &'static ResourceType) -> MethodRouter<ApiState> {
                 writes::patch_daemon_set(&state, namespace, name, &asked.query, &headers, &body).await
             })
         }
-        ItemKind::Event | ItemKind::Node => one,
+        ItemKind::Node => {
+            one.patch(async |State(state): State<ApiState>, asked: Asked, headers: HeaderMap, body: Bytes| {
+                writes::patch_node(&state, asked.name(), &headers, &body).await
+            })
+        }
+        ItemKind::Event => one,
     }
 }
 

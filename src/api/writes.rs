@@ -9,7 +9,9 @@ use k8s_openapi::api::apps::v1::DaemonSet;
 use k8s_openapi::api::core::v1::PodTemplateSpec;
 use serde::Deserialize;
 use serde_json::{Value, json};
+use tokio::sync::broadcast::error::RecvError;
 use tokio::sync::oneshot;
+use tokio::time::timeout;
 
 use super::ApiState;
 use super::command::Command;
@@ -17,8 +19,12 @@ use super::failure::Failure;
 use super::objects;
 use super::options::{Query, number};
 use super::patch;
-use super::resource::{DAEMON_SETS, PODS};
+use super::resource::{DAEMON_SETS, NODES, PODS};
 use crate::manifest::{DaemonSetKey, Object, defaults, validate};
+use crate::node::{Edit, RewriteError};
+
+/// How long a changed `node.yaml` may take to be seen.
+const SEEN_WITHIN: Duration = Duration::from_secs(3);
 
 /// What a DELETE may say in its body (`DeleteOptions`).
 #[derive(Debug, Default, Deserialize)]
@@ -56,11 +62,7 @@ pub(super) async fn patch_daemon_set(
     headers: &HeaderMap,
     body: &Bytes,
 ) -> Result<Response, Failure> {
-    let content_type =
-        headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
-    let kind = patch::Kind::of(content_type).ok_or_else(|| Failure::unsupported_media_type(content_type))?;
-    let patch: Value =
-        serde_json::from_slice(body).map_err(|error| Failure::bad_request(error.to_string()))?;
+    let (kind, patch) = read_patch(headers, body)?;
     let found =
         state.board.daemon_set(namespace, name).ok_or_else(|| Failure::not_found(&DAEMON_SETS, name))?;
     let mut patched = found.as_ref().clone();
@@ -75,6 +77,50 @@ pub(super) async fn patch_daemon_set(
         .await?
         .map(|daemon_set| objects::json(&daemon_set))
         .ok_or_else(|| Failure::not_found(&DAEMON_SETS, name))
+}
+
+/// `PATCH …/nodes/<name>`: what `node.yaml` says. Answered once the node is so.
+pub(super) async fn patch_node(
+    state: &ApiState,
+    name: &str,
+    headers: &HeaderMap,
+    body: &Bytes,
+) -> Result<Response, Failure> {
+    let (_, patch) = read_patch(headers, body)?;
+    let shown = || state.board.node().filter(|node| node.metadata.name.as_deref() == Some(name));
+    let not_found = || Failure::not_found(&NODES, name);
+    if shown().is_none() {
+        return Err(not_found());
+    }
+    let edit = Edit::of_patch(&patch).map_err(Failure::bad_request)?;
+    let mut changes = state.board.subscribe();
+    let (answer, answered) = oneshot::channel();
+    ask(state, Command::EditNode { edit: edit.clone(), answer }, answered).await?.map_err(
+        |error| match error {
+            RewriteError::Refused(problems) => Failure::invalid(&NODES, name, &problems),
+            RewriteError::Broken { .. } => Failure::conflict(error.to_string()),
+            RewriteError::Read { .. } | RewriteError::Write { .. } => Failure::internal(error.to_string()),
+        },
+    )?;
+    let becomes_so = async {
+        while shown().is_some_and(|node| !edit.is_met_by(&node)) {
+            // One who lags looks again all the same.
+            if let Err(RecvError::Closed) = changes.recv().await {
+                return;
+            }
+        }
+    };
+    // The file is written; a watch that has to wait for its slow look must not make that a failure.
+    let _ = timeout(SEEN_WITHIN, becomes_so).await;
+    shown().map(|node| objects::json(&node)).ok_or_else(not_found)
+}
+
+fn read_patch(headers: &HeaderMap, body: &Bytes) -> Result<(patch::Kind, Value), Failure> {
+    let content_type =
+        headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let kind = patch::Kind::of(content_type).ok_or_else(|| Failure::unsupported_media_type(content_type))?;
+    let patch = serde_json::from_slice(body).map_err(|error| Failure::bad_request(error.to_string()))?;
+    Ok((kind, patch))
 }
 
 /// The template of a patched DaemonSet, with its defaults; or all that is wrong with it.

@@ -16,8 +16,10 @@ mod file_lines;
 mod get;
 mod hold;
 mod logs;
+mod node;
 mod plan;
 mod policy;
+mod reset;
 mod rollout;
 mod status;
 mod store;
@@ -65,6 +67,16 @@ enum Verb {
     Delete(delete::DeleteArgs),
     /// Manage the rollout of a DaemonSet on this node
     Rollout(rollout::RolloutArgs),
+    /// Mark this node as unschedulable
+    Cordon(node::cordon::CordonArgs),
+    /// Mark this node as schedulable, and let pods run again that a drain has ended
+    Uncordon(node::cordon::CordonArgs),
+    /// Drain this node in preparation for maintenance
+    Drain(node::drain::DrainArgs),
+    /// Update the labels on this node
+    Label(node::label::LabelArgs),
+    /// Update the taints on this node
+    Taint(node::taint::TaintArgs),
     /// Keep updates waiting for a while, or show what waits
     Hold(hold::HoldArgs),
     /// Have updates go on
@@ -79,6 +91,8 @@ enum Verb {
     Plan(plan::PlanArgs),
     /// Check the agent's configuration
     CheckConfig(CheckConfigArgs),
+    /// Remove what the agent has kept on a node that leaves, once its pods are gone
+    Reset(reset::ResetArgs),
     /// Run the agent in the foreground
     Agent(agent::AgentArgs),
     /// Show the versions of this program and of the agent
@@ -157,12 +171,18 @@ async fn run(cli: Cli, output: &mut Output<'_>) -> Result<ExitCode, CliError> {
         Verb::Logs(args) => logs::run(&args, &client, output).await?,
         Verb::Delete(args) => delete::run(&args, &client, output).await?,
         Verb::Rollout(args) => return rollout::run(&args, &client, output).await,
+        Verb::Cordon(args) => node::cordon::run(&args, true, &client, output).await?,
+        Verb::Uncordon(args) => node::cordon::run(&args, false, &client, output).await?,
+        Verb::Drain(args) => node::drain::run(&args, &client, output).await?,
+        Verb::Label(args) => node::label::run(&args, &client, output).await?,
+        Verb::Taint(args) => node::taint::run(&args, &client, output).await?,
         Verb::Hold(args) => hold::hold(&args, &client, output).await?,
         Verb::Release(args) => hold::release(&args, &client, output).await?,
         Verb::Store(args) => store::run(&args, &client, output).await?,
         Verb::Status(args) => status::run(&args, &client, output).await?,
         Verb::Validate(args) => return validate(&args, output),
         Verb::Plan(args) => return plan::run(&args, &mut std::io::stdin().lock(), output),
+        Verb::Reset(args) => return reset::run(&args, output),
         Verb::CheckConfig(args) => return check(&args, output),
         // Taken care of before there is a runtime: the agent makes its own.
         Verb::Agent(_) => {}

@@ -114,7 +114,11 @@ impl NodeFile {
 }
 
 /// The one Node of this name in the file, with warnings; or everything that is wrong.
-fn interpret(path: &Arc<Path>, bytes: &[u8], name: &NodeName) -> Result<(Node, Vec<Problem>), Vec<Problem>> {
+pub(super) fn interpret(
+    path: &Arc<Path>,
+    bytes: &[u8],
+    name: &NodeName,
+) -> Result<(Node, Vec<Problem>), Vec<Problem>> {
     let reading = manifest::read(path, bytes);
     let mut problems = reading.problems;
     let error = |line, field: &str, message| Problem {

@@ -1,19 +1,23 @@
 //! The node as placement and the API see it: what operators write, laid over what the host is.
 //!
 //! Pure. The store's Node of this name is laid over `node.yaml`'s: labels and annotations key by key, taints by key and effect, a
-//! field of the spec when it is set. A status that somebody wrote never counts.
+//! field of the spec when it is set. Of a status that somebody wrote only the capacity in extended resources counts, for there is no device
+//! plugin to tell of it.
 
 use std::collections::BTreeMap;
 
 use k8s_openapi::api::core::v1::{
     Node, NodeAddress, NodeSpec, NodeStatus, NodeSwapStatus, NodeSystemInfo, Taint,
 };
+use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, Time};
 
 use super::conditions::conditions;
 use super::resources::{allocatable, capacity};
 use super::well_known;
 use super::{HostFacts, NodeName, Pressure, ResourcePolicy, Runtime};
+
+type Resources = BTreeMap<String, Quantity>;
 
 /// Shown as the kubelet's version, which `kubectl get nodes` prints.
 const VERSION: &str = concat!("v", env!("CARGO_PKG_VERSION"), "+daemonlet");
@@ -45,9 +49,11 @@ pub fn effective(inputs: Inputs<'_>) -> Node {
     let mut annotations = BTreeMap::new();
     let mut spec = NodeSpec::default();
     let mut taints = Vec::new();
+    let mut extended = BTreeMap::new();
     for node in written.into_iter().flatten() {
         labels.extend(node.metadata.labels.clone().unwrap_or_default());
         annotations.extend(node.metadata.annotations.clone().unwrap_or_default());
+        extended.extend(extended_resources(node));
         if let Some(over) = &node.spec {
             lay_over(&mut spec, over);
             unite(&mut taints, over.taints.as_deref().unwrap_or_default());
@@ -70,14 +76,27 @@ pub fn effective(inputs: Inputs<'_>) -> Node {
         },
         spec: Some(spec),
         status: Some(NodeStatus {
-            capacity: Some(capacity(facts, resources)),
-            allocatable: Some(allocatable(facts, resources)),
+            capacity: Some(with(capacity(facts, resources), &extended)),
+            allocatable: Some(with(allocatable(facts, resources), &extended)),
             addresses: Some(addresses(name, facts)),
             conditions: Some(conditions(runtime, pressure)),
             node_info: Some(node_info(facts, runtime)),
             ..NodeStatus::default()
         }),
     }
+}
+
+fn with(mut list: Resources, more: &Resources) -> Resources {
+    list.extend(more.iter().map(|(name, amount)| (name.clone(), amount.clone())));
+    list
+}
+
+/// Resources with a domain of somebody's own, such as `example.com/gpu`.
+fn extended_resources(node: &Node) -> Resources {
+    let capacity = node.status.as_ref().and_then(|status| status.capacity.clone()).unwrap_or_default();
+    let is_extended =
+        |name: &String| name.split_once('/').is_some_and(|(domain, _)| !domain.ends_with("kubernetes.io"));
+    capacity.into_iter().filter(|(name, _)| is_extended(name)).collect()
 }
 
 fn lay_over(spec: &mut NodeSpec, over: &NodeSpec) {
@@ -241,6 +260,16 @@ mod tests {
                 {"key": "node.kubernetes.io/unschedulable", "effect": "NoSchedule"},
             ])
         );
+    }
+
+    #[test]
+    fn of_a_written_status_only_extended_resources_count() {
+        let capacity = json!({"cpu": "999", "example.com/gpu": "2", "kubernetes.io/odd": "1"});
+        let node = merged(Some(json!({"metadata": {}, "status": {"capacity": capacity}})), None);
+        for list in [&node["status"]["capacity"], &node["status"]["allocatable"]] {
+            assert_eq!((&list["cpu"], &list["example.com/gpu"]), (&json!("0"), &json!("2")));
+            assert_eq!(list["kubernetes.io/odd"], Value::Null);
+        }
     }
 
     #[test]

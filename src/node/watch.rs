@@ -17,8 +17,10 @@ use tokio::time::{Instant, MissedTickBehavior, interval_at, timeout_at};
 use tokio_util::sync::CancellationToken;
 
 use super::file::NodeFile;
+use super::taint_times::TaintTimes;
 use super::watched::directories;
-use super::{HostFacts, Inputs, NodeName, Pressure, ResourcePolicy, Runtime, effective};
+use super::{HostFacts, Inputs, NodeFiles, NodeName, Pressure, ResourcePolicy, Runtime, effective};
+use crate::clock::Clock;
 use crate::manifest::Problem;
 
 /// How long the file must have been quiet before it is read.
@@ -33,10 +35,12 @@ const LOOK_ANYWAY: Duration = Duration::from_secs(5 * 60);
 pub struct Fixed {
     /// The node's name.
     pub name: NodeName,
-    /// `node.yaml`
-    pub file: PathBuf,
-    /// Where the last good content of it is kept, below the state directory.
-    pub last_good: PathBuf,
+    /// Where the node is described.
+    pub files: NodeFiles,
+    /// Where it is kept when each NoExecute taint was first seen, below the state directory.
+    pub taint_times: PathBuf,
+    /// Tells when that is.
+    pub clock: Clock,
     /// How resources are divided.
     pub resources: ResourcePolicy,
 }
@@ -69,13 +73,15 @@ pub struct Watched {
 ///
 /// Must be called within a tokio runtime.
 pub fn spawn(fixed: Fixed, sources: Sources, shutdown: CancellationToken) -> Watched {
-    let Fixed { name, file: path, last_good, resources } = fixed;
+    let Fixed { name, files, taint_times, clock, resources } = fixed;
+    let NodeFiles { file: path, last_good } = files;
     let hint = Arc::new(Notify::new());
     // Watched before the first look, so that no change falls between the two.
     let mut hints = Hints::new(hint.clone());
     hints.follow(&path);
     let file = NodeFile::new(&path, last_good, name.clone());
-    let mut maker = Maker { name, resources, file, sources };
+    let times = TaintTimes::open(taint_times);
+    let mut maker = Maker { name, resources, file, times, clock, sources };
     let (problems, problems_receiver) = watch::channel(maker.file.reload());
     let (node, node_receiver) = watch::channel(Arc::new(maker.make()));
     let task = tokio::spawn(async move {
@@ -145,13 +151,15 @@ struct Maker {
     name: NodeName,
     resources: ResourcePolicy,
     file: NodeFile,
+    times: TaintTimes,
+    clock: Clock,
     sources: Sources,
 }
 
 impl Maker {
     fn make(&mut self) -> Node {
         let Sources { store, facts, runtime, pressure } = &mut self.sources;
-        effective(Inputs {
+        let mut node = effective(Inputs {
             name: &self.name,
             file: self.file.node(),
             store: store.borrow_and_update().as_deref(),
@@ -159,7 +167,9 @@ impl Maker {
             resources: &self.resources,
             runtime: &runtime.borrow_and_update(),
             pressure: &pressure.borrow_and_update(),
-        })
+        });
+        self.times.stamp(&mut node, self.clock.wall_seconds());
+        node
     }
 }
 

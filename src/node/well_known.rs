@@ -16,6 +16,8 @@ pub const OS: &str = "kubernetes.io/os";
 pub const ARCH: &str = "kubernetes.io/arch";
 /// The taint key of a cordoned node.
 pub const UNSCHEDULABLE: &str = "node.kubernetes.io/unschedulable";
+/// The annotation of a cordoned node that runs no pods at all, not even those of DaemonSets.
+pub const DRAINED: &str = "daemonlet.dev/drained";
 
 const BETA_OS: &str = "beta.kubernetes.io/os";
 const BETA_ARCH: &str = "beta.kubernetes.io/arch";

@@ -8,6 +8,7 @@ mod affinity;
 mod explanation;
 mod reason;
 mod selector;
+mod taint_eviction;
 mod tolerations;
 mod verdict;
 
@@ -20,6 +21,7 @@ use k8s_openapi::api::core::v1::{Node, NodeSelector, PodSpec};
 pub use affinity::{Expression, Found, TermFailure, Unmet};
 pub use explanation::Explanation;
 pub use reason::Reason;
+pub use taint_eviction::{Leave, leave};
 pub use tolerations::{TaintEffect, add_daemon_tolerations, daemon_tolerations, tolerates};
 pub use verdict::{Outcome, UntoleratedTaint, Verdict};
 

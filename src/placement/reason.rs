@@ -59,6 +59,8 @@ pub enum Reason {
     },
     /// Only NoSchedule taints stand in the way.
     MayStay,
+    /// The node is drained of all pods.
+    Drained,
 }
 
 impl fmt::Display for Reason {
@@ -97,6 +99,9 @@ impl fmt::Display for Reason {
             Reason::Taint { taint, near_miss } => write_taint(f, taint, near_miss.as_deref()),
             Reason::MayStay => {
                 f.write_str("a pod that is already here stays: a NoSchedule taint only keeps new ones away")
+            }
+            Reason::Drained => {
+                f.write_str("the node is drained and runs no pods: `daemonlet uncordon` lets them run again")
             }
         }
     }

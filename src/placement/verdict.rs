@@ -25,6 +25,13 @@ pub struct Verdict {
 }
 
 impl Verdict {
+    /// The same, for a node that runs no pods at all at present.
+    #[must_use]
+    pub fn drained(self) -> Self {
+        let reasons = vec![Reason::Drained];
+        Self { should_run: false, should_continue_running: false, reasons, ..self }
+    }
+
     /// The two answers as the one of three that they make.
     pub const fn outcome(&self) -> Outcome {
         Outcome::of(self.should_run, self.should_continue_running)

@@ -111,6 +111,10 @@ pub enum StopReason {
     Surplus,
     /// It has failed, and another takes its place.
     Failed,
+    /// It tolerates a NoExecute taint of the node not at all, or not for longer.
+    Tainted,
+    /// A pod of higher priority needs its place.
+    Preempted,
     /// Somebody asked for it through the API.
     Deleted,
     /// The DaemonSet left the store.
@@ -125,6 +129,10 @@ impl StopReason {
             StopReason::Outdated => "the pod template has changed",
             StopReason::Surplus => "the DaemonSet has another pod on this node",
             StopReason::Failed => "the pod has failed",
+            StopReason::Tainted => {
+                "the pod does not tolerate a NoExecute taint of the node, or not for longer"
+            }
+            StopReason::Preempted => "a pod of higher priority needs its place",
             StopReason::Deleted => "the pod was deleted through the API",
             StopReason::DaemonSetDeleted => "the DaemonSet was deleted from the store",
         }

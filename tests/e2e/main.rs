@@ -13,6 +13,7 @@ mod housekeeping;
 mod inside;
 mod network;
 mod orphans;
+mod placement;
 mod policy;
 mod power_cut;
 mod pressure;

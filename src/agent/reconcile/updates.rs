@@ -179,9 +179,15 @@ impl Reconciler {
         limit: Duration,
     ) -> Option<Duration> {
         let clock = self.context.clock;
+        // One that waits for a place, or is about to get one, has no worker.
+        let waits = self.waiting.get(key);
+        let created = |pod: &PodFacts| {
+            let tracked = self.pods.get(&pod.uid).map(|tracked| tracked.created);
+            tracked.or_else(|| waits.filter(|it| it.uid == pod.uid).map(|it| it.created))
+        };
         let oldest = current
-            .filter_map(|pod| self.pods.get(&pod.uid))
-            .map(|pod| clock.monotonic().saturating_sub(clock.ago(pod.created, limit)))
+            .map(|pod| created(pod).map_or(Duration::ZERO, |created| clock.ago(created, limit)))
+            .map(|ago| clock.monotonic().saturating_sub(ago))
             .min();
         let known = self.known.get_mut(key)?;
         known.tried_since = known.tried_since.into_iter().chain(oldest).min();

@@ -155,6 +155,32 @@ async fn what_the_store_says_can_not_be_written() {
 }
 
 #[tokio::test]
+async fn a_patch_of_the_node_says_what_cannot_be_patched() {
+    let state = a_state();
+    let patch = async |name: &str, content_type: &str, body: Value| {
+        let request =
+            Request::patch(format!("/api/v1/nodes/{name}")).header(header::CONTENT_TYPE, content_type);
+        let request = request.body(Body::from(body.to_string())).unwrap();
+        let response = router(state.clone()).oneshot(request).await.unwrap();
+        let code = response.status().as_u16();
+        let body = response.into_body().collect().await.unwrap().to_bytes();
+        (code, serde_json::from_slice::<Value>(&body).unwrap()["message"].as_str().unwrap().to_owned())
+    };
+    let merge = "application/strategic-merge-patch+json";
+    let cordon = json!({"spec": {"unschedulable": true}});
+    for (name, content_type, body, code, part) in [
+        ("other", merge, cordon.clone(), 404, "nodes \"other\" not found"),
+        ("node-1", "application/json-patch+json", json!([]), 415, "accepted media types"),
+        ("node-1", merge, json!({"spec": {"podCIDR": "x"}}), 400, "spec.podCIDR: only metadata.labels"),
+        ("node-1", merge, cordon, 503, "the agent is not ready for this yet"),
+    ] {
+        let (found, message) = patch(name, content_type, body.clone()).await;
+        assert_eq!(found, code, "{name} {body}: {message}");
+        assert!(message.contains(part), "{name} {body}: {message}");
+    }
+}
+
+#[tokio::test]
 async fn an_agent_that_cannot_obey_yet_says_so() {
     let state = a_state();
     let response = respond(&state, "DELETE", "/api/v1/namespaces/default/pods/web-x1", "*/*").await;

@@ -46,8 +46,9 @@ impl Bench {
         };
         let fixed = Fixed {
             name: "edge-1".parse().unwrap(),
-            file: self.at("etc/node.yaml"),
-            last_good: self.at("state/last-good.yaml"),
+            files: NodeFiles { file: self.at("etc/node.yaml"), last_good: self.at("state/last-good.yaml") },
+            taint_times: self.at("state/taints.json"),
+            clock: Clock::start(),
             resources,
         };
         let sources = Sources {
