@@ -5,9 +5,11 @@
 
 mod admission;
 mod generation;
+mod known;
 mod shutdown;
 mod taints;
 mod telling;
+mod tracked;
 mod updates;
 mod waiting;
 mod wanted;
@@ -16,14 +18,14 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use k8s_openapi::api::apps::v1::{DaemonSet, DaemonSetStatus};
-use k8s_openapi::api::core::v1::{Node, Pod, PodTemplateSpec};
-use k8s_openapi::jiff::Timestamp;
+use k8s_openapi::api::apps::v1::DaemonSet;
+use k8s_openapi::api::core::v1::{Node, PodTemplateSpec};
 use tokio::sync::{Notify, mpsc, watch};
-use tracing::{info, warn};
+use tracing::info;
 
-use self::admission::Admission;
-use self::taints::Deadline;
+use self::known::{Known, discard};
+use self::tracked::Sight;
+pub(super) use self::tracked::{Hand, Tracked};
 use self::waiting::Waiting;
 use self::wanted::Wanted;
 use super::eviction::Demand;
@@ -33,21 +35,18 @@ use super::recording::Recording;
 use crate::backoff::Turn;
 use crate::board::EventKind;
 use crate::cri::translate::pod_cgroup::burstable_cpu_shares;
-use crate::manifest::{DaemonSetKey, Object, Objects, Stored};
+use crate::manifest::{DaemonSetKey, Object, Objects};
 use crate::node;
 use crate::placement::{self, Verdict};
 use crate::pod::context::{News, PodContext, Report};
-use crate::pod::failure::Failure;
-use crate::pod::identity::{Incarnation, PodUid};
+use crate::pod::identity::PodUid;
 use crate::pod::record::PodRecord;
-use crate::pod::worker::{self, Listed, Wake, WorkerHandle};
+use crate::pod::worker::{self, Listed, Wake};
 use crate::policy::Policy;
+use crate::rollout::RevisionHash;
 use crate::rollout::decide::{self, Life, PodFacts, Step, StopReason, UpdateStrategy};
-use crate::rollout::failures::Failures;
-use crate::rollout::history::{Current, History};
-use crate::rollout::hold::Hold;
+use crate::rollout::history::History;
 use crate::rollout::ledger::{Entry, Ledger};
-use crate::rollout::{self, HASH_VERSION, RevisionHash};
 use crate::store::{Freshness, Snapshot};
 use crate::systemd::logind::Machine;
 
@@ -79,117 +78,6 @@ pub(super) struct Reconciler {
     pub(super) waiting: BTreeMap<DaemonSetKey, Waiting>,
     /// What pods may do.
     pub(super) policy: Policy,
-}
-
-/// What was found out about a DaemonSet before, so that a round over many that have not changed costs little.
-pub(super) struct Known {
-    /// The object that it was found out about.
-    source: Arc<Stored>,
-    /// The object as it counts, where that is another than the store's.
-    counts: Option<Box<DaemonSet>>,
-    revision: RevisionHash,
-    failures: Failures,
-    /// When its revision was first tried here, by the monotonic clock, until it is available.
-    tried_since: Option<Duration>,
-    /// The hold that was last told of.
-    told_of_hold: Option<Hold>,
-    /// Why its images could not be had when that was last told.
-    told_of_images: Option<String>,
-    /// What the policy says of its next pod, once it was asked.
-    admission: Option<Admission>,
-    /// What is on the board.
-    published: Option<(DaemonSetStatus, Verdict)>,
-}
-
-/// One pod that has a worker, or is about to.
-pub(super) struct Tracked {
-    pub(super) handle: Hand,
-    pod: Arc<Pod>,
-    daemon_set: DaemonSetKey,
-    pub(super) name: String,
-    revision: RevisionHash,
-    hash_version: u32,
-    incarnation: Incarnation,
-    /// When it was made.
-    created: Timestamp,
-    /// When it became Ready, by the monotonic clock.
-    ready_since: Option<Duration>,
-    life: Life,
-    sight: Sight,
-    /// When the node's taints drive it away, if they do.
-    deadline: Option<Deadline>,
-}
-
-impl Tracked {
-    /// A pod as its record says it is, without a worker.
-    fn of(record: &PodRecord) -> Self {
-        Self {
-            pod: Arc::clone(&record.pod),
-            handle: Hand::Recording { stop: None },
-            daemon_set: record.daemon_set.clone(),
-            name: record.pod.metadata.name.clone().unwrap_or_default(),
-            revision: record.revision.clone(),
-            hash_version: record.hash_version,
-            incarnation: record.incarnation,
-            created: record.created,
-            ready_since: None,
-            life: if record.ending.is_some() { Life::Ending } else { Life::Live },
-            sight: Sight::Seen,
-            deadline: None,
-        }
-    }
-}
-
-/// The agent's end of a pod.
-pub(super) enum Hand {
-    /// Its record has no place yet; until it has, the runtime must not hear of the pod.
-    Recording {
-        /// Why it was told to stop meanwhile.
-        stop: Option<&'static str>,
-    },
-    /// A worker sees to it.
-    Working(WorkerHandle),
-}
-
-impl Hand {
-    /// Wakes the pod, if it sleeps.
-    fn wake(&self, wake: Wake) {
-        if let Self::Working(handle) = self {
-            handle.wake(wake);
-        }
-    }
-
-    /// Tells the pod that it has failed. One that is not on record yet is not there for anybody to complain of.
-    fn fail(&self, failure: Failure) {
-        if let Self::Working(handle) = self {
-            handle.fail(failure);
-        }
-    }
-
-    /// Tells the pod to stop.
-    fn stop(&mut self, reason: &'static str, grace: Option<Duration>) {
-        match self {
-            Self::Recording { stop } => *stop = stop.or(Some(reason)),
-            Self::Working(handle) => handle.stop(reason, grace),
-        }
-    }
-
-    /// Ends the pod because the machine goes down. One that has not begun need not begin.
-    fn end_for_shutdown(&mut self, grace: Duration) {
-        match self {
-            Self::Recording { .. } => self.stop("the machine goes down", None),
-            Self::Working(handle) => handle.fail(Failure::terminated(grace)),
-        }
-    }
-}
-
-/// Whether it is known how a pod is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Sight {
-    /// It ran when this agent started, and its worker has not said yet how it is.
-    Unseen,
-    /// It is.
-    Seen,
 }
 
 /// What a round found out about one DaemonSet.
@@ -316,45 +204,6 @@ impl Reconciler {
         };
         let shares = u64::try_from(shares).unwrap_or_default();
         self.burstable_shares.send_if_modified(|asked_for| std::mem::replace(asked_for, shares) != shares);
-    }
-
-    /// Finds out what only depends on the object itself, if it is another than before.
-    fn learn(&mut self, key: &DaemonSetKey, source: &Arc<Stored>, daemon_set: &DaemonSet) {
-        if self.known.get(key).is_some_and(|known| Arc::ptr_eq(&known.source, source)) {
-            return;
-        }
-        if daemon_set.spec.is_none() {
-            return;
-        }
-        if self.ledger.stand_in(key).is_some_and(|stand_in| !stand_in.counts_for(daemon_set)) {
-            info!(daemonset = %key, "the store has another template, which counts again");
-            self.ledger.set_stand_in(key, None);
-        }
-        let counts = self.ledger.stand_in(key).map(|stand_in| Box::new(stand_in.applied(daemon_set)));
-        let daemon_set = counts.as_deref().unwrap_or(daemon_set);
-        let Some(spec) = daemon_set.spec.as_ref() else { return };
-        let revision = rollout::revision_of(&spec.template);
-        let now = self.context.clock.wall_seconds();
-        self.ledger.seen(key, daemon_set, &revision, now);
-        let Some(uid) = self.ledger.get(key).map(Entry::uid) else { return };
-        let current = Current { key, daemon_set, uid: &uid, revision: &revision };
-        self.history.note(current, now);
-        let pods = self.pods.values().filter(|pod| pod.daemon_set == *key);
-        let in_use = pods.map(|pod| pod.revision.clone()).collect();
-        discard(&self.history.prune(current, &in_use));
-        let failures = self.known.get(key).map(|known| known.failures).unwrap_or_default();
-        let known = Known {
-            source: Arc::clone(source),
-            counts,
-            revision,
-            failures,
-            admission: None,
-            tried_since: None,
-            told_of_hold: None,
-            told_of_images: None,
-            published: None,
-        };
-        self.known.insert(key.clone(), known);
     }
 
     fn reconcile_one(
@@ -492,17 +341,6 @@ impl Reconciler {
             order: pod.incarnation.0,
         })
         .collect()
-    }
-}
-
-/// Removes files that are no longer needed.
-fn discard(files: &[std::path::PathBuf]) {
-    for file in files {
-        if let Err(error) = std::fs::remove_file(file)
-            && error.kind() != std::io::ErrorKind::NotFound
-        {
-            warn!(file = %file.display(), %error, "a revision that is no longer needed stays on the disk");
-        }
     }
 }
 
