@@ -14,7 +14,9 @@ impl Chance {
     pub(crate) fn fresh_seed() -> u64 {
         let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
         // Short enough to be typed again.
-        Self::new(since.as_nanos() as u64 ^ u64::from(std::process::id())).next() % 1_000_000_000
+        Self::new(since.as_secs() ^ u64::from(since.subsec_nanos()) << 32 ^ u64::from(std::process::id()))
+            .next()
+            % 1_000_000_000
     }
 
     fn next(&mut self) -> u64 {
@@ -32,6 +34,7 @@ impl Chance {
 
     /// One of these; nothing where there is none.
     pub(crate) fn pick<'a, T>(&mut self, choices: &'a [T]) -> Option<&'a T> {
-        (!choices.is_empty()).then(|| &choices[self.below(choices.len() as u64) as usize])
+        let count = u64::try_from(choices.len()).ok().filter(|count| *count > 0)?;
+        choices.get(usize::try_from(self.below(count)).ok()?)
     }
 }
