@@ -14,7 +14,8 @@ impl Chance {
     pub(crate) fn fresh_seed() -> u64 {
         let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
         // Short enough to be typed again.
-        Self::new(u64::from(since.subsec_nanos()) ^ u64::from(std::process::id()) << 32).next()
+        Self::new(since.as_secs() ^ u64::from(since.subsec_nanos()) << 32 ^ u64::from(std::process::id()))
+            .next()
             % 1_000_000_000
     }
 
@@ -33,9 +34,7 @@ impl Chance {
 
     /// One of these; nothing where there is none.
     pub(crate) fn pick<'a, T>(&mut self, choices: &'a [T]) -> Option<&'a T> {
-        if choices.is_empty() {
-            return None;
-        }
-        choices.get(usize::try_from(self.below(choices.len() as u64)).unwrap_or_default())
+        let count = u64::try_from(choices.len()).ok().filter(|count| *count > 0)?;
+        choices.get(usize::try_from(self.below(count)).ok()?)
     }
 }

@@ -45,8 +45,12 @@ impl Operation {
     /// The DaemonSet whose pod it may change.
     pub(super) fn target(&self) -> Option<&'static str> {
         match self {
-            Self::Apply(name) | Self::Delete(name) | Self::KillShim(name) => Some(name),
-            Self::KillContainer(name) | Self::RemoveContainer(name) | Self::RemoveSandbox(name) => Some(name),
+            Self::Apply(name)
+            | Self::Delete(name)
+            | Self::KillShim(name)
+            | Self::KillContainer(name)
+            | Self::RemoveContainer(name)
+            | Self::RemoveSandbox(name) => Some(name),
             Self::HangContainerd(_, other) => other.target(),
             Self::KillAgent(_) | Self::RestartAgent | Self::KillContainerd => None,
         }
