@@ -96,7 +96,7 @@ fn present(path: &Path) -> Result<(Option<Vec<u8>>, u32), RewriteError> {
 fn top_comment(bytes: &[u8]) -> String {
     let text = String::from_utf8_lossy(bytes);
     let is_comment = |line: &&str| line.trim_start().starts_with('#') || line.trim().is_empty();
-    text.lines().take_while(is_comment).map(|line| format!("{line}\n")).collect()
+    text.lines().take_while(is_comment).flat_map(|line| [line, "\n"]).collect()
 }
 
 fn yaml(node: &Node) -> Result<String, RewriteError> {

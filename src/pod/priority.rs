@@ -99,7 +99,7 @@ mod tests {
             let pod = serde_json::from_value(pod).unwrap();
             PodRecord::new(uid, key, revision, Incarnation(1), Timestamp::UNIX_EPOCH, pod)
         };
-        let mut records = vec![
+        let mut records = [
             record("b", 0),
             record("a", 0),
             record("low", -5),

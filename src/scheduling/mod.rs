@@ -112,7 +112,9 @@ pub fn schedule(
     let mut queue: Vec<usize> = (0..candidates.len()).collect();
     queue.sort_by_key(|index| (Reverse(candidates[*index].priority), &candidates[*index].daemon_set));
     let mut room = Room::new(allocatable);
-    residents.iter().for_each(|resident| room.take(&resident.demand));
+    for resident in residents {
+        room.take(&resident.demand);
+    }
     let mut ending: BTreeSet<PodUid> =
         residents.iter().filter(|it| it.stay == Stay::Ends).map(|it| it.uid.clone()).collect();
     let mut outcomes = Vec::new();

@@ -50,7 +50,9 @@ pub(super) fn look(
     if lower.is_empty() {
         return Preemption::NobodyLower;
     }
-    lower.iter().for_each(|it| room.give_back(&it.demand));
+    for it in &lower {
+        room.give_back(&it.demand);
+    }
     let missing = room.shortages(&candidate.demand);
     if !missing.is_empty() {
         return Preemption::NotEnough(missing);

@@ -52,7 +52,9 @@ impl Reconciler {
         let still: BTreeSet<&DaemonSetKey> = wanted.iter().map(|it| &it.record.daemon_set).collect();
         let over: Vec<DaemonSetKey> =
             self.waiting.keys().filter(|key| !still.contains(key)).cloned().collect();
-        over.iter().for_each(|key| self.no_longer_waits(key));
+        for key in &over {
+            self.no_longer_waits(key);
+        }
         if wanted.is_empty() {
             return None;
         }
@@ -68,7 +70,9 @@ impl Reconciler {
                 Outcome::Wait { message, victims } => {
                     let by = wanted.record.uid.clone();
                     due = earliest(due, Some(self.wait(wanted, message)));
-                    victims.iter().for_each(|victim| self.preempt(victim, &by));
+                    for victim in &victims {
+                        self.preempt(victim, &by);
+                    }
                 }
             }
         }

@@ -46,17 +46,17 @@ pub(in crate::cli) async fn run(
             writeln!(output.out, "label {key:?} not found.")?;
         }
     }
-    let changed: Changes =
+    let to_write: Changes =
         changes.into_iter().filter(|(key, value)| present.get(key) != value.as_ref()).collect();
-    let word = match (changed.values().any(Option::is_some), changed.values().any(Option::is_none)) {
+    let word = match (to_write.values().any(Option::is_some), to_write.values().any(Option::is_none)) {
         (false, false) => "not labeled",
         (true, true) => "modified",
-        (true, false) if changed.keys().any(|key| present.contains_key(key)) => "modified",
+        (true, false) if to_write.keys().any(|key| present.contains_key(key)) => "modified",
         (true, false) => "labeled",
         (false, true) => "unlabeled",
     };
-    if !changed.is_empty() {
-        patch(&node, &json!({"metadata": {"labels": changed}}), client).await?;
+    if !to_write.is_empty() {
+        patch(&node, &json!({"metadata": {"labels": to_write}}), client).await?;
     }
     writeln!(output.out, "node/{} {word}", name_of(&node))?;
     Ok(())
