@@ -329,7 +329,7 @@ mod tests {
             (json!({"spec": {"podCIDR": "x"}}), "spec.podCIDR: only metadata.labels"),
             (json!({"status": {"capacity": {}}}), "status.capacity: only"),
             (json!({"metadata": {"labels": null}}), "metadata.labels: name the keys"),
-            (json!({"spec": {"taints": [{"key": "a"}]}}), "spec.taints: missing field"),
+            (json!({"spec": {"taints": "a"}}), "spec.taints: invalid type"),
         ] {
             let problem = Edit::of_patch(&patch).unwrap_err();
             assert!(problem.contains(part), "{patch}: {problem}");

@@ -160,9 +160,13 @@ mod tests {
     fn a_broken_file_and_a_bad_wish_change_nothing() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("node.yaml");
-        let bad_label = json!({"metadata": {"labels": {"a": "not a value"}}});
-        let problem = rewritten(folder.path(), bad_label).unwrap_err();
-        assert!(problem.contains("metadata.labels"), "{problem}");
+        for (wish, field) in [
+            (json!({"metadata": {"labels": {"a": "not a value"}}}), "metadata.labels"),
+            (json!({"spec": {"taints": [{"key": "a"}]}}), "taints[0].effect"),
+        ] {
+            let problem = rewritten(folder.path(), wish).unwrap_err();
+            assert!(problem.contains(field), "{problem}");
+        }
         assert!(!path.exists());
         fs::write(&path, "kind: Node\nmetadata: {name: other}\napiVersion: v1\n").unwrap();
         let problem = rewritten(folder.path(), json!({"spec": {"unschedulable": true}})).unwrap_err();

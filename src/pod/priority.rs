@@ -99,13 +99,8 @@ mod tests {
             let pod = serde_json::from_value(pod).unwrap();
             PodRecord::new(uid, key, revision, Incarnation(1), Timestamp::UNIX_EPOCH, pod)
         };
-        let mut records = [
-            record("b", 0),
-            record("a", 0),
-            record("low", -5),
-            record("dns", 2_000_001_000),
-            record("c", 7),
-        ];
+        let mut records =
+            [record("b", 0), record("a", 0), record("low", -5), record("dns", 2_000_001_000), record("c", 7)];
         records.sort_by_cached_key(start_order);
         let order: Vec<&str> = records.iter().map(|it| it.daemon_set.name.as_str()).collect();
         assert_eq!(order, ["dns", "c", "a", "b", "low"]);
