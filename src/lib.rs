@@ -11,6 +11,7 @@
 
 pub mod agent;
 pub mod api;
+pub mod archive;
 pub mod atomic_file;
 pub mod backoff;
 pub mod board;
