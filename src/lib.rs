@@ -33,6 +33,7 @@ pub mod node;
 pub mod placement;
 pub mod pod;
 pub mod policy;
+pub mod preload;
 pub mod probe;
 pub mod rollout;
 pub mod scheduling;

@@ -125,6 +125,13 @@ pub struct Manifest {
     pub annotations: BTreeMap<String, String>,
 }
 
+impl Manifest {
+    /// All that it names.
+    pub fn children(&self) -> Vec<Descriptor> {
+        std::iter::once(&self.config).chain(&self.layers).cloned().collect()
+    }
+}
+
 /// An image's configuration, as far as it is looked at.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 pub(super) struct Config {

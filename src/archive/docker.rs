@@ -95,7 +95,7 @@ fn image(entries: &Entries, saved: &Saved, config: &Config, tags: &[String]) -> 
     let no_json = |source| ArchiveError::Json { what: "manifest", name: saved.config.clone(), source };
     let bytes = serde_json::to_vec(&manifest).map_err(no_json)?;
     let target = Descriptor::of(media_type::DOCKER_MANIFEST, &bytes);
-    let children = [&[manifest.config], manifest.layers.as_slice()].concat();
+    let children = manifest.children();
     blobs.push(config_blob);
     blobs.push(Blob { descriptor: target.clone(), children, source: Source::Bytes(bytes) });
     Ok(Image { names, target, id, blobs })

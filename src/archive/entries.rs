@@ -8,7 +8,8 @@ use serde::de::DeserializeOwned;
 use tar::{Archive, EntryType};
 
 use super::compression::{Compression, decompressed};
-use super::{ArchiveError, Digest, Hasher};
+use super::read::images_in;
+use super::{ArchiveError, Contents, Digest, Hasher, Platform};
 
 /// More files than any image has layers.
 const MOST_ENTRIES: usize = 100_000;
@@ -79,6 +80,14 @@ impl Entries {
                 Ok(())
             }
         }
+    }
+
+    /// The images that they are, for a platform.
+    ///
+    /// # Errors
+    /// When one of them is not as it should be, or there is none.
+    pub fn images(&self, platform: &Platform) -> Result<Contents, ArchiveError> {
+        images_in(self, platform)
     }
 
     /// Whether there is such a file.
@@ -161,7 +170,9 @@ fn read_file(content: &mut dyn Read, size: u64, buffer: &mut [u8]) -> Result<Fil
             json = (size <= LARGEST_JSON && matches!(first, Some(b'{' | b'['))).then(Vec::new);
         }
         hasher.update(bytes);
-        json.iter_mut().for_each(|json| json.extend_from_slice(bytes));
+        if let Some(json) = &mut json {
+            json.extend_from_slice(bytes);
+        }
         read += count as u64;
     }
     if read != size {

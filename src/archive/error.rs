@@ -31,7 +31,7 @@ pub enum ArchiveError {
     Missing { what: &'static str, name: String },
     #[error("{name} is no {what}")]
     Json { what: &'static str, name: String, source: serde_json::Error },
-    #[error("{name} is too large for a {what}, or none")]
+    #[error("{name} is no JSON, or too large: it should be the {what}")]
     NoJson { what: &'static str, name: String },
     #[error("its indexes are nested more than {0} deep")]
     TooDeep(usize),

@@ -62,7 +62,7 @@ pub(super) fn blobs_of(
     }
     check_layers(&config, &layers, &descriptor.digest.to_string())?;
     blobs.push(stored(entries, "configuration", &manifest.config, Vec::new())?);
-    let children = [&[manifest.config.clone()], manifest.layers.as_slice()].concat();
+    let children = manifest.children();
     blobs.push(stored(entries, "manifest", descriptor, children)?);
     Ok((blobs, manifest.config.digest))
 }

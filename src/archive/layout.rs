@@ -7,6 +7,7 @@ use super::entries::Entries;
 use super::image::{blobs_of, platform_of, stored};
 use super::write::NAME_ANNOTATION;
 use super::{ArchiveError, Blob, Descriptor, Image, Index, Manifest, Platform, normalized};
+use crate::image::ImageName;
 
 /// The name of the index.
 pub(super) const INDEX: &str = "index.json";
@@ -51,10 +52,27 @@ pub(super) fn images(
             None => images.push(image(entries, name, &found)?),
         }
     }
+    for image in &mut images {
+        add_digests(image);
+    }
     left_out.retain(|it| {
         !images.iter().flat_map(|image| &image.names).any(|name| it.starts_with(&format!("{name} ")))
     });
     Ok((images, left_out))
+}
+
+/// A manifest may name an image by its digest, too, as its registry knows it.
+fn add_digests(image: &mut Image) {
+    let repository = |name: &String| Some(ImageName::parse(name).ok()?.repository().to_owned());
+    let mut repositories: Vec<String> = image.names.iter().filter_map(repository).collect();
+    repositories.sort();
+    repositories.dedup();
+    let digest = image.target.digest;
+    for name in repositories.into_iter().map(|repository| format!("{repository}@{digest}")) {
+        if !image.names.contains(&name) {
+            image.names.push(name);
+        }
+    }
 }
 
 /// A manifest for the platform.

@@ -15,10 +15,12 @@ pub mod explain;
 mod file_lines;
 mod get;
 mod hold;
+mod image;
 mod logs;
 mod node;
 mod plan;
 mod policy;
+mod progress;
 mod reset;
 mod rollout;
 mod status;
@@ -83,6 +85,8 @@ enum Verb {
     Release(hold::ReleaseArgs),
     /// Confirm what the store no longer says
     Store(store::StoreArgs),
+    /// Import images from archives, list them or remove them
+    Image(image::ImageArgs),
     /// Show how the agent, its store and its runtime are doing
     Status(status::StatusArgs),
     /// Check manifests without an agent
@@ -179,6 +183,7 @@ async fn run(cli: Cli, output: &mut Output<'_>) -> Result<ExitCode, CliError> {
         Verb::Hold(args) => hold::hold(&args, &client, output).await?,
         Verb::Release(args) => hold::release(&args, &client, output).await?,
         Verb::Store(args) => store::run(&args, &client, output).await?,
+        Verb::Image(args) => return image::run(&args, output).await,
         Verb::Status(args) => status::run(&args, &client, output).await?,
         Verb::Validate(args) => return validate(&args, output),
         Verb::Plan(args) => return plan::run(&args, &mut std::io::stdin().lock(), output),

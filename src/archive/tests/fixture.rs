@@ -57,7 +57,7 @@ impl Files {
     }
 
     pub(super) fn nested_index(&mut self, manifests: &[&Descriptor]) -> Descriptor {
-        let bytes = index(manifests.iter().map(|it| Descriptor::clone(it)).collect());
+        let bytes = index(manifests.iter().copied().cloned().collect());
         self.blob(media_type::OCI_INDEX, &bytes)
     }
 
@@ -91,14 +91,10 @@ impl Files {
     }
 
     pub(super) fn tar(&self) -> Vec<u8> {
-        let mut archive = tar::Builder::new(Vec::new());
+        let mut archive = TarWriter::new(Vec::new());
         for (path, target) in &self.links {
-            let mut header = tar::Header::new_gnu();
-            header.set_entry_type(tar::EntryType::Symlink);
-            header.set_size(0);
-            archive.append_link(&mut header, path, target).unwrap();
+            archive.link(path, target).unwrap();
         }
-        let mut archive = super::super::write::TarWriter::from(archive);
         for (path, content) in &self.files {
             archive.file(path, content.len() as u64, 0o644, content.as_slice()).unwrap();
         }

@@ -26,7 +26,8 @@ fn an_oci_layout_gives_its_images_with_all_that_they_need() {
     files.index(&[(&manifest, Some("busybox:1"))]);
     let contents = read(&files.tar()).unwrap();
     let [image] = contents.images.as_slice() else { panic!("{contents:?}") };
-    assert_eq!(image.names, ["docker.io/library/busybox:1"]);
+    let digest = format!("docker.io/library/busybox@{}", manifest.digest);
+    assert_eq!(image.names, ["docker.io/library/busybox:1".to_owned(), digest]);
     assert_eq!(image.target.digest, manifest.digest);
     let kinds: Vec<&str> = image.blobs.iter().map(|blob| blob.descriptor.media_type.as_str()).collect();
     assert_eq!(kinds, [media_type::OCI_LAYER, media_type::OCI_CONFIG, media_type::OCI_MANIFEST]);
@@ -78,7 +79,8 @@ fn one_image_may_have_many_names_but_one_name_has_one_image() {
     let one = platform_image(&mut files, &amd64(), b"one");
     files.index(&[(&one, Some("a:1")), (&one, Some("a:2"))]);
     let names = read(&files.tar()).unwrap().images.remove(0).names;
-    assert_eq!(names, ["docker.io/library/a:1", "docker.io/library/a:2"]);
+    assert_eq!(names[..2], ["docker.io/library/a:1", "docker.io/library/a:2"]);
+    assert_eq!(names.len(), 3, "and the digest");
     let other = platform_image(&mut files, &amd64(), b"other");
     files.index(&[(&one, Some("a:1")), (&other, Some("a:1"))]);
     assert_eq!(refused(&files), "docker.io/library/a:1 stands for more than one image");
@@ -138,7 +140,7 @@ fn whatever_is_not_as_it_should_be_is_refused_with_the_reason() {
     let rows: Vec<(Files, &str)> = vec![
         (Files::default(), "neither an OCI layout nor what docker save writes"),
         (good().with("index.json", "{"), "index.json is no index: EOF"),
-        (good().with("index.json", "hello"), "index.json is too large for a index, or none"),
+        (good().with("index.json", "hello"), "index.json is no JSON, or too large: it should be the index"),
         (good().with("index.json", r#"{"schemaVersion":2,"manifests":[]}"#), "it holds no image"),
         (good().damaged(), "is not what its name says, but sha256:"),
         (good().without_layers(), "layer sha256:"),

@@ -1,4 +1,7 @@
-//! Getting a container's image: there already, pulled now, or waited for.
+//! Getting a container's image: there already, imported again from one of the node's archives, pulled now, or waited for.
+//!
+//! An image that an archive has needs no registry. With `Always` the registry is asked all the same, as Kubernetes asks it; but where that fails,
+//! what the archive has is used: whoever put it there has said what the image is to be, and may have no registry at all.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -55,7 +58,10 @@ impl Worker {
         let policy = policy.unwrap_or_else(|| PullPolicy::default_for(written));
         let present = match policy {
             PullPolicy::Always => None,
-            PullPolicy::IfNotPresent | PullPolicy::Never => self.inspect(&name).await?,
+            PullPolicy::IfNotPresent | PullPolicy::Never => match self.inspect(&name).await? {
+                None if Box::pin(self.context.preload.restore(&name)).await => self.inspect(&name).await?,
+                found => found,
+            },
         };
         let presence = if present.is_some() { Presence::Present } else { Presence::Absent };
         let now = self.context.clock.monotonic();
@@ -128,6 +134,15 @@ impl Worker {
             Ok(pulled) => pulled,
             Err(text) => {
                 let event = (EventKind::Warning, "Failed", image::pull_failed_event(name, &text));
+                if let Some(found) = self.archived(name).await? {
+                    let (kind, reason, message) = event;
+                    self.container_event(&container.name, kind, reason, &message);
+                    let message =
+                        format!("Using the image {:?} that an archive of this node has", name.as_written());
+                    self.container_event(&container.name, EventKind::Normal, "Pulled", &message);
+                    self.pulls.remove(name.as_written());
+                    return Ok(Ready { image: found.id.clone(), user: found });
+                }
                 let problem = ImageProblem::pull_failed(name, &text);
                 let memory = self.pulls.entry(name.as_written().to_owned()).or_default();
                 memory.backoff.raise(&BackoffPolicy::KUBELET, now, now);
@@ -148,9 +163,15 @@ impl Worker {
         Ok(Ready { image, user: found })
     }
 
+    /// The image as an archive of the node has it, if one has.
+    async fn archived(&self, name: &ImageName) -> Result<Option<proto::Image>, NotStarted> {
+        if Box::pin(self.context.preload.restore(name)).await { self.inspect(name).await } else { Ok(None) }
+    }
+
     /// Pulls with each credential that goes with the image until one works, or once without. Returns when the pull itself began.
     async fn pull_with_credentials(&mut self, name: &ImageName) -> Result<(String, Duration), String> {
         let context = Arc::clone(&self.context);
+        context.preload.first_look().await;
         let Ok(_turn) = context.pulls.acquire().await else {
             return Err("the agent is going down".to_owned());
         };
