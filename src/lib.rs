@@ -15,6 +15,7 @@ pub mod archive;
 pub mod atomic_file;
 pub mod backoff;
 pub mod board;
+pub mod bundle;
 pub mod cgroup;
 pub mod cli;
 pub mod clock;

@@ -94,8 +94,6 @@ const REVISIONS_DIR: &str = "revisions";
 const HOLDS_FILE: &str = "holds.json";
 /// Where image archives lie unless configured, below the state directory.
 const ARCHIVES_DIR: &str = "images";
-/// Where is remembered which of them were imported, below the state directory.
-const ARCHIVES_FILE: &str = "images.json";
 /// The waits for a runtime that doesn't answer when the agent starts.
 const RUNTIME_RETRY: (Duration, Duration) = (Duration::from_millis(200), Duration::from_secs(10));
 
@@ -217,7 +215,7 @@ pub async fn run(settings: Settings, shutdown: CancellationToken) -> Result<(), 
 
     let (preload, preloading) = Preload::spawn(preload::Surroundings {
         folder: settings.image_archives_dir.clone().unwrap_or_else(|| settings.root_dir.join(ARCHIVES_DIR)),
-        memory: settings.root_dir.join(ARCHIVES_FILE),
+        memory: settings.root_dir.join(preload::MEMORY),
         cri: cri.clone(),
         board: Arc::clone(&board),
         clock,

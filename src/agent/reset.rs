@@ -12,8 +12,17 @@ use thiserror::Error;
 use super::lock::{LockError, StateLock};
 
 /// What the agent keeps below its state directory, beside its pods. Seccomp profiles there are the operator's.
-const KEPT: [&str; 7] =
-    ["daemonsets", "images.json", "node.json", "records", "revisions", "store", "taints.json"];
+const KEPT: [&str; 9] = [
+    "bundle.json",
+    "bundle.lock",
+    "daemonsets",
+    "images.json",
+    "node.json",
+    "records",
+    "revisions",
+    "store",
+    "taints.json",
+];
 /// Where pods are on record, and where their volumes are: empty once all are gone.
 const OF_PODS: [&str; 2] = ["records", "pods"];
 

@@ -154,6 +154,11 @@ pub(super) const KEYS: &[Key] = &[
         "true",
         "Whether a sandbox image that is missing and can't be pulled is replaced by a built-in one under its name.",
     ),
+    text(
+        "trustFile",
+        "",
+        "minisign's public keys, one of which must have signed every bundle that is applied (FILE.minisig beside FILE). Empty: no signature is asked for.",
+    ),
     bare(
         "imageGCHighThresholdPercent",
         "85",

@@ -75,6 +75,8 @@ pub struct Settings {
     pub image_archives_dir: Option<PathBuf>,
     /// Whether there is a sandbox image for a node that can get no other.
     pub built_in_sandbox_image: bool,
+    /// The keys with which bundles must be signed; none: they need not be.
+    pub trust_file: Option<PathBuf>,
     /// How many images are pulled at once, at least 1.
     pub max_parallel_image_pulls: u32,
     /// Where pods find the Kubernetes API.

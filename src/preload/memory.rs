@@ -12,6 +12,11 @@ use super::folder::Identity;
 use crate::archive::{Digest, Image};
 use crate::atomic_file::{self, AtomicFileError};
 
+/// The names and IDs of the images that archives have pinned.
+pub fn pinned_by(memory: &Path) -> BTreeSet<String> {
+    Memory::open(memory).pinned()
+}
+
 /// An image that an archive gave.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Given {

@@ -9,6 +9,7 @@ mod api;
 mod bad_input;
 mod becomes_ready;
 mod before_network;
+mod bundle;
 mod faults;
 mod housekeeping;
 mod images;
