@@ -23,6 +23,7 @@ mod handle;
 mod image;
 mod killer;
 mod last_words;
+mod left_tasks;
 mod look;
 mod memory;
 mod report;
@@ -47,6 +48,7 @@ use tracing::warn;
 use self::complaints::Complaints;
 use self::handle::Inbox;
 pub use self::handle::{Listed, Orders, Wake, WorkerHandle, spawn};
+use self::left_tasks::LookedAt;
 use self::look::Unsure;
 use self::memory::Memory;
 use self::unfinished::Unfinished;
@@ -88,6 +90,8 @@ struct Worker {
     unsure: Unsure,
     unfinished: Unfinished,
     memory: Memory,
+    /// The failed starts that have left nothing running.
+    looked_at: LookedAt,
     pulls: BTreeMap<String, image::PullMemory>,
     mounts: Option<BTreeMap<String, MountSource>>,
     /// The sandboxes that were stopped and need not be again.
@@ -151,6 +155,7 @@ impl Worker {
             unsure: Unsure::everything(),
             unfinished: Unfinished::default(),
             memory: Memory::new(context.clock, context.restarts),
+            looked_at: LookedAt::default(),
             pulls: BTreeMap::new(),
             mounts: None,
             stopped: BTreeSet::new(),
@@ -231,6 +236,7 @@ impl Worker {
                 return Some(retry);
             }
             self.memory.note(&self.observed);
+            self.end_left_tasks().await;
             self.sync_probes();
             let plan = self.plan();
             self.tell_back_offs(&plan.backing_off);
