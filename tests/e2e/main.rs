@@ -17,6 +17,7 @@ mod placement;
 mod policy;
 mod power_cut;
 mod pressure;
+mod pull;
 mod rollout;
 mod runtime;
 mod soak;

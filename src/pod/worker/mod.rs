@@ -26,6 +26,7 @@ mod last_words;
 mod left_tasks;
 mod look;
 mod memory;
+mod pulling;
 mod report;
 mod request;
 mod sandbox;
@@ -51,6 +52,7 @@ pub use self::handle::{Listed, Orders, Wake, WorkerHandle, spawn};
 use self::left_tasks::LookedAt;
 use self::look::Unsure;
 use self::memory::Memory;
+use self::pulling::Pulling;
 use self::unfinished::Unfinished;
 use super::context::{News, PodContext, Report};
 use super::failure::Failure;
@@ -93,6 +95,8 @@ struct Worker {
     /// The failed starts that have left nothing running.
     looked_at: LookedAt,
     pulls: BTreeMap<String, image::PullMemory>,
+    /// The pull that goes on, if it takes long enough to be told of.
+    pulling: Option<Pulling>,
     mounts: Option<BTreeMap<String, MountSource>>,
     /// The sandboxes that were stopped and need not be again.
     stopped: BTreeSet<SandboxId>,
@@ -157,6 +161,7 @@ impl Worker {
             memory: Memory::new(context.clock, context.restarts),
             looked_at: LookedAt::default(),
             pulls: BTreeMap::new(),
+            pulling: None,
             mounts: None,
             stopped: BTreeSet::new(),
             backing_off: Vec::new(),
@@ -230,6 +235,8 @@ impl Worker {
     async fn sync(&mut self) -> Option<Duration> {
         // Each container takes two rounds at most, and so does the sandbox. What takes more runs in circles: a runtime that forgets
         // what it was told, or tells what isn't so.
+        // A pull may have been broken off.
+        self.pulling = None;
         let rounds = 8 + 4 * self.hashes.len();
         for _ in 0..rounds {
             if let Err(retry) = Box::pin(self.look()).await {
