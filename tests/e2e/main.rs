@@ -21,4 +21,5 @@ mod pull;
 mod rollout;
 mod runtime;
 mod soak;
+mod strategies;
 mod updates;
