@@ -75,7 +75,11 @@ pub fn of_text(path: &Path, text: &str) -> Result<Loaded, Refused> {
     let (mut layer, mut problems) = (Layer::default(), Vec::new());
     document::read(&Arc::from(path), text, &mut layer, &mut problems);
     let settings = build::settings(&layer, &mut problems);
-    if problems.is_empty() { Ok(Loaded { settings, warnings: Vec::new() }) } else { Err(Refused { problems }) }
+    if problems.is_empty() {
+        Ok(Loaded { settings, warnings: Vec::new() })
+    } else {
+        Err(Refused { problems })
+    }
 }
 
 /// The file and its drop-ins, in the order in which they are laid over one another, and whether each must exist.
