@@ -23,5 +23,5 @@ mod tests;
 pub use problem::{Origin, Problem, Refused};
 pub use sample::sample;
 pub use settings::{ApiServer, CgroupDriver, LogBounds, LogFormat, LogLevel, Logging, Poll, Settings, Store};
-pub use sources::{Loaded, Sources, load};
+pub use sources::{Loaded, Sources, load, of_text};
 pub(crate) use value::duration;

@@ -58,7 +58,7 @@ impl ContentStore {
         &mut self,
         blob: &Descriptor,
         children: &[Descriptor],
-    ) -> Result<Option<Ingest>, Status> {
+    ) -> Result<Option<BlobWriter>, Status> {
         let first = WriteContentRequest {
             action: WriteAction::Stat.into(),
             r#ref: format!("daemonlet-{}", blob.digest.digits()),
@@ -77,7 +77,7 @@ impl ContentStore {
         let begun = async {
             let answers =
                 self.client.write(self.lease.request(ReceiverStream::new(sent))).await?.into_inner();
-            let mut ingest = Ingest { requests, answers, last, offset: 0 };
+            let mut ingest = BlobWriter { requests, answers, last, offset: 0 };
             let answer = ingest.answer().await?;
             Ok::<_, Status>((ingest, answer.offset))
         };
@@ -103,14 +103,14 @@ impl ContentStore {
 
 /// A blob that is being written.
 #[derive(Debug)]
-pub(super) struct Ingest {
+pub(super) struct BlobWriter {
     requests: mpsc::Sender<WriteContentRequest>,
     answers: Streaming<WriteContentResponse>,
     last: WriteContentRequest,
     offset: i64,
 }
 
-impl Ingest {
+impl BlobWriter {
     async fn answer(&mut self) -> Result<WriteContentResponse, Status> {
         let answer = self.answers.message().await?;
         answer.ok_or_else(|| Status::unavailable("the content store ended the conversation"))

@@ -15,7 +15,7 @@ use tokio::task::spawn_blocking;
 use tokio::time::{Instant, sleep};
 use tonic::{Code, Status};
 
-use super::content::{ContentStore, Ingest};
+use super::content::{BlobWriter, ContentStore};
 pub use super::image_store::Existing;
 use super::image_store::{give_name, name_of_id};
 use super::lease::Lease;
@@ -144,7 +144,7 @@ impl Import<'_> {
         let (pieces, mut seen) = mpsc::channel(PIECES_IN_FLIGHT);
         let (wanted, file) = (missing.keys().map(|path| (*path).to_owned()).collect(), path.to_owned());
         let reading = spawn_blocking(move || read(&file, wanted, &pieces));
-        let mut now: Option<(&Blob, Option<Ingest>)> = None;
+        let mut now: Option<(&Blob, Option<BlobWriter>)> = None;
         while let Some(piece) = seen.recv().await {
             let digest = now.as_ref().map(|(blob, _)| blob.descriptor.digest);
             let refused = || {
