@@ -22,15 +22,13 @@ pub fn pinned_by(memory: &Path) -> BTreeSet<String> {
 pub(super) struct Given {
     /// Its names in full.
     pub(super) names: Vec<String>,
-    /// What they stand for.
-    pub(super) target: Digest,
     /// Its ID.
     pub(super) id: Digest,
 }
 
 impl Given {
     pub(super) fn of(image: &Image) -> Self {
-        Self { names: image.names.clone(), target: image.target.digest, id: image.id }
+        Self { names: image.names.clone(), id: image.id }
     }
 }
 

@@ -115,13 +115,10 @@ impl Task {
         }
         match containerd::images(&self.surroundings.cri).await {
             Ok(found) => {
-                let there: BTreeMap<_, _> =
-                    found.into_iter().map(|image| (image.name, image.target.digest)).collect();
+                // A name that stands for something else by now was given to it later, by a registry or by hand.
+                let there: BTreeSet<String> = found.into_iter().map(|image| image.name).collect();
                 self.memory.archives.retain(|_, archive| {
-                    archive
-                        .images
-                        .iter()
-                        .all(|image| image.names.iter().all(|name| there.get(name) == Some(&image.target)))
+                    archive.images.iter().flat_map(|image| &image.names).all(|name| there.contains(name))
                 });
             }
             Err(status) => warn!(error = status.message(), "cannot ask containerd for its images"),

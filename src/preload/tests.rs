@@ -58,7 +58,7 @@ fn what_was_imported_is_remembered_and_what_cannot_be_read_is_forgotten() {
     let path = dir.path().join("images.json");
     fs::write(dir.path().join("a.tar"), "one").unwrap();
     let names = vec!["docker.io/library/a:1".to_owned()];
-    let given = Given { names, target: Digest::of(b"t"), id: Digest::of(b"i") };
+    let given = Given { names, id: Digest::of(b"i") };
     let identity = Identity::now(&dir.path().join("a.tar")).unwrap();
     let mut memory = Memory::open(&path);
     memory.archives.insert("a.tar".into(), Imported { identity, images: vec![given] });

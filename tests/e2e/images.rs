@@ -122,6 +122,27 @@ fn a_full_disk_takes_no_image_that_an_archive_has_given() {
 }
 
 #[test]
+fn an_image_that_has_taken_the_name_of_an_archives_since_is_left_alone() {
+    let Some(mut node) = Node::with(&SETUP, "imageGCHighThresholdPercent: 100\n") else { return };
+    let folder = node.path("state/images");
+    fs::create_dir_all(&folder).unwrap();
+    fs::copy(image_file("busybox"), folder.join("busybox.tar")).unwrap();
+    node.agent.launch();
+    node.agent.wait_until_ready();
+    wait_until("the image is there", || is_pinned(&node, BUSYBOX));
+    let before = digest_of(&node, BUSYBOX);
+    node.containerd.import_busybox(BUSYBOX, &json!({}), &[("mark", "newer")]);
+    let newer = digest_of(&node, BUSYBOX);
+    assert_ne!(newer, before);
+    node.agent.restart();
+    // Another archive is imported, so the folder has been looked at.
+    let made = busybox_with(&node.path("made"), LATE, &json!({}), &[("mark", "late")]);
+    fs::copy(made, folder.join("late.tar")).unwrap();
+    wait_until("the other image is there", || is_pinned(&node, LATE));
+    assert_eq!(digest_of(&node, BUSYBOX), newer);
+}
+
+#[test]
 fn the_command_line_imports_lists_and_removes() {
     let Some(node) = Node::start() else { return };
     // As an OCI layout, with the digest that a registry would have given.
