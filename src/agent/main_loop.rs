@@ -175,14 +175,10 @@ impl Agent {
                     continue;
                 }
                 Happening::Swept(swept) => {
-                    let pods = &self.reconciler.pods;
-                    self.reconciler.leaving = self.orphans.go_on(swept, |uid| pods.contains_key(uid));
+                    self.take_sweep(swept);
                     continue;
                 }
-                Happening::Fetched(fetched) => {
-                    let now = self.reconciler.context.clock.monotonic();
-                    self.reconciler.prefetch.note(fetched, now);
-                }
+                Happening::Fetched(fetched) => self.take_fetched(fetched),
                 Happening::Asked(command) => self.obey(command),
                 Happening::Demand(demand) => {
                     self.reconciler.follow(demand);
@@ -199,11 +195,14 @@ impl Agent {
             if self.node_pending {
                 continue;
             }
+            if self.reconciler.has_left() {
+                break;
+            }
             self.metrics.count_reconcile();
             due = self.reconciler.reconcile().map(|delay| Instant::now() + delay);
         }
         ServiceManager.stopping("pods go on running");
-        info!("the agent ends; its pods go on running");
+        info!(pods = self.reconciler.pods.len(), "the agent ends; its pods go on running");
         watcher.abort();
         Ok(())
     }
@@ -353,6 +352,16 @@ impl Agent {
                 self.has_events = false;
             }
         }
+    }
+
+    fn take_sweep(&mut self, swept: Swept) {
+        let pods = &self.reconciler.pods;
+        self.reconciler.leaving = self.orphans.go_on(swept, |uid| pods.contains_key(uid));
+    }
+
+    fn take_fetched(&mut self, fetched: Fetched) {
+        let now = self.reconciler.context.clock.monotonic();
+        self.reconciler.prefetch.note(fetched, now);
     }
 
     fn take_report(&mut self, report: Report) {

@@ -7,7 +7,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
-use crate::agent::{self, AgentError};
+use crate::agent::{self, AgentError, Purpose};
 use crate::config::{self, LogFormat, LogLevel, Logging, Settings, Sources};
 use crate::error_chain::error_chain;
 use crate::exit_code::ExitCode;
@@ -105,7 +105,7 @@ async fn serve(settings: Settings) -> Result<(), AgentError> {
         warn!("told to end at once");
     };
     tokio::select! {
-        ended = agent::run(settings, shutdown) => ended,
+        ended = agent::run(settings, Purpose::LookAfter, shutdown) => ended,
         () = signals => Ok(()),
     }
 }

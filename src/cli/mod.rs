@@ -34,7 +34,7 @@ use std::io::Write;
 use std::path::PathBuf;
 use std::process;
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, CommandFactory, Parser, Subcommand};
 
 use self::client::Client;
 use self::error::CliError;
@@ -129,6 +129,11 @@ struct Output<'a> {
     err: &'a mut dyn Write,
 }
 
+/// The command line, for who documents it.
+pub fn command() -> clap::Command {
+    Cli::command()
+}
+
 /// Runs the command line of this process.
 pub fn main() -> process::ExitCode {
     let cli = match Cli::try_parse() {
@@ -182,7 +187,7 @@ async fn run(cli: Cli, output: &mut Output<'_>) -> Result<ExitCode, CliError> {
         Verb::Status(args) => status::run(&args, &client, output).await?,
         Verb::Validate(args) => return validate(&args, output),
         Verb::Plan(args) => return plan::run(&args, &mut std::io::stdin().lock(), output),
-        Verb::Reset(args) => return reset::run(&args, output),
+        Verb::Reset(args) => return reset::run(&args, output).await,
         Verb::CheckConfig(args) => return check(&args, output),
         // Taken care of before there is a runtime: the agent makes its own.
         Verb::Agent(_) => {}

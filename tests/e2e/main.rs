@@ -11,6 +11,7 @@ mod becomes_ready;
 mod faults;
 mod housekeeping;
 mod inside;
+mod leaving;
 mod network;
 mod orphans;
 mod placement;

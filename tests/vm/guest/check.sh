@@ -40,7 +40,7 @@ within() {
 }
 is() { [ "$1" = "$2" ] || { echo "is $1, not $2"; return 1; }; }
 
-daemonlet() { /usr/local/bin/daemonlet "$@"; }
+daemonlet() { /usr/bin/daemonlet "$@"; }
 pods() { daemonlet get pods -A -o json; }
 ready() {
     local number
@@ -124,6 +124,13 @@ first_boot() {
     check "the agent answers after a restart" within 30 agent_answers
     check "three pods ready after a restart" within 30 ready 3
     unchanged "systemctl restart"
+    local agent
+    agent=$(systemctl show -p MainPID --value daemonlet)
+    check "the package can be upgraded" dpkg --install /opt/check/new.deb
+    check "another agent runs after the upgrade" test "$(systemctl show -p MainPID --value daemonlet)" != "$agent"
+    check "the agent answers after a package upgrade" within 30 agent_answers
+    check "three pods ready after a package upgrade" within 30 ready 3
+    unchanged "package upgrade"
     kill -9 "$(systemctl show -p MainPID --value daemonlet)"
     sleep 2
     check "the agent answers after kill -9" within 60 agent_answers
@@ -158,7 +165,7 @@ first_boot() {
     systemctl reboot
 }
 gone() { [ ! -e "$1" ]; }
-agent_answers_anew() { timeout 5 /usr/local/bin/daemonlet status; }
+agent_answers_anew() { timeout 5 /usr/bin/daemonlet status; }
 import_images() {
     local image
     for image in /opt/check/images/*.tar; do ctr -n k8s.io images import "$image" || return 1; done
@@ -184,6 +191,21 @@ later_boot() {
     check "limits are there" limit "$(slice burstable web)/memory.max" 67108864
 }
 
+# The package goes: its pods stay until it is purged.
+package_goes() {
+    tasks=$(tasks)
+    check "the package can be removed" dpkg --remove daemonlet
+    check "no agent runs after a removal" is "$(systemctl is-active daemonlet)" inactive
+    check "a removal leaves the pods" is "$(tasks)" "$tasks"
+    check "the package can be purged" dpkg --purge daemonlet
+    check "a purge ends the pods" is "$(tasks | wc -l)" 0
+    check "a purge leaves no sandbox" is "$(ctr -n k8s.io containers ls -q | wc -l)" 0
+    check "a purge leaves no slice of a pod" is "$(slices)" 0
+    check "a purge leaves no mount" is "$(grep -c /var/lib/daemonlet /proc/self/mountinfo)" 0
+    check "a purge leaves no state" gone /var/lib/daemonlet
+    check "a purge leaves the manifests" test -e /etc/daemonlet/manifests/web.yaml
+}
+
 trap 'say "stopped by a signal"' TERM
 until agent_answers >/dev/null 2>&1 || [ $SECONDS -gt 90 ]; do sleep 0.5; done
 case $boot in
@@ -206,5 +228,6 @@ if [ $boot -lt $((POWER_CUTS + 2)) ]; then
     echo b >/proc/sysrq-trigger
     sleep 60
 fi
+package_goes
 say "finished"
 systemctl poweroff --force --force
