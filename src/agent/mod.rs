@@ -14,9 +14,11 @@
 mod cpu_sharing;
 mod derived;
 mod eviction;
+mod hand_over;
 mod holding;
 mod host;
 mod image_gc;
+mod kubelet_watch;
 mod lock;
 mod log_rotation;
 mod main_loop;
@@ -29,6 +31,9 @@ mod reconcile;
 mod recording;
 mod reset;
 mod runtime;
+mod stance;
+mod standby;
+mod take_over;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
@@ -47,6 +52,7 @@ use self::derived::{STORE_DIR, amounts, cgroups, credentials_file, meter, node_l
 use self::holding::Holding;
 use self::host::RuntimeFacts;
 use self::image_gc::ImageGc;
+use self::kubelet_watch::KubeletWatch;
 pub use self::lock::LockError;
 use self::main_loop::Agent;
 use self::node_shutdown::NodeShutdown;
@@ -56,6 +62,7 @@ use self::reconcile::{Reconciler, Released};
 use self::recording::Recording;
 use self::runtime::{Health, Look, Relist};
 use crate::api::{self, ApiState, Changes, Socket};
+use crate::atomic_file::AtomicFileError;
 use crate::backoff::BackoffPolicy;
 use crate::board::{Board, MethodCount, Metrics, StoreStatus};
 use crate::cgroup::CgroupError;
@@ -65,7 +72,9 @@ use crate::cri::{ClientOptions, CriClient, Endpoint, EndpointError};
 use crate::error_chain::error_chain;
 use crate::eviction::control::Control;
 use crate::eviction::stall::Stalls;
-use crate::manifest::Objects;
+use crate::kubelet::Sign;
+use crate::kubelet::standing_back::NoteError;
+use crate::manifest::{DaemonSetKey, Objects};
 use crate::node::host::Host as ThisHost;
 use crate::node::watch::{self as node_watch, Fixed, Sources};
 use crate::node::{self, NodeFiles, Pressure};
@@ -80,7 +89,9 @@ use crate::store::DirStore;
 use crate::systemd::logind::Machine;
 use crate::systemd::{ServiceManager, Watchdog};
 use crate::volume::{PathError, VolumeRoot};
+pub use hand_over::{Step as HandOverStep, hand_over, plan as plan_hand_over, text as static_pod_text};
 pub use reset::{ResetError, removable, reset};
+pub use take_over::{TakeOverError, Taken, take_over};
 
 /// Where revisions are kept, below the state directory.
 const REVISIONS_DIR: &str = "revisions";
@@ -111,28 +122,73 @@ pub enum AgentError {
     Api(#[from] api::BindError),
     #[error("make the directory {path}")]
     Directory { path: PathBuf, source: std::io::Error },
+    #[error(transparent)]
+    Note(#[from] NoteError),
+    #[error("write the static pod {path}")]
+    StaticPod { path: PathBuf, source: AtomicFileError },
+    #[error(
+        "{0}, and would kill every pod of daemonlet: stop one of the two, or see onKubelet in the configuration"
+    )]
+    Kubelet(Sign),
 }
 
 /// What an agent runs for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Purpose {
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Purpose {
     /// Looking after the node's pods, until it is told to end.
     LookAfter,
     /// Ending every pod that is here, with its hooks and its grace; then it ends itself.
     EndPods,
+    /// Ending the pods of one DaemonSet, and leaving all others as they are.
+    EndPodsOf(DaemonSetKey),
 }
 
-/// Runs the agent until `shutdown`, or until it has done what it is for.
+/// Why an agent no longer looks after pods.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Ended {
+    /// It was told to end.
+    ToldTo,
+    /// It has done what it was for.
+    Done,
+    /// A kubelet uses the runtime.
+    Kubelet(Sign),
+}
+
+/// Runs the agent until `shutdown`.
 ///
 /// # Errors
 /// When something is missing that it can't do without. A runtime or a store that isn't there is waited for.
+pub async fn run(settings: Settings, shutdown: CancellationToken) -> Result<(), AgentError> {
+    stance::run(&settings, &shutdown).await
+}
+
+/// Ends every pod of this node, with its hooks and its grace; says whether all are gone before `shutdown`.
+///
+/// # Errors
+/// As [`run`].
+pub async fn end_pods(settings: &Settings, shutdown: &CancellationToken) -> Result<bool, AgentError> {
+    let _lock = lock::StateLock::take(&settings.root_dir)?;
+    Ok(attend(settings, Purpose::EndPods, shutdown).await? == Ended::Done)
+}
+
+/// Does what an agent is for. Nothing of it is left when this returns but the pods. Whoever calls holds the lock.
+async fn attend(
+    settings: &Settings,
+    purpose: Purpose,
+    shutdown: &CancellationToken,
+) -> Result<Ended, AgentError> {
+    let shutdown = shutdown.child_token();
+    let _ending = shutdown.clone().drop_guard();
+    // It is large, and lives for as long as the agent: once on the heap rather than in each future around it.
+    Box::pin(attend_until(settings.clone(), purpose, shutdown)).await
+}
+
 #[expect(clippy::too_many_lines, reason = "one room after the other, in the order in which they can answer")]
-pub async fn run(
+async fn attend_until(
     settings: Settings,
     purpose: Purpose,
     shutdown: CancellationToken,
-) -> Result<(), AgentError> {
-    let _lock = lock::StateLock::take(&settings.root_dir)?;
+) -> Result<Ended, AgentError> {
     let clock = Clock::start();
     let machine = ThisHost::new("/");
     let name = match &settings.node_name {
@@ -202,7 +258,7 @@ pub async fn run(
     let mut watchdog = Watchdog::from_environment();
     ServiceManager.ready("waiting for the container runtime");
     let waited = attended(&mut watchdog, &shutdown, wait_for_runtime(&cri, &health)).await;
-    let Some(runtime_facts) = waited else { return Ok(()) };
+    let Some(runtime_facts) = waited else { return Ok(Ended::ToldTo) };
     board.set_met("runtime");
 
     let allocatable =
@@ -311,7 +367,11 @@ pub async fn run(
         machine: Machine::Up,
         waiting: BTreeMap::new(),
         policy: settings.policy.clone(),
-        released: Released::of(purpose),
+        released: Released::of(&purpose),
+    };
+    let kubelet = match purpose {
+        Purpose::LookAfter => KubeletWatch::spawn(&settings, &cri, &shutdown),
+        Purpose::EndPods | Purpose::EndPodsOf(_) => KubeletWatch::off(),
     };
     let agent = Agent {
         name,
@@ -336,15 +396,16 @@ pub async fn run(
         orphans,
         shutdown_orders,
         commands: commands_seen,
+        kubelet,
     };
-    agent.run(watchdog, shutdown.clone()).await?;
+    let ended = agent.run(watchdog, shutdown.clone()).await?;
     // The loop may have ended by itself.
     shutdown.cancel();
     // Requests under way are answered, then the socket is gone.
     if let Err(problem) = api.await {
         warn!(%problem, "the API ended in disorder");
     }
-    Ok(())
+    Ok(ended)
 }
 
 /// Serves the API until `shutdown`.

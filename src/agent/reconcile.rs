@@ -172,7 +172,7 @@ impl Reconciler {
 
     /// One round over everything. Says when the next is due even if nothing happens.
     pub(super) fn reconcile(&mut self) -> Option<Duration> {
-        if self.released == Released::All {
+        if self.released != Released::Nothing {
             self.end_all();
             return None;
         }

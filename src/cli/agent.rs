@@ -7,7 +7,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
-use crate::agent::{self, AgentError, Purpose};
+use crate::agent::{self, AgentError};
 use crate::config::{self, LogFormat, LogLevel, Logging, Settings, Sources};
 use crate::error_chain::error_chain;
 use crate::exit_code::ExitCode;
@@ -77,6 +77,7 @@ pub(super) fn run(args: &AgentArgs) -> ExitCode {
             error!("{}", error_chain(&problem));
             match problem {
                 AgentError::Lock(agent::LockError::Held { .. }) => ExitCode::Busy,
+                AgentError::Kubelet(_) => ExitCode::Kubelet,
                 _ => ExitCode::Failed,
             }
         }
@@ -105,7 +106,7 @@ async fn serve(settings: Settings) -> Result<(), AgentError> {
         warn!("told to end at once");
     };
     tokio::select! {
-        ended = agent::run(settings, Purpose::LookAfter, shutdown) => ended,
+        ended = agent::run(settings, shutdown) => ended,
         () = signals => Ok(()),
     }
 }

@@ -14,6 +14,7 @@ mod error;
 pub mod explain;
 mod file_lines;
 mod get;
+mod handover;
 mod hold;
 mod logs;
 mod node;
@@ -93,6 +94,10 @@ enum Verb {
     CheckConfig(CheckConfigArgs),
     /// Remove what the agent has kept on a node that leaves, once its pods are gone
     Reset(reset::ResetArgs),
+    /// Make this node's pods the static pods of a kubelet
+    Handover(handover::HandoverArgs),
+    /// Look after this node again, once a kubelet is gone for good
+    Takeover(handover::TakeoverArgs),
     /// Run the agent in the foreground
     Agent(agent::AgentArgs),
     /// Show the versions of this program and of the agent
@@ -188,6 +193,8 @@ async fn run(cli: Cli, output: &mut Output<'_>) -> Result<ExitCode, CliError> {
         Verb::Validate(args) => return validate(&args, output),
         Verb::Plan(args) => return plan::run(&args, &mut std::io::stdin().lock(), output),
         Verb::Reset(args) => return reset::run(&args, output).await,
+        Verb::Handover(args) => return handover::hand_over(&args, output).await,
+        Verb::Takeover(args) => return handover::take_over(&args, output).await,
         Verb::CheckConfig(args) => return check(&args, output),
         // Taken care of before there is a runtime: the agent makes its own.
         Verb::Agent(_) => {}

@@ -9,7 +9,7 @@ use tokio_util::sync::CancellationToken;
 use super::Output;
 use super::agent::AgentArgs;
 use super::error::CliError;
-use crate::agent::{self, Purpose, ResetError};
+use crate::agent::{self, ResetError};
 use crate::config::{self, Settings, duration};
 use crate::error_chain::error_chain;
 use crate::exit_code::ExitCode;
@@ -50,7 +50,7 @@ pub(super) async fn run(args: &ResetArgs, output: &mut Output<'_>) -> Result<Exi
         }
         writeln!(output.out, "ending {pods} pods")?;
         output.out.flush()?;
-        end_pods(settings.clone(), args.timeout).await?;
+        end_pods(&settings, args.timeout).await?;
         found = agent::removable(&settings.root_dir);
     }
     if args.yes && found.is_ok() {
@@ -67,13 +67,13 @@ pub(super) async fn run(args: &ResetArgs, output: &mut Output<'_>) -> Result<Exi
 }
 
 /// Runs an agent that ends every pod. What it could not end in time, it takes up again whenever it is run again.
-async fn end_pods(settings: Settings, longest: Duration) -> Result<(), CliError> {
+async fn end_pods(settings: &Settings, longest: Duration) -> Result<(), CliError> {
     let endpoint = settings.container_runtime_endpoint.display().to_string();
     let shutdown = CancellationToken::new();
-    let ending = agent::run(settings, Purpose::EndPods, shutdown.clone());
+    let ending = agent::end_pods(settings, &shutdown);
     tokio::pin!(ending);
     if let Ok(ended) = timeout(longest, &mut ending).await {
-        return ended.map_err(|error| CliError::Failed(error_chain(&error)));
+        return ended.map(|_| ()).map_err(|error| CliError::Failed(error_chain(&error)));
     }
     shutdown.cancel();
     let _ = ending.await;

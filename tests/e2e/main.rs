@@ -9,6 +9,7 @@ mod api;
 mod bad_input;
 mod becomes_ready;
 mod faults;
+mod handover;
 mod housekeeping;
 mod inside;
 mod leaving;

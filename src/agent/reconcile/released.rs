@@ -2,6 +2,7 @@
 
 use super::Reconciler;
 use crate::agent::Purpose;
+use crate::manifest::DaemonSetKey;
 use crate::pod::identity::PodUid;
 use crate::rollout::decide::{Life, StopReason};
 
@@ -12,15 +13,31 @@ pub(in crate::agent) enum Released {
     Nothing,
     /// Every pod that is here, whatever the store says.
     All,
+    /// The pods of one DaemonSet; all others are not even looked at.
+    Only(DaemonSetKey),
 }
 
 impl Released {
     /// What an agent gives up from the beginning.
-    pub(in crate::agent) const fn of(purpose: Purpose) -> Self {
+    pub(in crate::agent) fn of(purpose: &Purpose) -> Self {
         match purpose {
             Purpose::LookAfter => Self::Nothing,
             Purpose::EndPods => Self::All,
+            Purpose::EndPodsOf(daemon_set) => Self::Only(daemon_set.clone()),
         }
+    }
+
+    /// Whether an agent that gives this up has to do with a DaemonSet's pods.
+    pub(in crate::agent) fn concerns(&self, daemon_set: &DaemonSetKey) -> bool {
+        match self {
+            Self::Nothing | Self::All => true,
+            Self::Only(only) => only == daemon_set,
+        }
+    }
+
+    /// Whether it has to do with pods that are on no record.
+    pub(in crate::agent) const fn concerns_strays(&self) -> bool {
+        matches!(self, Self::Nothing | Self::All)
     }
 }
 
@@ -36,6 +53,6 @@ impl Reconciler {
 
     /// Whether everything is given up, and gone.
     pub(in crate::agent) fn has_left(&self) -> bool {
-        self.released == Released::All && self.pods.is_empty()
+        self.released != Released::Nothing && self.pods.is_empty()
     }
 }
