@@ -4,7 +4,7 @@ SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := build
 MAKEFLAGS += --no-builtin-rules
-.PHONY: help build documents deb check lint deny test test-vm demo bench soak install uninstall clean
+.PHONY: help build documents deb check lint deny test test-vm demo demo-etcd bench soak install uninstall clean
 
 CARGO ?= cargo
 TARGET := $(or $(CARGO_TARGET_DIR),target)
@@ -76,6 +76,10 @@ test-vm: documents ## a whole virtual machine with the package: systemd, cgroup 
 
 demo: ## daemonlet at work on this machine, which is left as it was
 	@examples/demo.sh
+
+demo-etcd: ## three nodes on this machine bring up a three-member etcd; one is cut off and comes back
+	@$(call needs,build run etcd); $(CARGO) build --release --locked --quiet --bin daemonlet; \
+	DEMO_BINARY=$(TARGET)/release/daemonlet examples/etcd/run.sh
 
 bench: ## the numbers of benches/README.md
 	@$(call needs,build run); $(CARGO) bench --locked

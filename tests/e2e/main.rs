@@ -8,6 +8,7 @@ mod adoption;
 mod api;
 mod bad_input;
 mod becomes_ready;
+mod bootstrap;
 mod faults;
 mod handover;
 mod housekeeping;
