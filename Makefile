@@ -4,7 +4,7 @@ SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := build
 MAKEFLAGS += --no-builtin-rules
-.PHONY: help build documents deb check lint deny test test-vm demo demo-etcd bench soak install uninstall clean
+.PHONY: help build documents deb check lint deny test test-vm demo demo-etcd bench soak fuzz install uninstall clean
 
 CARGO ?= cargo
 TARGET := $(or $(CARGO_TARGET_DIR),target)
@@ -18,6 +18,7 @@ UNITDIR ?= $(PREFIX)/lib/systemd/system
 DESTDIR ?=
 SOAK_MINUTES ?= 10
 SOAK_SEED ?=
+FUZZ_SECONDS ?= 60
 VM_SUITE ?= bookworm
 
 # Shell assignments that find, and if need be fetch, what a group of targets needs of the machine.
@@ -91,6 +92,14 @@ soak: ## faults at random on a real containerd for SOAK_MINUTES, and a node full
 	  $(CARGO) test --locked --quiet --test e2e -- --ignored --nocapture faults::many; \
 	fi; \
 	$(CARGO) test --locked --quiet --test e2e -- --ignored --nocapture soak::
+
+fuzz: ## whatever may be read, fed with anything: FUZZ_SECONDS for each target; needs a nightly compiler and cargo-fuzz
+	@$(call needs,build); \
+	for target in $$($(CARGO) +nightly fuzz list); do \
+	  mkdir -p $(TARGET)/fuzz-corpus/$$target; \
+	  $(CARGO) +nightly fuzz run --target-dir $(TARGET)/fuzz $$target $(TARGET)/fuzz-corpus/$$target fuzz/seeds/$$target -- \
+	    -max_total_time=$(FUZZ_SECONDS) -rss_limit_mb=2048 -timeout=10 -print_final_stats=1; \
+	done
 
 install: ## below DESTDIR and PREFIX, with the unit, a commented configuration, man pages and completions
 	@[ -x $(BINARY) ] || { echo "there is no $(BINARY) yet: run make build first" >&2; exit 1; }

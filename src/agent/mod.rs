@@ -25,6 +25,7 @@ mod main_loop;
 mod node_shutdown;
 mod obey;
 pub mod offline;
+mod oom_watch;
 mod orphans;
 mod prefetch;
 mod reconcile;
@@ -340,6 +341,7 @@ async fn attend_until(
     };
     let control = Control::new(settings.eviction.clone(), surroundings);
     tokio::spawn(shutdown.clone().run_until_cancelled_owned(control.run()));
+    tokio::spawn(shutdown.clone().run_until_cancelled_owned(oom_watch::run(Arc::clone(&board), clock)));
     let (orders, shutdown_orders) = mpsc::unbounded_channel();
     let node_shutdown =
         NodeShutdown { schedule: settings.shutdown.clone(), board: Arc::clone(&board), orders };

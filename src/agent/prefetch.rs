@@ -13,12 +13,12 @@ use tokio::sync::mpsc;
 use tracing::info;
 
 use crate::backoff::{Backoff, BackoffPolicy};
-use crate::cri::proto::{AuthConfig, ImageSpec, PodSandboxConfig};
-use crate::image::{ImageName, PullPolicy};
+use crate::cri::proto::{ImageSpec, PodSandboxConfig};
+use crate::image::{ImageName, Keyring, PullPolicy};
 use crate::manifest::{DaemonSetKey, Objects};
 use crate::pod::context::PodContext;
-use crate::pod::pull_secrets;
 use crate::pod::requests::image_spec;
+use crate::pod::{pull, pull_secrets};
 use crate::rollout::RevisionHash;
 
 /// What became of the images of an update.
@@ -122,7 +122,7 @@ impl Prefetch {
     }
 }
 
-async fn fetch(context: &PodContext, pod: &Pod, own: &crate::image::Keyring) -> Result<(), String> {
+async fn fetch(context: &PodContext, pod: &Pod, own: &Keyring) -> Result<(), String> {
     let Some(spec) = &pod.spec else { return Ok(()) };
     for (written, policy) in wanted(spec) {
         let name = ImageName::parse(&written).map_err(|error| format!("{written}: {error}"))?;
@@ -143,35 +143,13 @@ async fn fetch(context: &PodContext, pod: &Pod, own: &crate::image::Keyring) -> 
     Ok(())
 }
 
-async fn pull(
-    context: &PodContext,
-    pod: &Pod,
-    own: &crate::image::Keyring,
-    name: &ImageName,
-) -> Result<(), String> {
+async fn pull(context: &PodContext, pod: &Pod, own: &Keyring, name: &ImageName) -> Result<(), String> {
     let Ok(_turn) = context.pulls.acquire().await else { return Err("the agent is going down".to_owned()) };
     let of_node = context.node_credentials.now().await.unwrap_or_default();
-    let known = own.lookup(name).into_iter().chain(of_node.lookup(name));
-    let mut credentials: Vec<Option<AuthConfig>> = known
-        .map(|credential| {
-            let (username, password) = (credential.username.clone(), credential.password.clone());
-            Some(AuthConfig { username, password, ..AuthConfig::default() })
-        })
-        .collect();
-    if credentials.is_empty() {
-        credentials.push(None);
-    }
-    let mut problem = String::new();
-    for auth in credentials {
-        match context.cri.pull_image(image_spec(pod, name), auth, PodSandboxConfig::default()).await {
-            Ok(_) => {
-                info!(image = name.as_written(), "image of an update pulled");
-                return Ok(());
-            }
-            Err(error) => error.message().clone_into(&mut problem),
-        }
-    }
-    Err(problem)
+    let credentials = pull::credentials(own, &of_node, name);
+    pull::pull(&context.cri, &image_spec(pod, name), credentials, &PodSandboxConfig::default()).await?;
+    info!(image = name.as_written(), "image of an update pulled");
+    Ok(())
 }
 
 /// The images that a pod needs, each with the policy by which it is pulled.

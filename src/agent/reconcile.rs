@@ -275,6 +275,7 @@ impl Reconciler {
         // It counts from now on, whether it gets its place or waits for one.
         facts.extend(wanted.last().filter(|pod| pod.record.daemon_set == round.key).map(Wanted::facts));
         self.publish(&round, &facts);
+        self.prune_history(&round);
         earliest(due, self.judge_revision(&round, &facts))
     }
 

@@ -25,5 +25,5 @@ pub use sample::sample;
 pub use settings::{
     ApiServer, CgroupDriver, LogBounds, LogFormat, LogLevel, Logging, OnKubelet, Poll, Settings, Store,
 };
-pub use sources::{Loaded, Sources, load};
+pub use sources::{Loaded, Sources, load, of_text};
 pub(crate) use value::duration;

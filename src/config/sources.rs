@@ -67,6 +67,21 @@ pub fn load(sources: &Sources) -> Result<Loaded, Refused> {
     if problems.is_empty() { Ok(Loaded { settings, warnings }) } else { Err(Refused { problems }) }
 }
 
+/// Reads and checks the text of one file by itself, as if there were no drop-ins, environment and flags.
+///
+/// # Errors
+/// With everything that is wrong in it.
+pub fn of_text(path: &Path, text: &str) -> Result<Loaded, Refused> {
+    let (mut layer, mut problems) = (Layer::default(), Vec::new());
+    document::read(&Arc::from(path), text, &mut layer, &mut problems);
+    let settings = build::settings(&layer, &mut problems);
+    if problems.is_empty() {
+        Ok(Loaded { settings, warnings: Vec::new() })
+    } else {
+        Err(Refused { problems })
+    }
+}
+
 /// The file and its drop-ins, in the order in which they are laid over one another, and whether each must exist.
 fn files(sources: &Sources, problems: &mut Vec<Problem>) -> Vec<(PathBuf, bool)> {
     let mut found = vec![(sources.file.clone(), sources.file_required)];

@@ -1,11 +1,12 @@
-//! What only containerd's own API gives: its event stream, and the end of a task that its CRI lost; and what its network library leaves
-//! behind.
+//! What only containerd's own API gives: its event stream, how far a pull is, and the end of a task that its CRI lost; and what its
+//! network library leaves behind.
 //!
 //! Everything that the CRI can do is done there; daemonlet runs on any CRI v1 runtime, and with containerd it learns of changes
 //! at once. Nothing here decides anything: an event only says when to look.
 
 mod cni_cache;
 mod event;
+mod ingest;
 mod task;
 mod watch;
 
@@ -14,6 +15,7 @@ use tonic::metadata::MetadataValue;
 
 pub use cni_cache::{discard_broken_results, is_broken_result};
 pub use event::{EventSource, RuntimeEvent};
+pub use ingest::{Ingest, ingests};
 pub use task::{delete_task, left_task};
 pub use watch::watch;
 

@@ -2,7 +2,8 @@
 //!
 //! A StartContainer whose caller dies in the midst of it may leave one behind: the CRI takes the container for exited, and from then on
 //! refuses to remove it or its sandbox ("cannot delete running task") until containerd is restarted. A kubelet asks until then. Here the
-//! task is ended through containerd's own API. Must never touch a task that the CRI has not just stumbled over.
+//! task is ended through containerd's own API. Must never touch a task that the CRI has not just stumbled over, unless its container's start
+//! has failed by the CRI's own word.
 
 use std::time::Duration;
 

@@ -2,7 +2,7 @@
 //!
 //! The kubelet's eviction manager (`pkg/kubelet/eviction`). Everything that decides is pure: [`policy`] (the thresholds), [`assessment`] (which
 //! are crossed, for how long, and what the node is therefore short of), [`rank`], [`admission`], [`local_storage`] and [`message`]. [`control`]
-//! is the loop that follows them over whatever it is given as surroundings; [`measure`], [`disk`] and [`stall`] are the ways to find out.
+//! is the loop that follows them over whatever it is given as surroundings; [`measure`], [`disk`], [`stall`] and [`oom`] are the ways to find out.
 //! Nothing here touches a pod: whoever is to go is named, and its own worker ends it.
 
 pub mod admission;
@@ -12,6 +12,7 @@ pub mod disk;
 pub mod local_storage;
 pub mod measure;
 pub mod message;
+pub mod oom;
 pub mod policy;
 pub mod rank;
 pub mod signal;

@@ -11,6 +11,7 @@ mod glob;
 mod message;
 mod name;
 mod policy;
+mod progress;
 
 pub use credentials::{Credential, CredentialsError, Keyring, SecretFormat};
 pub use message::{
@@ -19,3 +20,4 @@ pub use message::{
 };
 pub use name::{ImageName, ImageNameError, InvalidReference};
 pub use policy::{Decision, Presence, PullPolicy, UnknownPullPolicy};
+pub use progress::PullProgress;

@@ -116,8 +116,11 @@ impl NodeFile {
     }
 }
 
-/// The one Node of this name in the file, with warnings; or everything that is wrong.
-pub(super) fn interpret(
+/// The one Node of this name in the file, with warnings.
+///
+/// # Errors
+/// With everything that is wrong in it.
+pub fn interpret(
     path: &Arc<Path>,
     bytes: &[u8],
     name: &NodeName,

@@ -17,6 +17,7 @@ pub mod observed;
 pub mod orphans;
 pub mod plan;
 pub mod priority;
+pub mod pull;
 pub mod pull_secrets;
 pub mod rebuild;
 pub mod record;

@@ -4,7 +4,7 @@
 //! number and prune; a template is read when somebody asks for it. Losing a file loses a way back, never a pod. Rules: `constructHistory`,
 //! `dedupCurHistories` and `cleanupHistory` of `pkg/controller/daemon/update.go`.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::{fs, io};
 
@@ -93,12 +93,15 @@ impl History {
     }
 
     /// Forgets the oldest revisions beyond the DaemonSet's limit, but none that a pod is made of. Returns the files to remove.
-    pub fn prune(&mut self, current: Current<'_>, in_use: &BTreeSet<RevisionHash>) -> Vec<PathBuf> {
+    pub fn prune(&mut self, current: Current<'_>, is_in_use: impl Fn(&RevisionHash) -> bool) -> Vec<PathBuf> {
         let limit = current.daemon_set.spec.as_ref().and_then(|spec| spec.revision_history_limit);
         let limit = usize::try_from(limit.unwrap_or(DEFAULT_LIMIT)).unwrap_or_default();
         let Some(kept) = self.kept.get_mut(current.key) else { return Vec::new() };
+        if kept.len() <= limit {
+            return Vec::new();
+        }
         kept.sort_by_key(|kept| kept.number);
-        let is_old = |kept: &Kept| kept.hash != *current.revision && !in_use.contains(&kept.hash);
+        let is_old = |kept: &Kept| kept.hash != *current.revision && !is_in_use(&kept.hash);
         let mut surplus = kept.iter().filter(|kept| is_old(kept)).count().saturating_sub(limit);
         let mut gone = Vec::new();
         kept.retain(|kept| {
@@ -261,7 +264,9 @@ mod tests {
             self.history.note(current, Timestamp::UNIX_EPOCH);
             let files: Vec<_> = self.history.take_unsaved().into_iter().map(|(_, file)| file).collect();
             atomic_file::write_all(&files).into_iter().for_each(|written| written.unwrap());
-            for path in self.history.prune(current, &in_use.iter().map(|image| hash(image)).collect()) {
+            for path in
+                self.history.prune(current, |revision| in_use.iter().any(|image| hash(image) == *revision))
+            {
                 fs::remove_file(path).unwrap();
             }
         }

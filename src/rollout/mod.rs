@@ -3,6 +3,7 @@
 //! Pure but for [`ledger`], which keeps each DaemonSet's counters on disk. The rules are those of the DaemonSet controller
 //! (`pkg/controller/daemon`), seen from a single node.
 
+pub mod conditions;
 pub mod decide;
 pub mod failures;
 mod floor;

@@ -62,7 +62,6 @@ pub(super) struct Reader {
     memory: Memory,
     /// Whether some listing was ever complete, now or before a restart.
     known: bool,
-    state_file: Arc<Path>,
 }
 
 impl Reader {
@@ -71,7 +70,6 @@ impl Reader {
         parse: Parse,
         thresholds: Thresholds,
         watches: Option<Watches>,
-        state_file: Arc<Path>,
     ) -> Self {
         Reader {
             lister: Lister::new(root, parse),
@@ -80,7 +78,6 @@ impl Reader {
             previous: Arc::default(),
             memory: Memory::default(),
             known: false,
-            state_file,
         }
     }
 
@@ -177,10 +174,7 @@ impl Reader {
     }
 
     fn explain(&self, hold: &Hold) -> String {
-        let confirm = format!(
-            "if it is meant, remove {} and restart the agent (pods stay over a restart)",
-            self.state_file.display()
-        );
+        let confirm = "if it is meant, run `daemonlet store confirm`";
         let remedy = match hold.cause {
             Cause::Unmounted(_) => format!("mount it again; {confirm}"),
             _ => format!(

@@ -107,11 +107,17 @@ fn a_hold_keeps_an_update_waiting_until_it_is_released() {
     assert!(said.starts_with("daemonset.apps/app held until "), "{said}");
     node.apply("app.yaml", sleeper("app", "two"));
     node.agent.wait_event("app", "UpdateHeld", |message| message.contains("a fair"));
+    let shown = node.agent.says(&["describe", "ds", "app", "-n", "test"]);
+    let words = shown.split_whitespace().collect::<Vec<_>>();
+    assert!(words.windows(3).any(|words| words == ["UpdateHeld", "True", "Hold"]), "{shown}");
     assert_eq!(container_ids(&node.agent.wait_ready("app")), before, "the old pod runs on");
     let list = node.agent.says(&["hold", "--list"]);
     assert!(list.contains("test_app") && list.contains("a fair"), "{list}");
     let said = node.agent.says(&["release", "ds/app", "-n", "test"]);
     assert!(said.starts_with("daemonset.apps/app released (it was held by "), "{said}");
+    node.agent.wait_daemon_set("app", "nothing out of the ordinary", |object| {
+        object["status"]["conditions"].is_null()
+    });
     wait_saying(&node, "two");
 
     // A workload holds by touching a file.

@@ -181,6 +181,11 @@ logging:
         read(&self.slot.path("agent.log"))
     }
 
+    /// Another client of the same API.
+    pub(crate) fn watcher(&self) -> Api {
+        Api::new(self.api.socket().to_owned())
+    }
+
     /// The pods of a DaemonSet (`namespace/name`, or a name in `test`) once they are as wanted.
     #[track_caller]
     pub(crate) fn wait_pods(

@@ -10,13 +10,13 @@ use std::time::Duration;
 use k8s_openapi::api::apps::v1::{DaemonSet, DaemonSetStatus};
 use tracing::{info, warn};
 
-use super::Reconciler;
 use super::admission::Admission;
+use super::{Reconciler, Round};
 use crate::manifest::{DaemonSetKey, Stored};
 use crate::placement::Verdict;
+use crate::rollout::conditions::Circumstance;
 use crate::rollout::failures::Failures;
 use crate::rollout::history::Current;
-use crate::rollout::hold::Hold;
 use crate::rollout::ledger::Entry;
 use crate::rollout::{self, RevisionHash};
 
@@ -30,12 +30,10 @@ pub(in crate::agent) struct Known {
     pub(super) failures: Failures,
     /// When its revision was first tried here, by the monotonic clock, until it is available.
     pub(super) tried_since: Option<Duration>,
-    /// The hold that was last told of.
-    pub(super) told_of_hold: Option<Hold>,
-    /// Why its images could not be had when that was last told.
-    pub(super) told_of_images: Option<String>,
     /// What the policy says of its next pod, once it was asked.
     pub(super) admission: Option<Admission>,
+    /// What its update waits for.
+    pub(super) waits_for: Option<Circumstance>,
     /// What is on the board.
     pub(super) published: Option<(DaemonSetStatus, Verdict)>,
 }
@@ -60,11 +58,7 @@ impl Reconciler {
         let now = self.context.clock.wall_seconds();
         self.ledger.seen(key, daemon_set, &revision, now);
         let Some(uid) = self.ledger.get(key).map(Entry::uid) else { return };
-        let current = Current { key, daemon_set, uid: &uid, revision: &revision };
-        self.history.note(current, now);
-        let pods = self.pods.values().filter(|pod| pod.daemon_set == *key);
-        let in_use = pods.map(|pod| pod.revision.clone()).collect();
-        discard(&self.history.prune(current, &in_use));
+        self.history.note(Current { key, daemon_set, uid: &uid, revision: &revision }, now);
         let failures = self.known.get(key).map(|known| known.failures).unwrap_or_default();
         let known = Known {
             source: Arc::clone(source),
@@ -72,12 +66,21 @@ impl Reconciler {
             revision,
             failures,
             admission: None,
+            waits_for: None,
             tried_since: None,
-            told_of_hold: None,
-            told_of_images: None,
             published: None,
         };
         self.known.insert(key.clone(), known);
+    }
+
+    /// Forgets the revisions that are more than the DaemonSet's limit and that no pod is of.
+    pub(super) fn prune_history(&mut self, round: &Round<'_>) {
+        let Round { key, daemon_set, revision, entry, .. } = round;
+        let current = Current { key, daemon_set, uid: &entry.uid(), revision };
+        let is_in_use = |revision: &RevisionHash| {
+            self.pods.values().any(|pod| pod.daemon_set == *key && pod.revision == *revision)
+        };
+        discard(&self.history.prune(current, is_in_use));
     }
 }
 

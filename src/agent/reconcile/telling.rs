@@ -1,11 +1,12 @@
 //! What a round tells of DaemonSets: their status, the verdict on this node, and Events.
 
-use k8s_openapi::api::apps::v1::DaemonSet;
+use k8s_openapi::api::apps::v1::{DaemonSet, DaemonSetCondition};
 use k8s_openapi::api::core::v1::Node;
 
 use super::{Reconciler, Round, key_of};
 use crate::board::{EventDraft, EventKind, reference_to};
 use crate::pod::identity::PodUid;
+use crate::rollout::conditions::{Circumstance, conditions};
 use crate::rollout::decide::PodFacts;
 use crate::rollout::ledger::Entry;
 use crate::rollout::status;
@@ -26,7 +27,8 @@ impl Reconciler {
 
     /// Puts the DaemonSet on the board, with what only this node knows of it, unless it is there.
     pub(super) fn publish(&mut self, round: &Round<'_>, facts: &[PodFacts]) {
-        let status = status::derive(round.entry.generation, round.min_ready, &round.verdict, facts);
+        let mut status = status::derive(round.entry.generation, round.min_ready, &round.verdict, facts);
+        status.conditions = self.conditions(round);
         let news = (status, round.verdict.clone());
         let Some(known) = self.known.get_mut(&round.key) else { return };
         if known.published.as_ref() == Some(&news) {
@@ -47,6 +49,18 @@ impl Reconciler {
         shown.status = Some(status.clone());
         self.context.board.put_daemon_set(shown);
         self.context.board.set_explanation(round.key.clone(), verdict.clone());
+    }
+
+    /// What is out of the ordinary with the DaemonSet.
+    fn conditions(&self, round: &Round<'_>) -> Option<Vec<DaemonSetCondition>> {
+        let known = self.known.get(&round.key)?;
+        let overridden = self.ledger.stand_in(&round.key).map(Circumstance::overridden);
+        let refusals = self.context.board.refusals(&round.key).join("; ");
+        let refused = Some(refusals).filter(|text| !text.is_empty()).map(Circumstance::Refused);
+        let circumstances: Vec<Circumstance> =
+            known.waits_for.iter().cloned().chain(refused).chain(overridden).collect();
+        let published = known.published.as_ref().and_then(|(status, _)| status.conditions.as_deref());
+        conditions(&circumstances, published.unwrap_or_default(), self.context.clock.wall())
     }
 
     /// Records an Event on a DaemonSet.

@@ -15,6 +15,7 @@ use super::{Reconciler, Round};
 use crate::board::EventKind;
 use crate::config::duration;
 use crate::manifest::{DaemonSetKey, Objects};
+use crate::rollout::conditions::Circumstance;
 use crate::rollout::decide::{self, Generation, Life, PodFacts, Step};
 use crate::rollout::hold::{Hold, Target};
 use crate::rollout::{Override, OverrideCause, revision_of};
@@ -39,6 +40,7 @@ impl Reconciler {
         let allowed = decide::without_update(steps.clone(), facts);
         if allowed == steps {
             self.prefetch.forget(&round.key);
+            self.goes_on(round);
             return (steps, None);
         }
         if let Some((target, hold)) = self.hold_on(&round.key) {
@@ -50,10 +52,14 @@ impl Reconciler {
         let old = facts.iter().filter(|pod| pod.generation == Generation::Old);
         let has_successor = facts.iter().any(|pod| pod.generation == Generation::Current);
         if has_successor || !old.into_iter().any(loses) {
+            self.goes_on(round);
             return (steps, None);
         }
         match self.images(round, objects) {
-            Images::There => (steps, None),
+            Images::There => {
+                self.goes_on(round);
+                (steps, None)
+            }
             Images::Coming => (allowed, None),
             Images::Missing { problem, again_in } => {
                 self.tell_of_images(round, &problem);
@@ -77,17 +83,29 @@ impl Reconciler {
     }
 
     fn tell_of_images(&mut self, round: &Round<'_>, problem: &str) {
-        let Some(known) = self.known.get_mut(&round.key) else { return };
-        if known.told_of_images.as_deref() == Some(problem) {
-            return;
-        }
-        known.told_of_images = Some(problem.to_owned());
         let message = format!(
             "The update to {} waits for its images, and the present pod runs on: {problem}",
             round.revision
         );
-        warn!(daemonset = %round.key, message);
-        self.event(round.daemon_set, EventKind::Warning, "UpdateHeld", &message);
+        if self.waits_for(round, Circumstance::ImagesMissing(message.clone())) {
+            warn!(daemonset = %round.key, message);
+            self.event(round.daemon_set, EventKind::Warning, "UpdateHeld", &message);
+        }
+    }
+
+    /// Notes what the update waits for. Says whether that is news.
+    fn waits_for(&mut self, round: &Round<'_>, circumstance: Circumstance) -> bool {
+        let Some(known) = self.known.get_mut(&round.key) else { return false };
+        let is_news = known.waits_for.as_ref() != Some(&circumstance);
+        known.waits_for = Some(circumstance);
+        is_news
+    }
+
+    /// Notes that nothing holds up the update, or that there is none.
+    fn goes_on(&mut self, round: &Round<'_>) {
+        if let Some(known) = self.known.get_mut(&round.key) {
+            known.waits_for = None;
+        }
     }
 
     /// The hold that keeps this DaemonSet from being updated. A roll-back waits for nobody.
@@ -104,13 +122,10 @@ impl Reconciler {
 
     fn tell_of_hold(&mut self, round: &Round<'_>, target: &Target, hold: &Hold) {
         let message = format!("The update to {} waits: {target} is {hold}", round.revision);
-        let Some(known) = self.known.get_mut(&round.key) else { return };
-        if known.told_of_hold.as_ref() == Some(hold) {
-            return;
+        if self.waits_for(round, Circumstance::Held(message.clone())) {
+            info!(daemonset = %round.key, message);
+            self.event(round.daemon_set, EventKind::Normal, "UpdateHeld", &message);
         }
-        known.told_of_hold = Some(hold.clone());
-        info!(daemonset = %round.key, message);
-        self.event(round.daemon_set, EventKind::Normal, "UpdateHeld", &message);
     }
 
     /// Notes whether the present revision is available, and rolls it back if its time is over. Says when that is.

@@ -72,13 +72,39 @@ async fn a_watch_from_another_life_is_gone() {
 }
 
 #[tokio::test]
-async fn a_watcher_that_is_too_slow_is_told_to_list_again() {
+async fn a_watcher_that_is_too_slow_is_told_what_it_missed_as_it_is_by_now() {
+    let state = a_state();
+    let version = state.board.list(crate::board::ItemKind::Pod).resource_version;
+    let path = format!("/api/v1/pods?watch=1&resourceVersion={version}");
+    let mut lines = Lines::open(&state, &path, "*/*").await;
+    let name = |n| format!("p{n}");
+    (0..400).for_each(|n| state.board.put_pod(pod("default", &name(n))));
+    (0..3).for_each(|n| state.board.remove_pod("default", &name(n)));
+    state.board.put_pod(pod("default", "last"));
+    let mut known = std::collections::BTreeSet::new();
+    while !known.contains("last") {
+        let line = lines.next().await.unwrap();
+        let name = line["object"]["metadata"]["name"].as_str().unwrap().to_owned();
+        match line["type"].as_str() {
+            Some("DELETED") => drop(known.remove(&name)),
+            Some("ADDED") => drop(known.insert(name)),
+            _ => panic!("{line}"),
+        }
+    }
+    let mut present: std::collections::BTreeSet<String> = (3..400).map(name).collect();
+    present.insert("last".to_owned());
+    assert_eq!(known, present);
+}
+
+#[tokio::test]
+async fn a_watcher_that_has_missed_more_than_is_known_is_told_to_list_again() {
     let state = a_state();
     let version = state.board.list(crate::board::ItemKind::Pod).resource_version;
     let path = format!("/api/v1/pods?watch=1&resourceVersion={version}");
     let mut lines = Lines::open(&state, &path, "*/*").await;
     for n in 0..400 {
         state.board.put_pod(pod("default", &format!("p{n}")));
+        state.board.remove_pod("default", &format!("p{n}"));
     }
     let mut last = Value::Null;
     while let Some(line) = lines.next().await {

@@ -1,10 +1,12 @@
 //! Watches: changes as they happen, one JSON object a line.
 //!
-//! A watcher that is too slow is not waited for: it is told `410 Gone` and lists again.
+//! A watcher that is too slow is not waited for: what it has missed it is told as it is by now. Where that is no longer known, it is told
+//! `410 Gone` and lists again.
 
 mod view;
 
 use std::convert::Infallible;
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::body::{Body, Bytes};
@@ -41,9 +43,10 @@ pub(super) fn watch(
     let mut view = View::new(kind, namespace, options.selector, &known);
     let (lines, body) = mpsc::channel::<Result<Bytes, Infallible>>(LINES_IN_FLIGHT);
     let mut encoder = Encoder { kind, form: options.form, has_named_columns: false };
-    let shutdown = state.shutdown.clone();
+    let (shutdown, board) = (state.shutdown.clone(), Arc::clone(&state.board));
     tokio::spawn(async move {
         let told = async {
+            let mut reached = watch.resource_version;
             for change in watch.past {
                 if let Some((watch_type, item)) = view.see(&change) {
                     lines.send(Ok(encoder.line(watch_type, item))).await?;
@@ -55,13 +58,22 @@ pub(super) fn watch(
             loop {
                 match watch.next.recv().await {
                     Ok(change) => {
+                        reached = change.resource_version;
                         if let Some((watch_type, item)) = view.see(&change) {
                             lines.send(Ok(encoder.line(watch_type, item))).await?;
                         }
                     }
                     Err(RecvError::Lagged(_)) => {
-                        let gone = Failure::expired("too old resource version: the watcher was too slow");
-                        return lines.send(Ok(error_line(&gone))).await;
+                        let Ok(again) = board.watch(kind, Some(reached)) else {
+                            let gone = Failure::expired("too old resource version: the watcher was too slow");
+                            return lines.send(Ok(error_line(&gone))).await;
+                        };
+                        (reached, watch.next) = (again.resource_version, again.next);
+                        for change in again.past {
+                            if let Some((watch_type, item)) = view.see(&change) {
+                                lines.send(Ok(encoder.line(watch_type, item))).await?;
+                            }
+                        }
                     }
                     Err(RecvError::Closed) => return Ok(()),
                 }

@@ -1,6 +1,6 @@
 //! All about a DaemonSet.
 
-use k8s_openapi::api::apps::v1::DaemonSet;
+use k8s_openapi::api::apps::v1::{DaemonSet, DaemonSetCondition};
 use k8s_openapi::api::core::v1::{Event, Pod, PodTemplateSpec};
 use k8s_openapi::jiff::Timestamp;
 
@@ -47,9 +47,32 @@ pub(super) fn describe(daemon_set: &DaemonSet, pods: &[Pod], events: &[Event], n
             count("Failed")
         ),
     );
+    conditions(&mut description, status.conditions.as_deref().unwrap_or_default());
     template(&mut description, &spec.template);
     events::describe(&mut description, events, now);
     description.finish()
+}
+
+/// kubectl shows none, as its controller sets none; here they say what is out of the ordinary.
+fn conditions(description: &mut Description, conditions: &[DaemonSetCondition]) {
+    if conditions.is_empty() {
+        return;
+    }
+    description.line(0, "Conditions:");
+    description.line(1, "Type\tStatus\tReason\tMessage");
+    description.line(1, "----\t------\t------\t-------");
+    for condition in conditions {
+        description.line(
+            1,
+            format_args!(
+                "{} \t{} \t{} \t{}",
+                condition.type_,
+                condition.status,
+                condition.reason.as_deref().unwrap_or_default(),
+                condition.message.as_deref().unwrap_or_default(),
+            ),
+        );
+    }
 }
 
 fn template(description: &mut Description, template: &PodTemplateSpec) {

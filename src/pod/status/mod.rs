@@ -94,7 +94,7 @@ pub fn derive(inputs: Inputs<'_>) -> PodStatus {
     let spec = inputs.pod.spec.as_ref();
     let init = spec.and_then(|spec| spec.init_containers.as_deref()).unwrap_or_default();
     let regular = spec.map_or(&[][..], |spec| &spec.containers);
-    let default_waiting = if init.is_empty() { "ContainerCreating" } else { "PodInitializing" };
+    let default_waiting = waiting_reason(inputs.pod);
 
     let mut init_statuses: Vec<_> =
         init.iter().map(|container| containers::status(&inputs, container, default_waiting)).collect();
@@ -130,6 +130,12 @@ pub fn derive(inputs: Inputs<'_>) -> PodStatus {
         qos_class: Some(inputs.qos_class.to_owned()),
         ..PodStatus::default()
     }
+}
+
+/// The reason of a container that waits and has none of its own.
+pub fn waiting_reason(pod: &Pod) -> &'static str {
+    let init = pod.spec.as_ref().and_then(|spec| spec.init_containers.as_deref()).unwrap_or_default();
+    if init.is_empty() { "ContainerCreating" } else { "PodInitializing" }
 }
 
 /// How many bytes each container's termination message may have.

@@ -16,7 +16,6 @@ use crate::cri::proto;
 use crate::error_chain::error_chain;
 use crate::image::{self, Decision, ImageName, ImageProblem, Keyring, Presence, PullPolicy, PullReport};
 use crate::pod::pull_secrets;
-use crate::pod::requests::image_spec;
 use crate::pod::status::Waiting;
 
 /// What is remembered of an image that could not be pulled.
@@ -122,7 +121,7 @@ impl Worker {
     async fn pull(&mut self, container: &Container, name: &ImageName) -> Result<Ready, NotStarted> {
         self.container_event(&container.name, EventKind::Normal, "Pulling", &image::pulling_event(name));
         let begun = self.context.clock.monotonic();
-        let pulled = self.pull_with_credentials(name).await;
+        let pulled = self.pull_in_turn(&container.name, name).await;
         let now = self.context.clock.monotonic();
         let (image, pulling_since) = match pulled {
             Ok(pulled) => pulled,
@@ -148,44 +147,8 @@ impl Worker {
         Ok(Ready { image, user: found })
     }
 
-    /// Pulls with each credential that goes with the image until one works, or once without. Returns when the pull itself began.
-    async fn pull_with_credentials(&mut self, name: &ImageName) -> Result<(String, Duration), String> {
-        let context = Arc::clone(&self.context);
-        let Ok(_turn) = context.pulls.acquire().await else {
-            return Err("the agent is going down".to_owned());
-        };
-        let begun = context.clock.monotonic();
-        let (own, of_node) = (self.own_keyring(), self.node_keyring().await);
-        // Each on its own, as the kubelet's union of keyrings: what is most specific in one goes before all of the other.
-        let mut credentials: Vec<Option<proto::AuthConfig>> = own
-            .lookup(name)
-            .into_iter()
-            .chain(of_node.lookup(name))
-            .map(|credential| {
-                let (username, password) = (credential.username.clone(), credential.password.clone());
-                Some(proto::AuthConfig { username, password, ..Default::default() })
-            })
-            .collect();
-        if credentials.is_empty() {
-            credentials.push(None);
-        }
-        let sandbox = self.sandbox_config_now();
-        let mut errors = Vec::new();
-        for auth in credentials {
-            let spec = image_spec(&self.record.pod, name);
-            match context.cri.pull_image(spec, auth, sandbox.clone().unwrap_or_default()).await {
-                Ok(image) => return Ok((image.to_string(), begun)),
-                Err(error) => errors.push(error.message().to_owned()),
-            }
-        }
-        match errors.as_slice() {
-            [only] => Err(only.clone()),
-            several => Err(format!("[{}]", several.join(", "))),
-        }
-    }
-
     /// The credentials that are for every pod of this node; none, and a complaint, if they can't be had.
-    async fn node_keyring(&mut self) -> Arc<Keyring> {
+    pub(super) async fn node_keyring(&mut self) -> Arc<Keyring> {
         self.context.node_credentials.now().await.unwrap_or_else(|problem| {
             let problem = error_chain(&problem);
             warn!(problem, "the node's image credentials can't be used");
@@ -198,7 +161,7 @@ impl Worker {
     }
 
     /// The credentials of the pod's `imagePullSecrets`; a complaint about those that are not in the store.
-    fn own_keyring(&mut self) -> Keyring {
+    pub(super) fn own_keyring(&mut self) -> Keyring {
         let (keyring, missing) = pull_secrets::read(&self.record.pod, &self.objects.borrow());
         if !missing.is_empty() {
             let message = format!(

@@ -23,8 +23,10 @@ mod handle;
 mod image;
 mod killer;
 mod last_words;
+mod left_tasks;
 mod look;
 mod memory;
+mod pulling;
 mod report;
 mod request;
 mod sandbox;
@@ -47,8 +49,10 @@ use tracing::warn;
 use self::complaints::Complaints;
 use self::handle::Inbox;
 pub use self::handle::{Listed, Orders, Wake, WorkerHandle, spawn};
+use self::left_tasks::LookedAt;
 use self::look::Unsure;
 use self::memory::Memory;
+use self::pulling::Pulling;
 use self::unfinished::Unfinished;
 use super::context::{News, PodContext, Report};
 use super::failure::Failure;
@@ -88,7 +92,11 @@ struct Worker {
     unsure: Unsure,
     unfinished: Unfinished,
     memory: Memory,
+    /// The failed starts that have left nothing running.
+    looked_at: LookedAt,
     pulls: BTreeMap<String, image::PullMemory>,
+    /// The pull that goes on, if it takes long enough to be told of.
+    pulling: Option<Pulling>,
     mounts: Option<BTreeMap<String, MountSource>>,
     /// The sandboxes that were stopped and need not be again.
     stopped: BTreeSet<SandboxId>,
@@ -151,7 +159,9 @@ impl Worker {
             unsure: Unsure::everything(),
             unfinished: Unfinished::default(),
             memory: Memory::new(context.clock, context.restarts),
+            looked_at: LookedAt::default(),
             pulls: BTreeMap::new(),
+            pulling: None,
             mounts: None,
             stopped: BTreeSet::new(),
             backing_off: Vec::new(),
@@ -225,12 +235,15 @@ impl Worker {
     async fn sync(&mut self) -> Option<Duration> {
         // Each container takes two rounds at most, and so does the sandbox. What takes more runs in circles: a runtime that forgets
         // what it was told, or tells what isn't so.
+        // A pull may have been broken off.
+        self.pulling = None;
         let rounds = 8 + 4 * self.hashes.len();
         for _ in 0..rounds {
             if let Err(retry) = Box::pin(self.look()).await {
                 return Some(retry);
             }
             self.memory.note(&self.observed);
+            self.end_left_tasks().await;
             self.sync_probes();
             let plan = self.plan();
             self.tell_back_offs(&plan.backing_off);

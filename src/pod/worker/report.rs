@@ -19,7 +19,7 @@ use crate::pod::context::{News, PodContext};
 use crate::pod::observed::ContainerState;
 use crate::pod::plan;
 use crate::pod::requests;
-use crate::pod::status::{self, Ending, SandboxNeed};
+use crate::pod::status::{self, Ending, SandboxNeed, Waiting};
 use crate::probe::{self, ProbeEvent};
 
 /// No probe's delay and no DaemonSet's `minReadySeconds` asks for a longer past than this.
@@ -156,7 +156,7 @@ impl Worker {
     /// The pod's status as it follows from what is observed.
     pub(super) fn status_now(&self) -> PodStatus {
         let results = self.probes.results();
-        let waiting = self.memory.waiting(&self.backing_off, &self.full_name);
+        let waiting = self.waiting();
         let needs_sandbox = plan::needs_sandbox(&self.record.pod, &self.observed);
         let host = self.context.host();
         let failure = self.record.failure.as_ref().map(|note| &note.failure);
@@ -174,6 +174,16 @@ impl Worker {
             start_time: self.record.created,
             now: self.context.clock.wall(),
         })
+    }
+
+    /// Why each container that should run waits.
+    fn waiting(&self) -> BTreeMap<String, Waiting> {
+        let mut waiting = self.memory.waiting(&self.backing_off, &self.full_name);
+        if let Some(pulling) = &self.pulling {
+            let reason = status::waiting_reason(&self.record.pod).to_owned();
+            waiting.insert(pulling.container.clone(), Waiting { reason, message: pulling.message.clone() });
+        }
+        waiting
     }
 
     fn show(&mut self, status: PodStatus) {

@@ -207,8 +207,7 @@ impl Task {
         };
         let (events, watches) = watching.unzip();
         let thresholds = Thresholds { hold: self.settings.empty_hold, ..Thresholds::default() };
-        let state_file = Arc::from(self.settings.state_file.as_path());
-        let mut reader = Reader::new(Arc::clone(&self.root), self.parse, thresholds, watches, state_file);
+        let mut reader = Reader::new(Arc::clone(&self.root), self.parse, thresholds, watches);
         if let Some((snapshot, memory)) = self.outlet.known() {
             reader.restore(snapshot, memory);
         }

@@ -8,6 +8,8 @@ mod network;
 mod stubborn;
 mod unresponsive;
 
+use std::os::unix::fs::PermissionsExt as _;
+
 use k8s_openapi::api::core::v1::Pod;
 
 use crate::kit::{Node, daemon_set, wait_until};
@@ -51,4 +53,35 @@ fn a_task_that_the_cri_lost_keeps_no_pod_from_going() {
     wait_until("nothing is left", || node.sandboxes().is_empty() && node.containers().is_empty());
     let tasks = node.containerd.ctr(&["tasks", "list", "--quiet"]);
     assert_eq!(tasks.trim(), "");
+}
+
+#[test]
+fn a_start_that_was_given_up_in_the_midst_leaves_nothing_running() {
+    const ABSENT: &str = "
+terminationGracePeriodSeconds: 1
+containers:
+- name: main
+  image: busybox:1
+  command: [/program/absent]
+  volumeMounts: [{name: program, mountPath: /program}]
+volumes:
+- name: program
+  hostPath: {path: PROGRAM, type: DirectoryOrCreate}
+";
+    let Some(mut node) = Node::start() else { return };
+    let program = node.path("program");
+    node.apply("app.yaml", daemon_set("app", &ABSENT.replace("PROGRAM", &program.to_string_lossy())));
+    node.agent.wait_pod("app", "failed to start", |pod| dead_instance(pod).is_some());
+    node.agent.kill9();
+    // What such a start leaves when its caller is killed: the CRI says StartError, and the task came to be all the same.
+    let dead = node.containers().first().expect("the container that failed to start").id.clone();
+    std::fs::write(program.join("absent"), "#!/bin/sh\nexec sleep 1000000\n").unwrap();
+    std::fs::set_permissions(program.join("absent"), std::fs::Permissions::from_mode(0o755)).unwrap();
+    node.containerd.ctr(&["tasks", "start", "--detach", "--null-io", &dead]);
+    let has_task =
+        |id: &str| node.containerd.ctr(&["tasks", "list", "--quiet"]).lines().any(|line| line == id);
+    assert!(has_task(&dead));
+    node.agent.launch();
+    wait_until("the task of the failed start is gone", || !has_task(&dead));
+    node.agent.wait_ready("app");
 }

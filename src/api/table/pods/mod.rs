@@ -9,6 +9,7 @@ use k8s_openapi::jiff::Timestamp;
 
 use super::cell::{NONE, or_none};
 use super::{Cell, Column, since};
+use crate::image::PullProgress;
 
 pub(super) const COLUMNS: &[Column] = &[
     Column::NAME,
@@ -130,7 +131,8 @@ impl Summary {
                 sidecar_restarts.add(container);
             }
             let state = container.state.clone().unwrap_or_default();
-            match (&state.terminated, state.waiting.and_then(|waiting| waiting.reason).as_deref()) {
+            let waiting = state.waiting.unwrap_or_default();
+            match (&state.terminated, waiting.reason.as_deref()) {
                 (Some(ended), _) if ended.exit_code == 0 => continue,
                 _ if is_sidecar && container.started == Some(true) => {
                     self.ready += usize::from(container.ready);
@@ -143,7 +145,10 @@ impl Summary {
                 (None, Some(reason)) if !reason.is_empty() && reason != "PodInitializing" => {
                     self.reason = format!("Init:{reason}");
                 }
-                (None, _) => self.reason = format!("Init:{index}/{}", init_containers.len()),
+                (None, _) => {
+                    let turn = format!("Init:{index}/{}", init_containers.len());
+                    self.reason = with_progress(turn, waiting.message.as_deref());
+                }
             }
             return (sidecar_restarts, true);
         }
@@ -156,10 +161,9 @@ impl Summary {
         for container in status.container_statuses.iter().flatten().rev() {
             self.restarts.add(container);
             let state = container.state.clone().unwrap_or_default();
-            let waiting =
-                state.waiting.and_then(|waiting| waiting.reason).filter(|reason| !reason.is_empty());
-            if let Some(reason) = waiting {
-                self.reason = reason;
+            let waiting = state.waiting.unwrap_or_default();
+            if let Some(reason) = waiting.reason.filter(|reason| !reason.is_empty()) {
+                self.reason = with_progress(reason, waiting.message.as_deref());
             } else if let Some(ended) = state.terminated {
                 self.reason = ending(ended.reason.as_deref(), ended.signal, ended.exit_code);
             } else if container.ready && state.running.is_some() {
@@ -171,6 +175,14 @@ impl Summary {
             let reason = if is_true(status, "Ready") { "Running" } else { "NotReady" };
             reason.clone_into(&mut self.reason);
         }
+    }
+}
+
+/// With how far the pull is that the container waits for, which kubectl cannot tell.
+fn with_progress(reason: String, message: Option<&str>) -> String {
+    match message.and_then(PullProgress::in_message) {
+        Some(progress) => format!("{reason} ({progress})"),
+        None => reason,
     }
 }
 

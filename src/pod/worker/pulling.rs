@@ -1,0 +1,80 @@
+//! A pull that takes long, and how far it is.
+//!
+//! The CRI tells nothing of a pull until it is over; containerd's own API tells what is being received. It has no event for it, so it is
+//! asked now and then, for as long as a pull goes on and no longer.
+
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::{sleep, timeout};
+use tonic::Code;
+
+use super::Worker;
+use crate::containerd;
+use crate::image::{ImageName, PullProgress};
+use crate::pod::pull;
+use crate::pod::requests::image_spec;
+
+/// How often it is asked how far a pull is. People look; nothing depends on it.
+const LOOK: Duration = Duration::from_secs(2);
+
+/// The pull that goes on, as far as it is told of.
+#[derive(Debug)]
+pub(super) struct Pulling {
+    pub(super) container: String,
+    /// For the container's waiting message.
+    pub(super) message: String,
+}
+
+impl Worker {
+    /// Pulls the image for a container. Answers with what the runtime calls it and when the pull itself began, or with the runtime's words.
+    pub(super) async fn pull_in_turn(
+        &mut self,
+        container: &str,
+        name: &ImageName,
+    ) -> Result<(String, Duration), String> {
+        let context = Arc::clone(&self.context);
+        let Ok(_turn) = context.pulls.acquire().await else {
+            return Err("the agent is going down".to_owned());
+        };
+        let begun = context.clock.monotonic();
+        let credentials = pull::credentials(&self.own_keyring(), &*self.node_keyring().await, name);
+        let sandbox = self.sandbox_config_now().unwrap_or_default();
+        let image = image_spec(&self.record.pod, name);
+        let mut pulled = pin!(pull::pull(&context.cri, &image, credentials, &sandbox));
+        let mut progress = Some(PullProgress::default());
+        let pulled = loop {
+            tokio::select! {
+                pulled = &mut pulled => break pulled,
+                () = sleep(LOOK), if progress.is_some() => {
+                    progress = self.show_progress(progress.take().unwrap_or_default(), container, name).await;
+                }
+            }
+        };
+        self.pulling = None;
+        Ok((pulled?, begun))
+    }
+
+    /// Shows how far the pull is. Nothing comes back where the runtime can't tell.
+    async fn show_progress(
+        &mut self,
+        mut progress: PullProgress,
+        container: &str,
+        name: &ImageName,
+    ) -> Option<PullProgress> {
+        match timeout(LOOK, containerd::ingests(&self.context.cri)).await {
+            Ok(Ok(ingests)) => {
+                progress.note(ingests.into_iter().map(|ingest| (ingest.name, ingest.received, ingest.size)));
+            }
+            Ok(Err(status)) if status.code() == Code::Unimplemented => return None,
+            Ok(Err(_)) | Err(_) => return Some(progress),
+        }
+        if !progress.is_empty() {
+            let message = progress.message(name.as_written());
+            self.pulling = Some(Pulling { container: container.to_owned(), message });
+            self.report();
+        }
+        Some(progress)
+    }
+}
