@@ -58,7 +58,8 @@ fn look_at(pid: u32, process: &Path, socket: &Path) -> Option<Kubelet> {
     // Its paths are those of its own root.
     let root = process.join("root");
     let within = |path: &str| root.join(path.trim_start_matches('/'));
-    let written = options.get("config").and_then(|path| fs::read_to_string(within(path)).ok());
+    let read = |path: &String| fs::read_to_string(within(path)).or_else(|_| fs::read_to_string(path)).ok();
+    let written = options.get("config").and_then(read);
     let configuration = written.map_or_else(Configuration::default, |text| configuration(&text));
     let endpoint = options.get("container-runtime-endpoint").cloned();
     let endpoint = endpoint.or(configuration.container_runtime_endpoint).filter(|it| !it.is_empty());

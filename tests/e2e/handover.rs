@@ -6,8 +6,11 @@ use std::path::Path;
 use std::process::{Child, Stdio};
 
 use daemonlet::cri::proto::{PodSandboxConfig, PodSandboxMetadata, PodSandboxState};
+use daemonlet::kubelet::standing_back::{Pending, Stage, SteppedBack, Written};
 use daemonlet::kubelet::static_pod::HANDED_OVER;
+use daemonlet::manifest::DaemonSetKey;
 use k8s_openapi::api::core::v1::Pod;
+use k8s_openapi::jiff::Timestamp;
 
 use crate::kit::{Node, container_ids, daemon_set, wait_until};
 
@@ -190,6 +193,53 @@ fn pods_are_handed_over_one_by_one_and_taken_back() {
     assert_eq!(container_ids(&node.agent.wait_ready("needy")), container_ids(&needy), "it was never touched");
     assert!(!ready_sandboxes(&node).contains(&"web-node".to_owned()));
     leave_nothing(&node, &folder);
+}
+
+#[test]
+fn an_agent_that_was_killed_while_handing_over_goes_on_where_it_was() {
+    let Some(mut node) = Node::start() else { return };
+    for name in ["first", "second", "third"] {
+        node.apply(&format!("{name}.yaml"), daemon_set(name, CALM));
+    }
+    for name in ["first", "second", "third"] {
+        node.agent.wait_ready(name);
+    }
+    node.agent.kill9();
+    let folder = node.path("static");
+    let (done, under_way) =
+        (folder.join("daemonlet_test_first.yaml"), folder.join("daemonlet_test_second.yaml"));
+    let key = |name: &str| DaemonSetKey { namespace: "test".into(), name: name.into() };
+    let why = "a kubelet was here".to_owned();
+    let mut halfway = SteppedBack::new(Stage::HandingOver, Timestamp::UNIX_EPOCH, why, folder.clone());
+    halfway.written.push(Written { daemon_set: key("first"), path: done.clone(), sha256: String::new() });
+    halfway.pending = Some(Pending {
+        daemon_set: key("second"),
+        path: under_way.clone(),
+        text: "as it was meant\n".into(),
+    });
+    halfway.write(&node.path("state")).unwrap();
+    // Its pod was ended, and its file is there.
+    fs::create_dir_all(&folder).unwrap();
+    fs::write(&done, "as it is\n").unwrap();
+    let first =
+        node.sandboxes().into_iter().find(|it| it.metadata.as_ref().unwrap().name.starts_with("first"));
+    let first = first.unwrap();
+    let id = first.id.as_str().into();
+    node.containerd.ask(async |cri| cri.stop_pod_sandbox(&id).await.unwrap());
+    node.containerd.ask(async |cri| cri.remove_pod_sandbox(&id).await.unwrap());
+    let uid = &first.metadata.unwrap().uid;
+    fs::remove_file(node.path("state/records").join(format!("{uid}.json"))).unwrap();
+
+    node.agent.launch();
+    wait_for_standby(
+        &node,
+        &format!("3 DaemonSets are static pods in {} now, 0 could not", folder.display()),
+    );
+    assert_eq!(fs::read_to_string(&done).unwrap(), "as it is\n");
+    assert_eq!(fs::read_to_string(&under_way).unwrap(), "as it was meant\n");
+    assert!(fs::read_to_string(folder.join("daemonlet_test_third.yaml")).unwrap().contains("name: third"));
+    assert_eq!(ready_sandboxes(&node), [""; 0]);
+    assert_eq!(fs::read_dir(node.path("state/records")).unwrap().count(), 0);
 }
 
 #[test]

@@ -144,6 +144,20 @@ first_boot() {
     check "three pods ready after the watchdog" within 30 ready 3
     unchanged "watchdog"
 
+    # By its name and its words it is a kubelet; on the default socket, unless it has a /run of its own as in a container.
+    cp /bin/bash /opt/check/kubelet
+    tail -f /dev/null | unshare --mount sh -c 'mount -t tmpfs tmpfs /run && exec /opt/check/kubelet -c "read -r"' &
+    local elsewhere=$!
+    sleep 1
+    tail -f /dev/null | /opt/check/kubelet -c "read -r" &
+    local here=$!
+    check "a kubelet on the same socket is noticed" within 150 stands_by $here
+    check "no agent fights it: takeover waits until it is gone" fails daemonlet takeover
+    kill -9 $here $elsewhere
+    check "takeover is the way back" within 20 daemonlet takeover
+    check "three pods ready after a takeover" within 60 ready 3
+    unchanged "a kubelet that came and went"
+
     rm /etc/daemonlet/manifests/steady.yaml
     check "a deleted DaemonSet's pod goes" within 60 ready 2
     check "a deleted DaemonSet's slice goes" within 30 gone "/sys/fs/cgroup/kubepods.slice/$steady"
@@ -165,6 +179,8 @@ first_boot() {
     systemctl reboot
 }
 gone() { [ ! -e "$1" ]; }
+stands_by() { daemonlet status | grep "a kubelet (process $1) uses the same container runtime"; }
+fails() { ! "$@"; }
 agent_answers_anew() { timeout 5 /usr/bin/daemonlet status; }
 import_images() {
     local image
