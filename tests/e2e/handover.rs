@@ -1,11 +1,11 @@
 //! A kubelet comes to the same runtime, and goes: there is one agent at a time, and no pod is lost on the way.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::Path;
 use std::process::{Child, Stdio};
 
-use daemonlet::cri::proto::{PodSandboxConfig, PodSandboxMetadata, PodSandboxState};
+use daemonlet::cri::proto::{ContainerState, PodSandboxConfig, PodSandboxMetadata, PodSandboxState};
 use daemonlet::kubelet::standing_back::{Pending, Stage, SteppedBack, Written};
 use daemonlet::kubelet::static_pod::HANDED_OVER;
 use daemonlet::manifest::DaemonSetKey;
@@ -84,15 +84,20 @@ fn an_agent_yields_to_a_kubelet_for_as_long_as_nobody_takes_over() {
     assert!(node.agent.says(&["get", "events", "-A"]).contains("KubeletFound"));
 
     // What the kubelet kills now stays dead, and what is new is not started, also by the next agent.
-    let containers: Vec<String> = node.containers().into_iter().map(|it| it.id).collect();
-    node.containerd.ctr(&["tasks", "kill", "--signal", "9", containers.last().unwrap()]);
+    let before: BTreeSet<String> = node.containers().into_iter().map(|it| it.id).collect();
+    let running = ContainerState::ContainerRunning as i32;
+    // It may not have been started again by then.
+    for container in node.containers().iter().filter(|it| it.state == running) {
+        node.containerd.ctr(&["tasks", "kill", "--signal", "9", &container.id]);
+    }
     node.apply("new.yaml", daemon_set("new", CALM));
     node.agent.kill9();
     node.agent.launch();
     wait_for_standby(&node, "a kubelet (process");
     let (code, _, said) = verb(&node, &["takeover"]);
     assert!(code == Some(1) && said.contains("stop it, and see that nothing starts it again"), "{said}");
-    assert_eq!(node.containers().into_iter().map(|it| it.id).collect::<Vec<_>>(), containers);
+    let after: BTreeSet<String> = node.containers().into_iter().map(|it| it.id).collect();
+    assert_eq!(after, before, "nothing was made, and nothing removed");
 
     drop(kubelet);
     wait_for_standby(&node, "pods are left to it");
