@@ -12,6 +12,8 @@ use crate::systemd::units::{Started, UnitError, Units};
 /// The classes of pods that have a cgroup of their own below the root; Guaranteed pods lie in the root itself.
 const CLASSES: [&str; 2] = ["burstable", "besteffort"];
 const POD: &str = "pod";
+/// How many hexadecimal digits a runtime's ids have.
+const ID_LENGTH: usize = 64;
 /// The shares of the `BestEffort` class: the fewest.
 const BEST_EFFORT_SHARES: u64 = 2;
 
@@ -128,6 +130,31 @@ impl CgroupManager {
         }
         // systemd leaves the trees of version 1 that it doesn't use itself.
         aside(move || removal::remove(&dirs)).await
+    }
+
+    /// The containers, sandboxes' own among them, that have a cgroup in a pod's, by the ids that the runtime gave them.
+    pub fn containers_of(&self, path: &str) -> Result<BTreeSet<String>, CgroupError> {
+        self.check_pod(path)?;
+        let mut ids = BTreeSet::new();
+        for tree in hierarchy::trees(self.version, &self.mount).at("list", &self.mount)? {
+            let names = children(&below(&tree, path))?;
+            ids.extend(names.iter().filter_map(|name| container_of(name)).map(str::to_owned));
+        }
+        Ok(ids)
+    }
+
+    /// Kills what is left in a container's cgroup within a pod's and removes it. One that isn't there is done.
+    ///
+    /// Waits like [`destroy_pod`](Self::destroy_pod).
+    pub async fn destroy_container(&self, path: &str, id: &str) -> Result<(), CgroupError> {
+        self.check_pod(path)?;
+        let mut dirs = Vec::new();
+        for tree in hierarchy::trees(self.version, &self.mount).at("list", &self.mount)? {
+            let pod = below(&tree, path);
+            let of_container = children(&pod)?.into_iter().filter(|name| container_of(name) == Some(id));
+            dirs.extend(of_container.map(|name| pod.join(name)));
+        }
+        aside(move || removal::kill(&dirs).and_then(|()| removal::remove(&dirs))).await
     }
 
     /// The pods that have a cgroup in any tree, by UID.
@@ -288,6 +315,12 @@ fn children(dir: &Path) -> Result<Vec<String>, CgroupError> {
         }
     }
     Ok(names)
+}
+
+/// The container whose cgroup bears this name: its id, or under systemd a scope that has it.
+fn container_of(name: &str) -> Option<&str> {
+    let bare = name.strip_suffix(".scope").and_then(|name| name.rsplit('-').next()).unwrap_or(name);
+    (bare.len() == ID_LENGTH && bare.bytes().all(|byte| byte.is_ascii_hexdigit())).then_some(bare)
 }
 
 fn below(tree: &Path, path: &str) -> PathBuf {

@@ -1,5 +1,5 @@
-//! What only containerd's own API gives: its event stream, how far a pull is, and the end of a task that its CRI lost; and what its
-//! network library leaves behind.
+//! What only containerd's own API gives: its event stream, how far a pull is, and the end of a task that its CRI lost; and what it
+//! and its network library leave behind.
 //!
 //! Everything that the CRI can do is done there; daemonlet runs on any CRI v1 runtime, and with containerd it learns of changes
 //! at once. Nothing here decides anything: an event only says when to look.
@@ -7,6 +7,7 @@
 mod cni_cache;
 mod event;
 mod ingest;
+mod shim;
 mod task;
 mod watch;
 
@@ -16,6 +17,7 @@ use tonic::metadata::MetadataValue;
 pub use cni_cache::{discard_broken_results, is_broken_result};
 pub use event::{EventSource, RuntimeEvent};
 pub use ingest::{Ingest, ingests};
+pub use shim::end_shims;
 pub use task::{delete_task, left_task};
 pub use watch::watch;
 

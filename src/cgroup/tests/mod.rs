@@ -58,15 +58,20 @@ impl Fixture {
 
     /// Starts a process in a container's cgroup below `path`, in every tree.
     fn start_in(&mut self, path: &str) {
+        self.start_in_container(path, "container");
+    }
+
+    fn start_in_container(&mut self, path: &str, name: &str) {
         let child = Command::new("sleep").arg("600").spawn().unwrap();
         for dir in self.dirs(path) {
-            fs::create_dir_all(dir.join("container")).unwrap();
+            let container = dir.join(name);
+            fs::create_dir_all(&container).unwrap();
             if dir.join("cpuset.cpus").exists() {
-                for name in ["cpuset.cpus", "cpuset.mems"] {
-                    fs::write(dir.join("container").join(name), fs::read(dir.join(name)).unwrap()).unwrap();
+                for file in ["cpuset.cpus", "cpuset.mems"] {
+                    fs::write(container.join(file), fs::read(dir.join(file)).unwrap()).unwrap();
                 }
             }
-            fs::write(dir.join("container/cgroup.procs"), child.id().to_string()).unwrap();
+            fs::write(container.join("cgroup.procs"), child.id().to_string()).unwrap();
         }
         self.children.push(child);
     }
@@ -161,6 +166,27 @@ async fn a_pods_cgroup_is_removed_with_what_still_runs_in_it() {
         assert!(fixture.dirs(&path).iter().all(|dir| !dir.exists()));
         assert!(!fixture.children[0].wait().unwrap().success());
         assert!(fixture.manager.list_pods().unwrap().is_empty());
+        fixture.manager.destroy_pod(&path).await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn a_container_that_nobody_knows_is_removed_from_its_pods_cgroup_and_no_other() {
+    for mut fixture in Fixture::all() {
+        let path = fixture.pod("/besteffort");
+        fixture.manager.ensure_pod(&path, &Limits::default()).await.unwrap();
+        let (lost, known) = ("0123456789abcdef".repeat(4), "fedcba9876543210".repeat(4));
+        for name in [lost.as_str(), &format!("cri-containerd-{known}.scope"), "0123", "init"] {
+            fixture.start_in_container(&path, name);
+        }
+        assert_eq!(fixture.manager.containers_of(&path).unwrap(), [lost.clone(), known.clone()].into());
+        fixture.manager.destroy_container(&path, &lost).await.unwrap();
+        assert!(!fixture.children[0].wait().unwrap().success());
+        assert_eq!(fixture.manager.containers_of(&path).unwrap(), [known].into());
+        for child in &mut fixture.children[1..] {
+            assert!(child.try_wait().unwrap().is_none(), "the others run on");
+        }
+        fixture.manager.destroy_container(&path, &lost).await.unwrap();
         fixture.manager.destroy_pod(&path).await.unwrap();
     }
 }

@@ -1,17 +1,23 @@
-//! Ends what a StartContainer that failed may have left running.
+//! Ends what a start that was given up may have left running.
 //!
 //! The runtime says `StartError` of a container whose start it gave up. If the start was given up because its caller died, containerd
 //! may have begun the task all the same, and its CRI looks no further: the process would run for as long as the dead container is kept to
 //! tell of. Each such container is looked at once, by containerd's own API; another runtime does not have that API and needs none.
+//!
+//! A containerd that is killed while it starts a sandbox may forget it altogether. What it has left is found where it runs: in the pod's
+//! cgroup, under an id that a complete list of the pod does not have. Nobody but this worker has anything made for the pod, and what it
+//! asks for is over before it looks, so such an id is nobody's.
 
 use std::collections::BTreeSet;
 
+use tokio::task::spawn_blocking;
 use tonic::Code;
 use tracing::warn;
 
 use super::Worker;
 use crate::containerd;
 use crate::cri::ContainerId;
+use crate::error_chain::error_chain;
 use crate::pod::observed::{Container, ContainerState, Observed};
 
 /// The containers that need no further look.
@@ -32,6 +38,46 @@ fn failed_to_start(container: &Container) -> bool {
 }
 
 impl Worker {
+    /// Ends what runs in the pod's cgroup and is unknown to the runtime. Must follow a complete look at it.
+    pub(super) async fn end_unknown(&self) {
+        let cgroup = self.cgroup();
+        let running = match self.context.cgroups.containers_of(&cgroup) {
+            Ok(running) => running,
+            Err(error) => {
+                warn!(error = error_chain(&error), "cannot see what runs in the pod's cgroup");
+                return;
+            }
+        };
+        let known: BTreeSet<&str> = self.ids().collect();
+        for id in running.iter().filter(|id| !known.contains(id.as_str())) {
+            if !self.is_forgotten(id).await {
+                continue;
+            }
+            warn!(id, "the runtime has forgotten something that it started for the pod; it is ended");
+            if let Err(problem) = self.end_forgotten(&cgroup, id).await {
+                warn!(id, problem, "cannot end what the runtime has forgotten");
+            }
+        }
+    }
+
+    /// Whether the runtime says that it has nothing of this id. Somebody may have made a container in the pod's sandbox that is not ours.
+    async fn is_forgotten(&self, id: &str) -> bool {
+        let cri = &self.context.cri;
+        let sandbox = cri.pod_sandbox_status(&id.into()).await;
+        let container = cri.container_status(&id.into()).await;
+        sandbox.is_err_and(|error| error.is_not_found()) && container.is_err_and(|error| error.is_not_found())
+    }
+
+    async fn end_forgotten(&self, cgroup: &str, id: &str) -> Result<(), String> {
+        let shim = id.to_owned();
+        // The shim first: it would tell of an end that nobody waits for.
+        match spawn_blocking(move || containerd::end_shims(&shim)).await {
+            Ok(ended) => drop(ended.map_err(|error| format!("end its shim: {error}"))?),
+            Err(panic) => return Err(panic.to_string()),
+        }
+        self.context.cgroups.destroy_container(cgroup, id).await.map_err(|error| error_chain(&error))
+    }
+
     pub(super) async fn end_left_tasks(&mut self) {
         for id in self.looked_at.news(&self.observed) {
             match containerd::delete_task(&self.context.cri, id.as_str()).await {

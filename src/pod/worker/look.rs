@@ -109,7 +109,7 @@ impl Worker {
         Ok(())
     }
 
-    fn ids(&self) -> impl Iterator<Item = &str> {
+    pub(super) fn ids(&self) -> impl Iterator<Item = &str> {
         let sandboxes = self.observed.sandboxes.iter().map(|sandbox| sandbox.id.as_str());
         sandboxes.chain(self.observed.containers.iter().map(|container| container.id.as_str()))
     }
@@ -142,6 +142,7 @@ impl Worker {
         observed.sort();
         self.observed = observed;
         self.unsure.settle(lagging);
+        self.end_unknown().await;
         Ok(())
     }
 

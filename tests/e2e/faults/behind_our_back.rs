@@ -1,5 +1,6 @@
 //! Shims that are killed, containers and sandboxes that somebody else removes.
 
+use std::os::unix::process::CommandExt as _;
 use std::time::Duration;
 
 use daemonlet::cri::{ContainerId, SandboxId};
@@ -7,7 +8,7 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
 use super::SPEC;
-use crate::kit::{Node, container_ids, daemon_set, is_ready};
+use crate::kit::{Node, container_ids, daemon_set, is_ready, wait_until};
 
 #[test]
 fn a_pod_whose_shim_is_killed_runs_again_and_leaves_nothing_of_the_old() {
@@ -74,4 +75,45 @@ fn a_sandbox_that_somebody_removes_is_made_again_for_the_same_pod() {
         assert!(node.sandboxes().iter().all(|sandbox| sandbox.id != old.as_str()), "round {round}");
         before = after;
     }
+}
+
+#[test]
+fn what_a_killed_containerd_has_forgotten_in_a_pods_cgroup_is_ended() {
+    let Some(mut node) = Node::start() else { return };
+    node.apply("app.yaml", daemon_set("app", SPEC));
+    let pod = node.agent.wait_ready("app");
+    // As a containerd leaves it that is killed while it starts a sandbox: a process in its cgroup, a shim, and nothing that knows of either.
+    let forgotten = "0123456789abcdef".repeat(4);
+    node.containerd.kill9();
+    let spawn =
+        |command: &mut std::process::Command| command.stdin(std::process::Stdio::piped()).spawn().unwrap();
+    let mut process = spawn(node.slot().command("sleep").arg("1000000"));
+    let mut shim = spawn(node.slot().command("sh").arg0("/usr/bin/containerd-shim-runc-v2").args([
+        "-c",
+        "read word",
+        "-namespace",
+        "k8s.io",
+        "-id",
+        &forgotten,
+    ]));
+    let uid = pod.metadata.uid.clone().unwrap();
+    let of_pod: Vec<String> =
+        node.cgroups().into_iter().filter(|path| path.ends_with(&format!("/pod{uid}"))).collect();
+    assert!(!of_pod.is_empty());
+    for path in &of_pod {
+        let directory = std::path::Path::new(path).join(&forgotten);
+        std::fs::create_dir(&directory).unwrap();
+        for file in ["cpuset.cpus", "cpuset.mems"] {
+            if let Ok(text) = std::fs::read(std::path::Path::new(path).join(file)) {
+                std::fs::write(directory.join(file), text).unwrap();
+            }
+        }
+        std::fs::write(directory.join("cgroup.procs"), process.id().to_string()).unwrap();
+    }
+    node.containerd.restart();
+    assert!(!process.wait().unwrap().success());
+    assert!(!shim.wait().unwrap().success());
+    wait_until("its cgroups are gone", || !node.cgroups().iter().any(|path| path.ends_with(&forgotten)));
+    assert_eq!(container_ids(&node.agent.wait_ready("app")), container_ids(&pod));
+    node.wait_exact();
 }

@@ -1,4 +1,5 @@
-//! `docs/fields.md` is whole: it has every field of a DaemonSet, and what it says of each can be looked up.
+//! The pages of `docs` that can be held to the source are: `fields.md` has every field of a DaemonSet, and what is said there and in
+//! `security.md` can be looked up.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 
 mod page;
@@ -11,6 +12,7 @@ use page::{Fate, Page, Row};
 use source::Source;
 
 const PAGE: &str = include_str!("../../docs/fields.md");
+const SECURITY: &str = include_str!("../../docs/security.md");
 
 #[test]
 fn the_page_has_every_field_of_a_daemon_set_and_no_other() {
@@ -44,6 +46,18 @@ fn what_the_page_says_is_in_the_source() {
         })
         .collect();
     assert!(problems.is_empty(), "docs/fields.md:\n{}", problems.join("\n"));
+}
+
+#[test]
+fn each_claim_about_security_names_tests_that_there_are() {
+    let source = Source::read();
+    let named: Vec<&str> = page::spans(SECURITY).filter(|span| span.contains("::")).collect();
+    assert!(named.len() > 30, "the page's form has changed");
+    let missing: Vec<_> = named.iter().filter(|test| !source.tests.contains_key(**test)).collect();
+    assert!(missing.is_empty(), "docs/security.md names tests that there are not: {missing:#?}");
+    let rows = SECURITY.lines().filter(|line| line.starts_with("| ") && line.matches(" | ").count() == 1);
+    let bare: Vec<_> = rows.filter(|row| !row.contains("::") && !row.ends_with("| tests |")).collect();
+    assert!(bare.is_empty(), "these claims name no test: {bare:#?}");
 }
 
 /// What is wrong with the row.
