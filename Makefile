@@ -4,11 +4,14 @@ SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := build
 MAKEFLAGS += --no-builtin-rules
-.PHONY: help build check lint deny test test-vm demo bench soak fuzz install uninstall clean
+.PHONY: help build documents deb check lint deny test test-vm demo demo-etcd bench soak fuzz install uninstall clean
 
 CARGO ?= cargo
 TARGET := $(or $(CARGO_TARGET_DIR),target)
-BINARY := $(TARGET)/release/daemonlet
+# Another machine's architecture, as Rust names it: `make deb RUST_TARGET=aarch64-unknown-linux-gnu`, with a linker for it.
+RUST_TARGET ?=
+BINARY := $(TARGET)/$(if $(RUST_TARGET),$(RUST_TARGET)/)release/daemonlet
+DOCUMENTS := $(TARGET)/documents
 PREFIX ?= /usr/local
 SYSCONFDIR ?= /etc
 UNITDIR ?= $(PREFIX)/lib/systemd/system
@@ -25,8 +28,14 @@ help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | sort | column -t -s $$'\t'
 
 build: ## the release binary
-	@$(call needs,build); $(CARGO) build --release --locked --bin daemonlet
+	@$(call needs,build); $(CARGO) build --release --locked --bin daemonlet $(addprefix --target=,$(RUST_TARGET))
 	@ls -l $(BINARY)
+
+documents: ## man pages and shell completions
+	@$(call needs,build); rm -rf $(DOCUMENTS); $(CARGO) run --locked --quiet --example documents $(DOCUMENTS)
+
+deb: build documents ## the Debian package, for this machine's architecture or RUST_TARGET's
+	@systemd/deb/build.sh $(BINARY) $(DOCUMENTS) $(TARGET)/deb
 
 check: ## what is quick: format, lints, unit tests
 	@$(call needs,build); $(MAKE) --no-print-directory lint
@@ -63,11 +72,15 @@ test: ## everything: format, lints, dependencies, all tests, those with a real c
 	  $(CARGO) test --locked --no-fail-fast --lib --bins --tests; \
 	fi
 
-test-vm: ## a whole virtual machine: systemd, cgroup v2, reboots, power cuts (VM_SUITE=bookworm, trixie …)
+test-vm: documents ## a whole virtual machine with the package: systemd, cgroup v2, reboots, power cuts (VM_SUITE=bookworm, trixie …)
 	@$(call needs,build vm); $(CARGO) build --release --locked --quiet --bin daemonlet; tests/vm/run.sh $(VM_SUITE)
 
 demo: ## daemonlet at work on this machine, which is left as it was
 	@examples/demo.sh
+
+demo-etcd: ## three nodes on this machine bring up a three-member etcd; one is cut off and comes back
+	@$(call needs,build run etcd); $(CARGO) build --release --locked --quiet --bin daemonlet; \
+	DEMO_BINARY=$(TARGET)/release/daemonlet examples/etcd/run.sh
 
 bench: ## the numbers of benches/README.md
 	@$(call needs,build run); $(CARGO) bench --locked
@@ -88,8 +101,9 @@ fuzz: ## whatever may be read, fed with anything: FUZZ_SECONDS for each target; 
 	    -max_total_time=$(FUZZ_SECONDS) -rss_limit_mb=2048 -timeout=10 -print_final_stats=1; \
 	done
 
-install: ## below DESTDIR and PREFIX, with the systemd unit and a sample configuration
+install: ## below DESTDIR and PREFIX, with the unit, a commented configuration, man pages and completions
 	@[ -x $(BINARY) ] || { echo "there is no $(BINARY) yet: run make build first" >&2; exit 1; }
+	@[ -d $(DOCUMENTS)/man1 ] || { echo "there is no $(DOCUMENTS)/man1 yet: run make documents first" >&2; exit 1; }
 	install -D -m 0755 $(BINARY) $(DESTDIR)$(PREFIX)/bin/daemonlet
 	install -d -m 0755 $(DESTDIR)$(UNITDIR)
 	sed 's|/usr/local/bin/|$(PREFIX)/bin/|g' systemd/daemonlet.service >$(DESTDIR)$(UNITDIR)/daemonlet.service
@@ -98,14 +112,22 @@ install: ## below DESTDIR and PREFIX, with the systemd unit and a sample configu
 	@# What an administrator has written stays.
 	[ -e $(DESTDIR)$(SYSCONFDIR)/daemonlet/config.yaml ] || \
 	  install -m 0640 systemd/config.yaml $(DESTDIR)$(SYSCONFDIR)/daemonlet/config.yaml
-	install -D -m 0644 systemd/node.yaml $(DESTDIR)$(PREFIX)/share/doc/daemonlet/node.yaml
+	[ -e $(DESTDIR)$(SYSCONFDIR)/daemonlet/node.yaml ] || \
+	  install -m 0644 systemd/node.yaml $(DESTDIR)$(SYSCONFDIR)/daemonlet/node.yaml
+	install -D -m 0644 -t $(DESTDIR)$(PREFIX)/share/doc/daemonlet README.md CHANGELOG.md docs/fields.md
+	install -D -m 0644 -t $(DESTDIR)$(PREFIX)/share/man/man1 $(DOCUMENTS)/man1/*.1
+	install -D -m 0644 -t $(DESTDIR)$(PREFIX)/share/bash-completion/completions $(DOCUMENTS)/completions/bash/daemonlet
+	install -D -m 0644 -t $(DESTDIR)$(PREFIX)/share/zsh/vendor-completions $(DOCUMENTS)/completions/zsh/_daemonlet
+	install -D -m 0644 -t $(DESTDIR)$(PREFIX)/share/fish/vendor_completions.d $(DOCUMENTS)/completions/fish/daemonlet.fish
 	@if [ -z "$(DESTDIR)" ] && [ -d /run/systemd/system ]; then systemctl daemon-reload; fi
 	@echo "Installed. Start it with: systemctl enable --now daemonlet"
 
 uninstall: ## what install has put there; configuration, state and pods stay
 	@if [ -z "$(DESTDIR)" ] && [ -d /run/systemd/system ]; then systemctl disable --now daemonlet 2>/dev/null || true; fi
 	rm -f $(DESTDIR)$(PREFIX)/bin/daemonlet $(DESTDIR)$(UNITDIR)/daemonlet.service
-	rm -rf $(DESTDIR)$(PREFIX)/share/doc/daemonlet
+	rm -rf $(DESTDIR)$(PREFIX)/share/doc/daemonlet $(DESTDIR)$(PREFIX)/share/man/man1/daemonlet.1 $(DESTDIR)$(PREFIX)/share/man/man1/daemonlet-*.1
+	rm -f $(DESTDIR)$(PREFIX)/share/bash-completion/completions/daemonlet $(DESTDIR)$(PREFIX)/share/zsh/vendor-completions/_daemonlet
+	rm -f $(DESTDIR)$(PREFIX)/share/fish/vendor_completions.d/daemonlet.fish
 	@if [ -z "$(DESTDIR)" ] && [ -d /run/systemd/system ]; then systemctl daemon-reload; fi
 	@echo "$(SYSCONFDIR)/daemonlet and /var/lib/daemonlet stay, and so do pods that run: remove manifests first to end them."
 

@@ -8,6 +8,7 @@
 #   busybox        a shell and its tools
 #   node-exporter  the Prometheus node exporter of the distribution's package, with the libraries it needs
 #   cni-plugins    CNI's reference plugins, to be installed on a host, and a shell that does so (examples/cni)
+#   etcd           etcd of the distribution's package, where that is installed
 #   fluentd        stands in for fluentd: follows the log files below /var/log and prints their lines
 set -euo pipefail
 umask 022
@@ -94,6 +95,15 @@ cp "$node_exporter" "$work/node-exporter/bin/node_exporter"
 libraries "$node_exporter" "$work/node-exporter"
 pack node-exporter '{"Entrypoint":["/bin/node_exporter"],"User":"65534","ExposedPorts":{"9100/tcp":{}}}' \
     docker.io/prom/node-exporter:v1.3.1
+
+# Only where the distribution's etcd is at hand: one example needs it.
+if etcd=$(command -v etcd); then
+    root "$work/etcd"
+    mkdir -p "$work/etcd/usr/local/bin"
+    cp "$etcd" "$work/etcd/usr/local/bin/etcd"
+    libraries "$etcd" "$work/etcd"
+    pack etcd '{"Entrypoint":["/usr/local/bin/etcd"],"Env":["PATH=/usr/local/bin"]}' quay.io/coreos/etcd:v3.4.23
+fi
 
 root "$work/fluentd"
 applets "$work/fluentd"

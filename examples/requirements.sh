@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Finds what `make` needs of this machine, and fetches what is missing.
 #
-#   eval "$(examples/requirements.sh build test)"      groups: build, run, test, vm
+#   eval "$(examples/requirements.sh build test)"      groups: build, run, test, etcd, vm
 #
 # Prints shell assignments (PATH, PROTOC …) on standard output, everything else on standard error. Programs that come with a
 # service (containerd, the node exporter) are unpacked from their Debian packages into target/tools instead of installed, so
@@ -42,11 +42,18 @@ need_run() {
 
 need_test() {
     need_run
+    need_etcd
     install_if_no git git
     # One test of many needs it, and says so when it isn't there.
     if [ -z "$(faketime_library)" ] && command -v apt-get >/dev/null; then
         (unpack_packages libfaketime) || say "NOTICE: there is no libfaketime: the test of a clock that is set is skipped"
     fi
+}
+
+need_etcd() {
+    unpack_if_no etcd etcd-server
+    unpack_if_no etcdctl etcd-client
+    install_if_no nsenter util-linux
 }
 
 need_vm() {
@@ -126,8 +133,8 @@ unpack_packages() {
 [ $# -gt 0 ] || set -- build run
 for group in "$@"; do
     case $group in
-    build | run | test | vm) "need_$group" ;;
-    *) die "$group is no group of requirements: build, run, test, vm" ;;
+    build | run | test | etcd | vm) "need_$group" ;;
+    *) die "$group is no group of requirements: build, run, test, etcd, vm" ;;
     esac
 done
 if [ ${#to_install[@]} -gt 0 ] || [ ${#to_unpack[@]} -gt 0 ]; then

@@ -1,7 +1,7 @@
 //! With what code the `daemonlet` command ends. Scripts and the systemd unit rely on these numbers.
 //!
-//! 75 and 78 are `EX_TEMPFAIL` and `EX_CONFIG` of `sysexits.h`. The unit names 78 in `RestartPreventExitStatus`: a configuration
-//! doesn't mend itself, while all else is worth another try.
+//! 69, 75 and 78 are `EX_UNAVAILABLE`, `EX_TEMPFAIL` and `EX_CONFIG` of `sysexits.h`. The unit names 69 and 78 in
+//! `RestartPreventExitStatus`: neither a kubelet goes nor a configuration mends itself, while all else is worth another try.
 
 use std::process;
 
@@ -15,6 +15,8 @@ pub enum ExitCode {
     Failed = 1,
     /// The command line can't be understood.
     Usage = 2,
+    /// A kubelet has the node, and the configuration says to refuse then.
+    Kubelet = 69,
     /// Another agent holds the state directory; it may be gone by the next try.
     Busy = 75,
     /// The agent's configuration is refused.

@@ -29,6 +29,7 @@ pub mod go_duration;
 mod hex;
 pub mod hook;
 pub mod image;
+pub mod kubelet;
 pub mod manifest;
 pub mod node;
 pub mod placement;

@@ -73,7 +73,7 @@ fn the_unit_and_the_agent_agree() {
     assert_eq!(value("NotifyAccess"), Some("main"));
     assert_eq!(value("KillMode"), Some("process"), "containers outlive the agent");
     assert_eq!(value("Restart"), Some("always"));
-    assert_eq!(value("RestartPreventExitStatus"), Some("78"), "EX_CONFIG");
+    assert_eq!(value("RestartPreventExitStatus"), Some("69 78"), "a kubelet, EX_CONFIG");
     assert_eq!(value("OOMScoreAdjust"), Some("-999"));
     assert_eq!(value("RuntimeDirectory"), Some("daemonlet"), "the API's socket is in /run/daemonlet");
     assert_eq!(value("StateDirectory"), Some("daemonlet"), "what must outlive us is in /var/lib/daemonlet");

@@ -4,21 +4,23 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::future::join_all;
 use k8s_openapi::api::core::v1::Node;
 use tokio::sync::{mpsc, watch};
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
 
 use super::eviction::Demand;
 use super::host;
+use super::kubelet_watch::KubeletWatch;
 use super::node_shutdown::Order;
 use super::orphans::{Orphans, Swept};
 use super::prefetch::Fetched;
-use super::reconcile::Reconciler;
+use super::reconcile::{Hand, Reconciler};
 use super::recording::Recorded;
 use super::runtime::{self, Health, Look, Looked, Relist};
-use super::{AgentError, RUNTIME_RETRY, attended};
+use super::{AgentError, Ended, RUNTIME_RETRY, attended};
 use crate::api::command::Command;
 use crate::board::{Board, Metrics, StoreStatus};
 use crate::config::Settings;
@@ -35,6 +37,8 @@ use crate::pod::{priority, rebuild};
 use crate::store::{Freshness, Snapshot, StoreHandle};
 use crate::systemd::{ServiceManager, Watchdog};
 
+/// How long workers may take to finish what they are at when the agent ends.
+const LETTING_GO: Duration = Duration::from_secs(5);
 /// How many events of the runtime may wait for the main loop. More than that is a burst, and a burst ends in a listing.
 const EVENTS_IN_FLIGHT: usize = 1024;
 /// How often a node without any address looks whether it has one now.
@@ -79,6 +83,8 @@ pub(super) struct Agent {
     pub(super) shutdown_orders: mpsc::UnboundedReceiver<Order>,
     /// What the API's clients ask for.
     pub(super) commands: mpsc::Receiver<Command>,
+    /// Who notices a kubelet.
+    pub(super) kubelet: KubeletWatch,
 }
 
 /// One thing that happened.
@@ -104,9 +110,9 @@ impl Agent {
         mut self,
         mut watchdog: Watchdog,
         shutdown: CancellationToken,
-    ) -> Result<(), AgentError> {
+    ) -> Result<Ended, AgentError> {
         let Some(taken_up) = attended(&mut watchdog, &shutdown, self.take_up_pods()).await else {
-            return Ok(());
+            return Ok(Ended::ToldTo);
         };
         taken_up?;
         let (events, mut events_seen) = mpsc::channel(EVENTS_IN_FLIGHT);
@@ -122,10 +128,11 @@ impl Agent {
             self.reconciler.pods.len()
         ));
         self.take_snapshot();
-        loop {
+        let ended = loop {
             // Every arm is cancel safe: watch and mpsc receivers lose nothing, and the timers are absolute.
             let happening = tokio::select! {
-                () = shutdown.cancelled() => break,
+                () = shutdown.cancelled() => break Ended::ToldTo,
+                sign = self.kubelet.seen() => break Ended::Kubelet(sign),
                 Ok(()) = self.store.snapshots.changed() => Happening::Store,
                 Ok(()) = self.reconciler.node.changed() => Happening::Node,
                 Ok(()) = self.node_problems.changed() => Happening::Store,
@@ -144,10 +151,7 @@ impl Agent {
             };
             match happening {
                 Happening::Store => self.take_snapshot(),
-                Happening::Node => {
-                    self.node_pending = false;
-                    self.board.put_node(Node::clone(&self.reconciler.node.borrow()));
-                }
+                Happening::Node => self.take_node(),
                 Happening::Report(report) => {
                     self.take_report(report);
                     while let Ok(report) = self.reconciler.reports.try_recv() {
@@ -175,14 +179,10 @@ impl Agent {
                     continue;
                 }
                 Happening::Swept(swept) => {
-                    let pods = &self.reconciler.pods;
-                    self.reconciler.leaving = self.orphans.go_on(swept, |uid| pods.contains_key(uid));
+                    self.take_sweep(swept);
                     continue;
                 }
-                Happening::Fetched(fetched) => {
-                    let now = self.reconciler.context.clock.monotonic();
-                    self.reconciler.prefetch.note(fetched, now);
-                }
+                Happening::Fetched(fetched) => self.take_fetched(fetched),
                 Happening::Asked(command) => self.obey(command),
                 Happening::Demand(demand) => {
                     self.reconciler.follow(demand);
@@ -199,13 +199,29 @@ impl Agent {
             if self.node_pending {
                 continue;
             }
+            if self.reconciler.has_left() {
+                break Ended::Done;
+            }
             self.metrics.count_reconcile();
             due = self.reconciler.reconcile().map(|delay| Instant::now() + delay);
-        }
+        };
         ServiceManager.stopping("pods go on running");
-        info!("the agent ends; its pods go on running");
+        info!(pods = self.reconciler.pods.len(), "the agent ends; its pods go on running");
         watcher.abort();
-        Ok(())
+        self.let_go(&shutdown).await;
+        Ok(ended)
+    }
+
+    /// Has every worker finish what it is at. One whose call hangs is left behind; it acts no more once the call returns.
+    async fn let_go(&self, shutdown: &CancellationToken) {
+        shutdown.cancel();
+        let working = self.reconciler.pods.values().filter_map(|pod| match &pod.handle {
+            Hand::Working(handle) => Some(handle.finished()),
+            Hand::Recording { .. } => None,
+        });
+        if timeout(LETTING_GO, join_all(working)).await.is_err() {
+            warn!("workers have not ended within {LETTING_GO:?}");
+        }
     }
 
     /// Does what a client of the API asks for.
@@ -252,6 +268,7 @@ impl Agent {
         };
         self.relist.changed(&listing);
         info!(records = records.len(), running = listing.len(), "taking up the pods of this node");
+        records.retain(|record| self.reconciler.released.concerns(&record.daemon_set));
         for record in records {
             let listed = listing.remove(&record.uid).unwrap_or_default();
             self.reconciler.adopt(record, listed);
@@ -262,6 +279,9 @@ impl Agent {
 
     /// Ends pods that carry our mark and are on no record, and looks for what others have left.
     fn clear_up(&mut self, listing: runtime::Listing) {
+        if !self.reconciler.released.concerns_strays() {
+            return;
+        }
         let listed = listing.keys().cloned().collect();
         self.end_strays(listing);
         self.orphans.look(self.reconciler.pods.keys().cloned(), listed);
@@ -334,9 +354,15 @@ impl Agent {
     fn take_event(&mut self, event: &RuntimeEvent) {
         match event {
             RuntimeEvent::Exited { id, .. } => {
+                self.kubelet.look();
                 self.reconciler.wake(id.as_str(), Wake::Exited(id.to_string()));
             }
-            RuntimeEvent::Oom { .. } | RuntimeEvent::Changed { .. } => {}
+            RuntimeEvent::Oom { .. } => {}
+            RuntimeEvent::Changed { id } => {
+                if self.reconciler.context.directory.owner(id.as_str()).is_none() {
+                    self.kubelet.look_at_pods();
+                }
+            }
             RuntimeEvent::Deleted { id } => self.reconciler.wake(id.as_str(), Wake::Changed(id.to_string())),
             RuntimeEvent::StreamReady { source } => {
                 debug!(?source, "the runtime tells what happens");
@@ -353,6 +379,21 @@ impl Agent {
                 self.has_events = false;
             }
         }
+    }
+
+    fn take_node(&mut self) {
+        self.node_pending = false;
+        self.board.put_node(Node::clone(&self.reconciler.node.borrow()));
+    }
+
+    fn take_sweep(&mut self, swept: Swept) {
+        let pods = &self.reconciler.pods;
+        self.reconciler.leaving = self.orphans.go_on(swept, |uid| pods.contains_key(uid));
+    }
+
+    fn take_fetched(&mut self, fetched: Fetched) {
+        let now = self.reconciler.context.clock.monotonic();
+        self.reconciler.prefetch.note(fetched, now);
     }
 
     fn take_report(&mut self, report: Report) {

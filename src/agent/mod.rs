@@ -12,10 +12,13 @@
 //! agent that waits for its runtime or its store says so. Ending the agent ends no pod.
 
 mod cpu_sharing;
+mod derived;
 mod eviction;
+mod hand_over;
 mod holding;
 mod host;
 mod image_gc;
+mod kubelet_watch;
 mod lock;
 mod log_rotation;
 mod main_loop;
@@ -29,9 +32,12 @@ mod reconcile;
 mod recording;
 mod reset;
 mod runtime;
+mod stance;
+mod standby;
+mod take_over;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -43,52 +49,53 @@ use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, warn};
 
+use self::derived::{STORE_DIR, amounts, cgroups, credentials_file, meter, node_limits, store_settings};
 use self::holding::Holding;
 use self::host::RuntimeFacts;
 use self::image_gc::ImageGc;
+use self::kubelet_watch::KubeletWatch;
 pub use self::lock::LockError;
 use self::main_loop::Agent;
 use self::node_shutdown::NodeShutdown;
 use self::orphans::Orphans;
 use self::prefetch::Prefetch;
-use self::reconcile::Reconciler;
+use self::reconcile::{Reconciler, Released};
 use self::recording::Recording;
 use self::runtime::{Health, Look, Relist};
 use crate::api::{self, ApiState, Changes, Socket};
+use crate::atomic_file::AtomicFileError;
 use crate::backoff::BackoffPolicy;
 use crate::board::{Board, MethodCount, Metrics, StoreStatus};
-use crate::cgroup::{CgroupError, CgroupManager};
+use crate::cgroup::CgroupError;
 use crate::clock::Clock;
-use crate::config::{Poll, Settings};
-use crate::cri::translate::Host;
-use crate::cri::translate::cgroup_parent::CgroupName;
-use crate::cri::translate::host::{Allocatable, CgroupDriver, CgroupVersion};
+use crate::config::Settings;
 use crate::cri::{ClientOptions, CriClient, Endpoint, EndpointError};
 use crate::error_chain::error_chain;
 use crate::eviction::control::Control;
-use crate::eviction::measure::Meter;
 use crate::eviction::stall::Stalls;
-use crate::manifest::{Objects, Quantity};
+use crate::kubelet::Sign;
+use crate::kubelet::standing_back::NoteError;
+use crate::manifest::{DaemonSetKey, Objects};
 use crate::node::host::Host as ThisHost;
 use crate::node::watch::{self as node_watch, Fixed, Sources};
-use crate::node::{self, HostFacts, NodeFiles, Pressure, ResourcePolicy};
+use crate::node::{self, NodeFiles, Pressure};
 use crate::pod::context::{Directory, PodContext};
 use crate::pod::network::Network;
-use crate::pod::node_credentials::{CredentialsFile, NodeCredentials};
+use crate::pod::node_credentials::NodeCredentials;
 use crate::pod::record::{RecordError, Records};
 use crate::pod::sandbox_image::{self, SandboxImage};
 use crate::pod::user_namespace::UserNamespaces;
 use crate::preload::{self, Preload};
 use crate::rollout::history::History;
 use crate::rollout::ledger::{Ledger, LedgerError};
-use crate::store::{DirSettings, DirStore, PollMode};
+use crate::store::DirStore;
 use crate::systemd::logind::Machine;
 use crate::systemd::{ServiceManager, Watchdog};
 use crate::volume::{PathError, VolumeRoot};
+pub use hand_over::{Step as HandOverStep, hand_over, plan as plan_hand_over, text as static_pod_text};
 pub use reset::{ResetError, removable, reset};
+pub use take_over::{TakeOverError, Taken, take_over};
 
-/// Where the store keeps its last good content, below the state directory.
-const STORE_DIR: &str = "store";
 /// Where revisions are kept, below the state directory.
 const REVISIONS_DIR: &str = "revisions";
 /// Where holds are kept, below the state directory.
@@ -120,15 +127,73 @@ pub enum AgentError {
     Api(#[from] api::BindError),
     #[error("make the directory {path}")]
     Directory { path: PathBuf, source: std::io::Error },
+    #[error(transparent)]
+    Note(#[from] NoteError),
+    #[error("write the static pod {path}")]
+    StaticPod { path: PathBuf, source: AtomicFileError },
+    #[error(
+        "{0}, and would kill every pod of daemonlet: stop one of the two, or see onKubelet in the configuration"
+    )]
+    Kubelet(Sign),
+}
+
+/// What an agent runs for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Purpose {
+    /// Looking after the node's pods, until it is told to end.
+    LookAfter,
+    /// Ending every pod that is here, with its hooks and its grace; then it ends itself.
+    EndPods,
+    /// Ending the pods of one DaemonSet, and leaving all others as they are.
+    EndPodsOf(DaemonSetKey),
+}
+
+/// Why an agent no longer looks after pods.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Ended {
+    /// It was told to end.
+    ToldTo,
+    /// It has done what it was for.
+    Done,
+    /// A kubelet uses the runtime.
+    Kubelet(Sign),
 }
 
 /// Runs the agent until `shutdown`.
 ///
 /// # Errors
 /// When something is missing that it can't do without. A runtime or a store that isn't there is waited for.
-#[expect(clippy::too_many_lines, reason = "one room after the other, in the order in which they can answer")]
 pub async fn run(settings: Settings, shutdown: CancellationToken) -> Result<(), AgentError> {
+    stance::run(&settings, &shutdown).await
+}
+
+/// Ends every pod of this node, with its hooks and its grace; says whether all are gone before `shutdown`.
+///
+/// # Errors
+/// As [`run`].
+pub async fn end_pods(settings: &Settings, shutdown: &CancellationToken) -> Result<bool, AgentError> {
     let _lock = lock::StateLock::take(&settings.root_dir)?;
+    Ok(attend(settings, Purpose::EndPods, shutdown).await? == Ended::Done)
+}
+
+/// Does what an agent is for. Nothing of it is left when this returns but the pods. Whoever calls holds the lock.
+async fn attend(
+    settings: &Settings,
+    purpose: Purpose,
+    shutdown: &CancellationToken,
+) -> Result<Ended, AgentError> {
+    let shutdown = shutdown.child_token();
+    let _ending = shutdown.clone().drop_guard();
+    // It is large, and lives for as long as the agent: once on the heap rather than in each future around it.
+    Box::pin(attend_until(settings.clone(), purpose, shutdown)).await
+}
+
+#[expect(clippy::too_many_lines, reason = "one room after the other, in the order in which they can answer")]
+async fn attend_until(
+    settings: Settings,
+    purpose: Purpose,
+    shutdown: CancellationToken,
+) -> Result<Ended, AgentError> {
     let clock = Clock::start();
     let machine = ThisHost::new("/");
     let name = match &settings.node_name {
@@ -198,7 +263,7 @@ pub async fn run(settings: Settings, shutdown: CancellationToken) -> Result<(), 
     let mut watchdog = Watchdog::from_environment();
     ServiceManager.ready("waiting for the container runtime");
     let waited = attended(&mut watchdog, &shutdown, wait_for_runtime(&cri, &health)).await;
-    let Some(runtime_facts) = waited else { return Ok(()) };
+    let Some(runtime_facts) = waited else { return Ok(Ended::ToldTo) };
     board.set_met("runtime");
 
     let allocatable =
@@ -325,6 +390,11 @@ pub async fn run(settings: Settings, shutdown: CancellationToken) -> Result<(), 
         machine: Machine::Up,
         waiting: BTreeMap::new(),
         policy: settings.policy.clone(),
+        released: Released::of(&purpose),
+    };
+    let kubelet = match purpose {
+        Purpose::LookAfter => KubeletWatch::spawn(&settings, &cri, &shutdown),
+        Purpose::EndPods | Purpose::EndPodsOf(_) => KubeletWatch::off(),
     };
     let agent = Agent {
         name,
@@ -349,13 +419,16 @@ pub async fn run(settings: Settings, shutdown: CancellationToken) -> Result<(), 
         orphans,
         shutdown_orders,
         commands: commands_seen,
+        kubelet,
     };
-    agent.run(watchdog, shutdown.clone()).await?;
+    let ended = agent.run(watchdog, shutdown.clone()).await?;
+    // The loop may have ended by itself.
+    shutdown.cancel();
     // Requests under way are answered, then the socket is gone.
     if let Err(problem) = api.await {
         warn!(%problem, "the API ended in disorder");
     }
-    Ok(())
+    Ok(ended)
 }
 
 /// Serves the API until `shutdown`.
@@ -412,83 +485,5 @@ async fn wait_for_runtime(cri: &CriClient, health: &Health) -> RuntimeFacts {
         }
         sleep(pause).await;
         pause = (pause * 2).min(longest);
-    }
-}
-
-/// Where the node's registry credentials are: where the kubelet would look for them below its root directory, unless configured.
-fn credentials_file(settings: &Settings) -> CredentialsFile {
-    match &settings.image_credentials_file {
-        Some(path) => CredentialsFile::Configured(path.clone()),
-        None => CredentialsFile::Default(settings.root_dir.join("config.json")),
-    }
-}
-
-/// Who makes the pods' cgroups.
-fn cgroups(host: &Host) -> Result<CgroupManager, CgroupError> {
-    let version = match host.cgroups.version {
-        CgroupVersion::V1 => crate::cgroup::Version::V1,
-        CgroupVersion::V2 => crate::cgroup::Version::V2,
-    };
-    let driver = match host.cgroups.driver {
-        CgroupDriver::Cgroupfs => crate::cgroup::Driver::Cgroupfs,
-        CgroupDriver::Systemd => crate::cgroup::Driver::Systemd,
-    };
-    let root = CgroupName::all_pods(&host.cgroups).path(host.cgroups.driver);
-    CgroupManager::new(version, driver, Path::new("/sys/fs/cgroup"), &root)
-}
-
-/// Where to look for what the node has left.
-fn meter(root_dir: &Path, host: &Host, facts: &HostFacts, memory_of_pods: u64) -> Meter {
-    Meter {
-        proc: PathBuf::from("/proc"),
-        cgroups: PathBuf::from("/sys/fs/cgroup"),
-        version: match host.cgroups.version {
-            CgroupVersion::V1 => crate::cgroup::Version::V1,
-            CgroupVersion::V2 => crate::cgroup::Version::V2,
-        },
-        all_pods: CgroupName::all_pods(&host.cgroups).path(host.cgroups.driver),
-        memory_capacity: facts.memory_bytes,
-        memory_of_pods,
-        root_dir: root_dir.to_owned(),
-        image_dir: None,
-        layer_dir: None,
-    }
-}
-
-/// What all pods together may have: everything but what is reserved (`kubepods`, with `enforceNodeAllocatable: [pods]`).
-fn node_limits(facts: &HostFacts, resources: &ResourcePolicy) -> crate::cgroup::Limits {
-    let (system, kube) = (resources.system_reserved, resources.kube_reserved);
-    let cpu_millis = (u64::from(facts.cpus) * 1000).saturating_sub(system.cpu_millis + kube.cpu_millis);
-    crate::cgroup::Limits {
-        cpu_shares: Some((cpu_millis * 1024 / 1000).max(2)),
-        memory: Some(facts.memory_bytes.saturating_sub(system.memory_bytes + kube.memory_bytes)),
-        ..crate::cgroup::Limits::default()
-    }
-}
-
-fn store_settings(settings: &Settings) -> DirSettings {
-    let store = &settings.store;
-    DirSettings {
-        settle: store.settle,
-        poll: match store.poll {
-            Poll::Auto => PollMode::Auto,
-            Poll::Always => PollMode::Always,
-            Poll::Never => PollMode::Never,
-        },
-        poll_interval: store.poll_interval,
-        relist_interval: store.relist_interval,
-        empty_hold: store.empty_hold,
-        ..DirSettings::new(&store.path, settings.root_dir.join(STORE_DIR).join("last-good.json"))
-    }
-}
-
-fn amounts(
-    allocatable: &BTreeMap<String, k8s_openapi::apimachinery::pkg::api::resource::Quantity>,
-) -> Allocatable {
-    let amount = |name: &str| allocatable.get(name).and_then(|text| text.0.parse::<Quantity>().ok());
-    Allocatable {
-        cpu_milli: amount("cpu").map_or(0, Quantity::milli_value),
-        memory_bytes: amount("memory").map_or(0, Quantity::value),
-        ephemeral_storage_bytes: amount("ephemeral-storage").map(Quantity::value),
     }
 }

@@ -18,7 +18,9 @@ use crate::config::Settings;
 use crate::cri::translate::Host;
 use crate::manifest::{self, Kind, Object, Objects};
 use crate::node::host::Host as Machine;
-use crate::node::{HostError, HostFacts, Inputs, NodeName, Pressure, Readiness, Runtime, effective};
+use crate::node::{
+    HostError, HostFacts, Inputs, NodeName, Pressure, Readiness, Runtime, THIS_NODE, effective,
+};
 
 /// A node, as placement and the translation to requests see it.
 #[derive(Debug, Clone)]
@@ -105,7 +107,11 @@ fn offline(
 fn written_node(file: &Path, name: &NodeName) -> Option<Node> {
     let reading = manifest::read(file, &fs::read(file).ok()?);
     reading.objects.into_iter().find_map(|stored| match stored.object {
-        Object::Node(node) if node.metadata.name.as_deref() == Some(name.as_str()) => Some(*node),
+        Object::Node(node) if is_of(&node, name) => Some(*node),
         _ => None,
     })
+}
+
+fn is_of(node: &Node, name: &NodeName) -> bool {
+    node.metadata.name.as_deref().is_some_and(|found| found == name.as_str() || found == THIS_NODE)
 }

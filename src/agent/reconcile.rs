@@ -6,6 +6,7 @@
 mod admission;
 mod generation;
 mod known;
+mod released;
 mod shutdown;
 mod taints;
 mod telling;
@@ -24,6 +25,7 @@ use tokio::sync::{Notify, mpsc, watch};
 use tracing::info;
 
 use self::known::{Known, discard};
+pub(super) use self::released::Released;
 use self::tracked::Sight;
 pub(super) use self::tracked::{Hand, Tracked};
 use self::waiting::Waiting;
@@ -78,6 +80,8 @@ pub(super) struct Reconciler {
     pub(super) waiting: BTreeMap<DaemonSetKey, Waiting>,
     /// What pods may do.
     pub(super) policy: Policy,
+    /// What this agent looks after no longer.
+    pub(super) released: Released,
 }
 
 /// What a round found out about one DaemonSet.
@@ -168,6 +172,10 @@ impl Reconciler {
 
     /// One round over everything. Says when the next is due even if nothing happens.
     pub(super) fn reconcile(&mut self) -> Option<Duration> {
+        if self.released != Released::Nothing {
+            self.end_all();
+            return None;
+        }
         let snapshot = Arc::clone(&self.snapshots.borrow());
         // Nothing was read yet, not even from the last good copy: nothing can be decided.
         if snapshot.freshness == Freshness::Unknown {

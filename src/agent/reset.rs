@@ -10,9 +10,10 @@ use std::path::{Path, PathBuf};
 use thiserror::Error;
 
 use super::lock::{LockError, StateLock};
+use crate::kubelet::standing_back::FILE;
 
 /// What the agent keeps below its state directory, beside its pods. Seccomp profiles there are the operator's.
-const KEPT: [&str; 9] = [
+const KEPT: [&str; 10] = [
     "bundle.json",
     "bundle.lock",
     "daemonsets",
@@ -20,6 +21,7 @@ const KEPT: [&str; 9] = [
     "node.json",
     "records",
     "revisions",
+    FILE,
     "store",
     "taints.json",
 ];

@@ -77,6 +77,7 @@ pub(super) fn run(args: &AgentArgs) -> ExitCode {
             error!("{}", error_chain(&problem));
             match problem {
                 AgentError::Lock(agent::LockError::Held { .. }) => ExitCode::Busy,
+                AgentError::Kubelet(_) => ExitCode::Kubelet,
                 _ => ExitCode::Failed,
             }
         }

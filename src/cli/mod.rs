@@ -15,6 +15,7 @@ mod error;
 pub mod explain;
 mod file_lines;
 mod get;
+mod handover;
 mod hold;
 mod image;
 mod logs;
@@ -37,7 +38,7 @@ use std::io::Write;
 use std::path::PathBuf;
 use std::process;
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, CommandFactory, Parser, Subcommand};
 
 use self::client::Client;
 use self::error::CliError;
@@ -100,6 +101,10 @@ enum Verb {
     CheckConfig(CheckConfigArgs),
     /// Remove what the agent has kept on a node that leaves, once its pods are gone
     Reset(reset::ResetArgs),
+    /// Make this node's pods the static pods of a kubelet
+    Handover(handover::HandoverArgs),
+    /// Look after this node again, once a kubelet is gone for good
+    Takeover(handover::TakeoverArgs),
     /// Run the agent in the foreground
     Agent(agent::AgentArgs),
     /// Show the versions of this program and of the agent
@@ -134,6 +139,11 @@ struct CheckConfigArgs {
 struct Output<'a> {
     out: &'a mut dyn Write,
     err: &'a mut dyn Write,
+}
+
+/// The command line, for who documents it.
+pub fn command() -> clap::Command {
+    Cli::command()
 }
 
 /// Runs the command line of this process.
@@ -191,7 +201,9 @@ async fn run(cli: Cli, output: &mut Output<'_>) -> Result<ExitCode, CliError> {
         Verb::Status(args) => status::run(&args, &client, output).await?,
         Verb::Validate(args) => return validate(&args, output),
         Verb::Plan(args) => return plan::run(&args, &mut std::io::stdin().lock(), output),
-        Verb::Reset(args) => return reset::run(&args, output),
+        Verb::Reset(args) => return reset::run(&args, output).await,
+        Verb::Handover(args) => return handover::hand_over(&args, output).await,
+        Verb::Takeover(args) => return handover::take_over(&args, output).await,
         Verb::CheckConfig(args) => return check(&args, output),
         // Taken care of before there is a runtime: the agent makes its own.
         Verb::Agent(_) => {}

@@ -8,7 +8,7 @@ use super::layer::{Given, Layer, kind, leaf};
 use super::policy::policy;
 use super::problem::{Origin, Problem};
 use super::settings::{
-    ApiServer, CgroupDriver, LogBounds, LogFormat, LogLevel, Logging, Poll, Settings, Store,
+    ApiServer, CgroupDriver, LogBounds, LogFormat, LogLevel, Logging, OnKubelet, Poll, Settings, Store,
 };
 use super::value::{
     amount, cpu_millis, domain, duration_within, endpoint, flag, ip, log_size, node_name, number_within,
@@ -110,6 +110,11 @@ pub(super) fn settings(layer: &Layer, problems: &mut Vec<Problem>) -> Settings {
         eviction,
         holds_dir: read.text("holdsDir", path),
         hold_file_ttl: read.text("holdFileTTL", duration_within(SECOND, LONGEST_HOLD)),
+        on_kubelet: read.word(
+            "onKubelet",
+            &[("refuse", OnKubelet::Refuse), ("yield", OnKubelet::Yield), ("handover", OnKubelet::HandOver)],
+        ),
+        static_pod_path: read.optional("staticPodPath", path),
         shutdown: shutdown(&mut read),
         logging,
     }

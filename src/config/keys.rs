@@ -224,6 +224,16 @@ pub(super) const KEYS: &[Key] = &[
     ),
     text("holdFileTTL", "1h", "How long such a touch counts."),
     text(
+        "onKubelet",
+        "yield",
+        "What happens when a kubelet is found on the same container runtime, where it kills every pod that it doesn't know: refuse (the agent ends, and doesn't start), yield (the agent leaves the pods to the kubelet and says so), or handover (it turns them into static pods of the kubelet, one DaemonSet at a time). After yield and handover, `daemonlet takeover` is the way back.",
+    ),
+    text(
+        "staticPodPath",
+        "",
+        "Where handover writes static pods. Empty: where the kubelet says that it reads them, or /etc/kubernetes/manifests.",
+    ),
+    text(
         "shutdownGracePeriod",
         "30s",
         "How long the machine's shutdown waits, through logind, for pods to end. 0s: it does not wait.",

@@ -91,6 +91,10 @@ pub struct Settings {
     pub holds_dir: PathBuf,
     /// How long such a touch counts.
     pub hold_file_ttl: Duration,
+    /// What happens when a kubelet is found on the same runtime.
+    pub on_kubelet: OnKubelet,
+    /// Where static pods are handed over to; none: where the kubelet reads them, or its usual place.
+    pub static_pod_path: Option<PathBuf>,
     /// In which order and how long pods end before the machine goes down.
     pub shutdown: Schedule,
     /// The agent's own log.
@@ -104,6 +108,18 @@ pub struct LogBounds {
     pub max_size: Option<u64>,
     /// How many files there may be of it, itself included; at least 2.
     pub max_files: u32,
+}
+
+/// What an agent does that finds a kubelet on its runtime. Whichever it is, it looks after no pod from then on.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum OnKubelet {
+    /// It ends, and does not start.
+    Refuse,
+    /// It leaves the pods to the kubelet, stays to say so, and comes back when it is told to.
+    #[default]
+    Yield,
+    /// It makes the pods the kubelet's own, one DaemonSet at a time.
+    HandOver,
 }
 
 /// Who manages control groups.

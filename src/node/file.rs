@@ -17,6 +17,9 @@ use crate::manifest::{self, MAX_FILE_BYTES, Object, Problem, Severity};
 
 const COPY_MODE: u32 = 0o600;
 
+/// The name that a file gives to the node it lies on, whatever that is called: one file for a whole fleet, and the one that a package brings.
+pub const THIS_NODE: &str = "localhost";
+
 /// The file, the copy of its last good content, and the Node they make.
 #[derive(Debug)]
 pub(super) struct NodeFile {
@@ -151,7 +154,10 @@ pub fn interpret(
         let message = "the file holds no Node (remove the file to run without)".to_owned();
         problems.push(error(0, "", message));
     }
-    for (line, node) in &nodes {
+    for (line, node) in &mut nodes {
+        if node.metadata.name.as_deref() == Some(THIS_NODE) {
+            node.metadata.name = Some(name.to_string());
+        }
         let found = node.metadata.name.as_deref().unwrap_or_default();
         if found != name.as_str() {
             let message = format!(

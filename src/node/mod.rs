@@ -19,7 +19,7 @@ mod well_known;
 
 pub use conditions::{Readiness, Runtime};
 pub use edit::Edit;
-pub use file::interpret;
+pub use file::{THIS_NODE, interpret};
 pub use host::{CgroupVersion, HostError, HostFacts};
 pub use identity::{InvalidNodeName, NodeName};
 pub use merge::{Inputs, effective};

@@ -4,7 +4,7 @@
 #   tests/vm/run.sh [SUITE]        bookworm (containerd 1.6, the default), trixie (containerd 1.7), …
 #
 # The machine has no network card. What it checks is in guest/check.sh; it reports over its second serial port, reboots by itself and is
-# cut off from power several times. POWER_CUTS says how often (3).
+# cut off from power several times. POWER_CUTS says how often (3). The package is made of BINARY and DOCUMENTS, which `make test-vm` builds.
 set -euo pipefail
 
 suite=${1:-bookworm}
@@ -34,7 +34,15 @@ say "making the machine's disk"
 root=$vm/root
 rm -rf "$root"
 cp -a --reflink=auto "$vm/base" "$root"
-make -C "$here" --no-print-directory install DESTDIR="$root" BINARY="${BINARY:-$target/release/daemonlet}" >/dev/null
+package() {
+    VERSION=$1 COMPRESSION=none "$here/systemd/deb/build.sh" "${BINARY:-$target/release/daemonlet}" \
+        "${DOCUMENTS:-$target/documents}" "$vm/packages"
+}
+rm -rf "$vm/packages"
+# The machine upgrades from the one to the other.
+old=$(package 1.0) new=$(package 1.1)
+dpkg --root="$root" --install "$old" >"$vm/dpkg.log" 2>&1 || die "the package can't be installed; see $vm/dpkg.log"
+install -D -m 0644 "$new" "$root/opt/check/new.deb"
 "$here/examples/images.sh" "$target/images" >/dev/null
 install -D -m 0644 -t "$root/opt/check/images" "$target/images"/{pause,busybox}.tar
 cp -r "$here/tests/vm/guest/." "$root/opt/check/"
@@ -45,7 +53,7 @@ echo "POWER_CUTS=$POWER_CUTS" >"$root/opt/check/settings"
 echo node-1 >"$root/etc/hostname"
 printf '127.0.0.1 localhost node-1\n' >"$root/etc/hosts"
 printf '/dev/vda / ext4 defaults 0 1\n' >"$root/etc/fstab"
-chroot "$root" systemctl --quiet enable check.service daemonlet.service containerd.service
+chroot "$root" systemctl --quiet enable check.service containerd.service
 rm -f "$vm/disk.img"
 mke2fs -q -t ext4 -d "$root" -L root "$vm/disk.img" 4G
 

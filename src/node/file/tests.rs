@@ -63,6 +63,16 @@ fn a_good_file_is_used_and_none_at_all_is_no_problem() {
 }
 
 #[test]
+fn a_file_for_any_node_describes_this_one() {
+    let bench = Bench::new();
+    bench.write(&GOOD.replace("edge-1", THIS_NODE));
+    let mut file = bench.start();
+    assert_eq!(file.reload(), []);
+    assert_eq!(disk(&file), Some("ssd"));
+    assert_eq!(file.node().and_then(|node| node.metadata.name.as_deref()), Some("edge-1"));
+}
+
+#[test]
 fn every_bad_file_leaves_the_last_good_one_also_over_a_restart() {
     let bad = [
         ("", "the file holds no Node"),

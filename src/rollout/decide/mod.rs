@@ -119,6 +119,8 @@ pub enum StopReason {
     Deleted,
     /// The DaemonSet left the store.
     DaemonSetDeleted,
+    /// The node leaves the fleet, or daemonlet leaves the node.
+    NodeLeaves,
 }
 
 impl StopReason {
@@ -135,6 +137,7 @@ impl StopReason {
             StopReason::Preempted => "a pod of higher priority needs its place",
             StopReason::Deleted => "the pod was deleted through the API",
             StopReason::DaemonSetDeleted => "the DaemonSet was deleted from the store",
+            StopReason::NodeLeaves => "daemonlet leaves the node",
         }
     }
 }

@@ -40,7 +40,7 @@ within() {
 }
 is() { [ "$1" = "$2" ] || { echo "is $1, not $2"; return 1; }; }
 
-daemonlet() { /usr/local/bin/daemonlet "$@"; }
+daemonlet() { /usr/bin/daemonlet "$@"; }
 pods() { daemonlet get pods -A -o json; }
 ready() {
     local number
@@ -124,6 +124,13 @@ first_boot() {
     check "the agent answers after a restart" within 30 agent_answers
     check "three pods ready after a restart" within 30 ready 3
     unchanged "systemctl restart"
+    local agent
+    agent=$(systemctl show -p MainPID --value daemonlet)
+    check "the package can be upgraded" dpkg --install /opt/check/new.deb
+    check "another agent runs after the upgrade" test "$(systemctl show -p MainPID --value daemonlet)" != "$agent"
+    check "the agent answers after a package upgrade" within 30 agent_answers
+    check "three pods ready after a package upgrade" within 30 ready 3
+    unchanged "package upgrade"
     kill -9 "$(systemctl show -p MainPID --value daemonlet)"
     sleep 2
     check "the agent answers after kill -9" within 60 agent_answers
@@ -136,6 +143,20 @@ first_boot() {
     check "the watchdog replaces an agent that hangs" within 200 agent_answers_anew
     check "three pods ready after the watchdog" within 30 ready 3
     unchanged "watchdog"
+
+    # By its name and its words it is a kubelet; on the default socket, unless it has a /run of its own as in a container.
+    cp /bin/bash /opt/check/kubelet
+    tail -f /dev/null | unshare --mount sh -c 'mount -t tmpfs tmpfs /run && exec /opt/check/kubelet -c "read -r"' &
+    local elsewhere=$!
+    sleep 1
+    tail -f /dev/null | /opt/check/kubelet -c "read -r" &
+    local here=$!
+    check "a kubelet on the same socket is noticed" within 150 stands_by $here
+    check "no agent fights it: takeover waits until it is gone" fails daemonlet takeover
+    kill -9 $here $elsewhere
+    check "takeover is the way back" within 20 daemonlet takeover
+    check "three pods ready after a takeover" within 60 ready 3
+    unchanged "a kubelet that came and went"
 
     rm /etc/daemonlet/manifests/steady.yaml
     check "a deleted DaemonSet's pod goes" within 60 ready 2
@@ -158,7 +179,9 @@ first_boot() {
     systemctl reboot
 }
 gone() { [ ! -e "$1" ]; }
-agent_answers_anew() { timeout 5 /usr/local/bin/daemonlet status; }
+stands_by() { daemonlet status | grep "a kubelet (process $1) uses the same container runtime"; }
+fails() { ! "$@"; }
+agent_answers_anew() { timeout 5 /usr/bin/daemonlet status; }
 import_images() {
     local image
     for image in /opt/check/images/*.tar; do ctr -n k8s.io images import "$image" || return 1; done
@@ -184,6 +207,21 @@ later_boot() {
     check "limits are there" limit "$(slice burstable web)/memory.max" 67108864
 }
 
+# The package goes: its pods stay until it is purged.
+package_goes() {
+    tasks=$(tasks)
+    check "the package can be removed" dpkg --remove daemonlet
+    check "no agent runs after a removal" is "$(systemctl is-active daemonlet)" inactive
+    check "a removal leaves the pods" is "$(tasks)" "$tasks"
+    check "the package can be purged" dpkg --purge daemonlet
+    check "a purge ends the pods" is "$(tasks | wc -l)" 0
+    check "a purge leaves no sandbox" is "$(ctr -n k8s.io containers ls -q | wc -l)" 0
+    check "a purge leaves no slice of a pod" is "$(slices)" 0
+    check "a purge leaves no mount" is "$(grep -c /var/lib/daemonlet /proc/self/mountinfo)" 0
+    check "a purge leaves no state" gone /var/lib/daemonlet
+    check "a purge leaves the manifests" test -e /etc/daemonlet/manifests/web.yaml
+}
+
 trap 'say "stopped by a signal"' TERM
 until agent_answers >/dev/null 2>&1 || [ $SECONDS -gt 90 ]; do sleep 0.5; done
 case $boot in
@@ -206,5 +244,6 @@ if [ $boot -lt $((POWER_CUTS + 2)) ]; then
     echo b >/proc/sysrq-trigger
     sleep 60
 fi
+package_goes
 say "finished"
 systemctl poweroff --force --force

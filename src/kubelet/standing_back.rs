@@ -1,0 +1,214 @@
+//! What is on disk about having stepped back for a kubelet: why, how far, and which files the kubelet was given.
+//!
+//! One JSON file below the state directory. While it is there, no agent looks after the node's pods, whatever restarts; `takeover` removes it.
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use k8s_openapi::jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use sha2::{Digest as _, Sha256};
+use thiserror::Error;
+
+use crate::atomic_file::{self, AtomicFileError};
+use crate::hex::hex;
+use crate::manifest::DaemonSetKey;
+
+const FORMAT: u32 = 1;
+/// The file's name below the state directory.
+pub const FILE: &str = "stepped-back.json";
+
+/// How far it has gone.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Stage {
+    /// Pods are left as they are.
+    Yielded,
+    /// DaemonSets are being handed over one by one.
+    HandingOver,
+    /// Every DaemonSet that can be is the kubelet's now.
+    HandedOver,
+}
+
+/// A static pod that was written.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Written {
+    /// What it was made of.
+    pub daemon_set: DaemonSetKey,
+    /// The file.
+    pub path: PathBuf,
+    /// What is in it.
+    pub sha256: String,
+}
+
+/// A DaemonSet that is being handed over: its pods end, and then this file is written.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Pending {
+    /// Which.
+    pub daemon_set: DaemonSetKey,
+    /// The file.
+    pub path: PathBuf,
+    /// What will be in it.
+    pub text: String,
+}
+
+/// That daemonlet has stepped back.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct SteppedBack {
+    format: u32,
+    /// How far it has gone.
+    pub stage: Stage,
+    /// Since when.
+    pub since: Timestamp,
+    /// Why, for people.
+    pub why: String,
+    /// Where static pods go.
+    pub static_pod_path: PathBuf,
+    /// The one that is under way.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pending: Option<Pending>,
+    /// Those that were written.
+    pub written: Vec<Written>,
+    /// The DaemonSets that could not be handed over, each with its reasons.
+    #[serde(default)]
+    pub refused: Vec<(DaemonSetKey, Vec<String>)>,
+}
+
+/// What went wrong with the note.
+#[derive(Debug, Error)]
+pub enum NoteError {
+    /// It can't be read: whether a kubelet has this node can't be known.
+    #[error("read {path}, which says whether a kubelet has this node")]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// It can't be understood.
+    #[error("understand {path}, which says whether a kubelet has this node: {reason}")]
+    Understand {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        reason: String,
+    },
+    /// It can't be written.
+    #[error("take note of a kubelet on this node")]
+    Write(#[source] AtomicFileError),
+    /// It can't be removed.
+    #[error("remove {path}")]
+    Remove {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+}
+
+impl SteppedBack {
+    /// Nothing is handed over yet.
+    pub fn new(stage: Stage, since: Timestamp, why: String, static_pod_path: PathBuf) -> Self {
+        Self {
+            format: FORMAT,
+            stage,
+            since,
+            why,
+            static_pod_path,
+            pending: None,
+            written: Vec::new(),
+            refused: Vec::new(),
+        }
+    }
+
+    /// The note below this state directory, if there is one.
+    ///
+    /// # Errors
+    /// When there is one that can't be read: then nobody may look after pods.
+    pub fn read(root_dir: &Path) -> Result<Option<Self>, NoteError> {
+        let path = root_dir.join(FILE);
+        let bytes = match fs::read(&path) {
+            Ok(bytes) => bytes,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(source) => return Err(NoteError::Read { path, source }),
+        };
+        match serde_json::from_slice::<Self>(&bytes) {
+            Ok(note) if note.format == FORMAT => Ok(Some(note)),
+            Ok(note) => {
+                let reason = format!("format {} is not {FORMAT}, the one this release reads", note.format);
+                Err(NoteError::Understand { path, reason })
+            }
+            Err(error) => Err(NoteError::Understand { path, reason: error.to_string() }),
+        }
+    }
+
+    /// Writes it; on disk when this returns.
+    ///
+    /// # Errors
+    /// When it can't be written.
+    pub fn write(&self, root_dir: &Path) -> Result<(), NoteError> {
+        let bytes = serde_json::to_vec_pretty(self).unwrap_or_default();
+        atomic_file::write(&root_dir.join(FILE), &bytes, 0o600).map_err(NoteError::Write)
+    }
+
+    /// Removes it.
+    ///
+    /// # Errors
+    /// When it can't be removed.
+    pub fn remove(root_dir: &Path) -> Result<(), NoteError> {
+        let path = root_dir.join(FILE);
+        fs::remove_file(&path).map_err(|source| NoteError::Remove { path, source })
+    }
+
+    /// The state in one sentence.
+    pub fn describe(&self) -> String {
+        let files = self.written.len();
+        let how = match self.stage {
+            Stage::Yielded => "pods are left to it".to_owned(),
+            Stage::HandingOver => format!("DaemonSets are being handed over to it, {files} so far"),
+            Stage::HandedOver => format!(
+                "{files} DaemonSets are static pods in {} now, {} could not be handed over",
+                self.static_pod_path.display(),
+                self.refused.len()
+            ),
+        };
+        format!("{}; {how}; once it is gone for good, `daemonlet takeover` is the way back", self.why)
+    }
+}
+
+/// What a file's content is known by.
+pub fn digest(bytes: &[u8]) -> String {
+    hex(&Sha256::digest(bytes))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_note_comes_back_and_one_that_cannot_be_understood_is_no_absence() {
+        let folder = tempfile::tempdir().unwrap();
+        let root = folder.path();
+        assert_eq!(SteppedBack::read(root).unwrap(), None);
+        let mut note =
+            SteppedBack::new(Stage::HandedOver, Timestamp::UNIX_EPOCH, "a kubelet".into(), "/pods".into());
+        note.written.push(Written {
+            daemon_set: DaemonSetKey { namespace: "a".into(), name: "b".into() },
+            path: "/pods/x.yaml".into(),
+            sha256: digest(b""),
+        });
+        note.write(root).unwrap();
+        assert_eq!(SteppedBack::read(root).unwrap(), Some(note.clone()));
+        assert!(note.describe().contains("1 DaemonSets are static pods in /pods now"), "{}", note.describe());
+        for broken in ["", "{", "{\"format\": 2}"] {
+            fs::write(root.join(FILE), broken).unwrap();
+            assert!(SteppedBack::read(root).is_err(), "{broken}");
+        }
+        SteppedBack::remove(root).unwrap();
+        assert_eq!(SteppedBack::read(root).unwrap(), None);
+    }
+}
