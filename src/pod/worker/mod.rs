@@ -96,7 +96,7 @@ struct Worker {
     looked_at: LookedAt,
     pulls: BTreeMap<String, image::PullMemory>,
     /// The pull that goes on, if it takes long enough to be told of.
-    pulling: Option<Pulling>,
+    pulling: Option<Box<Pulling>>,
     mounts: Option<BTreeMap<String, MountSource>>,
     /// The sandboxes that were stopped and need not be again.
     stopped: BTreeSet<SandboxId>,
@@ -243,7 +243,7 @@ impl Worker {
                 return Some(retry);
             }
             self.memory.note(&self.observed);
-            self.end_left_tasks().await;
+            Box::pin(self.end_left_tasks()).await;
             self.sync_probes();
             let plan = self.plan();
             self.tell_back_offs(&plan.backing_off);

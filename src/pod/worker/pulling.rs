@@ -72,7 +72,7 @@ impl Worker {
         }
         if !progress.is_empty() {
             let message = progress.message(name.as_written());
-            self.pulling = Some(Pulling { container: container.to_owned(), message });
+            self.pulling = Some(Box::new(Pulling { container: container.to_owned(), message }));
             self.report();
         }
         Some(progress)
