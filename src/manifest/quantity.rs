@@ -340,7 +340,8 @@ mod tests {
             let first = quantity(&format!("{number}{suffix}"));
             let again = quantity(&first.to_string());
             prop_assert_eq!(first, again);
-            prop_assert_eq!(first.to_string(), again.to_string());
+            // What is written without a suffix is read as decimal: 62.5Ki is written 64000, and 64000 is 64k.
+            prop_assert_eq!(quantity(&again.to_string()).to_string(), again.to_string());
         }
 
         #[test]
