@@ -1,8 +1,34 @@
-//! Generates the Rust side of `proto/`: messages and clients always, servers only for the test doubles.
+//! Generates the Rust side of `proto/`: messages and clients always, servers only for the test doubles. Builds the program of the built-in
+//! sandbox image for the target.
 
-use std::{env, error::Error, path::PathBuf, process::Command};
+use std::{
+    env,
+    error::Error,
+    path::{Path, PathBuf},
+    process::Command,
+};
 
 const PROTO: &str = "proto/cri/v1/cri.proto";
+const PAUSE: &str = "src/containerd/pause/pause.c";
+/// A program of a few hundred bytes that needs nothing of the system but its kernel.
+const PAUSE_FLAGS: &[&str] = &[
+    "-std=gnu99",
+    "-Os",
+    "-Wall",
+    "-Wextra",
+    "-Werror",
+    "-static",
+    "-nostdlib",
+    "-ffreestanding",
+    "-fno-builtin",
+    "-fno-pie",
+    "-no-pie",
+    "-fno-stack-protector",
+    "-fno-asynchronous-unwind-tables",
+    "-Wl,--build-id=none",
+    "-Wl,-z,noexecstack",
+    "-s",
+];
 
 fn main() -> Result<(), Box<dyn Error>> {
     println!("cargo::rerun-if-changed={PROTO}");
@@ -21,7 +47,28 @@ fn main() -> Result<(), Box<dyn Error>> {
     if env::var_os("CARGO_FEATURE_TESTING").is_some() {
         serve_events();
     }
+    build_pause(&out.join("pause"))?;
     describe(&out.join("cri.descriptor.bin"))
+}
+
+/// Builds the sandbox's program; an empty file for processors that it isn't written for.
+fn build_pause(target: &Path) -> Result<(), Box<dyn Error>> {
+    println!("cargo::rerun-if-changed={PAUSE}");
+    println!("cargo::rustc-env=PAUSE_FLAGS={}", PAUSE_FLAGS.join(" "));
+    if !matches!(env::var("CARGO_CFG_TARGET_ARCH")?.as_str(), "x86_64" | "aarch64") {
+        std::fs::write(target, [])?;
+        return Ok(());
+    }
+    // Of cc only its search for the target's compiler: its flags are for libraries.
+    let compiler = cc::Build::new().cargo_warnings(false).try_get_compiler()?;
+    let mut command = Command::new(compiler.path());
+    command.args(PAUSE_FLAGS).arg("-o").arg(target).arg(PAUSE);
+    let status = command.status().map_err(|e| format!("cannot run {}: {e}", compiler.path().display()))?;
+    if status.success() {
+        Ok(())
+    } else {
+        Err(format!("{} failed on {PAUSE}: {status}", compiler.path().display()).into())
+    }
 }
 
 /// Generates the server of containerd's event service, for the fake runtime: containerd-client has only clients.
@@ -41,7 +88,7 @@ fn serve_events() {
 }
 
 /// Writes the descriptor set of `cri.proto` without its comments, which would make up most of it.
-fn describe(target: &std::path::Path) -> Result<(), Box<dyn Error>> {
+fn describe(target: &Path) -> Result<(), Box<dyn Error>> {
     let protoc = env::var_os("PROTOC").unwrap_or_else(|| "protoc".into());
     let status = Command::new(&protoc)
         .arg("--proto_path=proto")

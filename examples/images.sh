@@ -8,6 +8,7 @@
 #   busybox        a shell and its tools
 #   node-exporter  the Prometheus node exporter of the distribution's package, with the libraries it needs
 #   etcd           etcd of the distribution's package, where that is installed
+#   cni-plugins    CNI's reference plugins, to be installed on a host, and a shell that does so (examples/cni)
 #   fluentd        stands in for fluentd: follows the log files below /var/log and prints their lines
 set -euo pipefail
 umask 022
@@ -74,6 +75,16 @@ JSON
 root "$work/pause"
 pack pause '{"Entrypoint":["/bin/busybox","sh","-c","trap \"exit 0\" TERM INT; /bin/busybox sleep 2147483647 & wait"]}' \
     localhost/daemonlet/pause:1
+
+root "$work/cni-plugins"
+applets "$work/cni-plugins"
+mkdir "$work/cni-plugins/plugins"
+for directory in "${CNI_BIN:-/usr/lib/cni}" /usr/lib/cni /opt/cni/bin /usr/libexec/cni; do
+    [ -x "$directory/bridge" ] || continue
+    cp "$directory"/{bridge,host-local,loopback} "$work/cni-plugins/plugins/"
+    break
+done
+pack cni-plugins '{"Cmd":["sh"],"Env":["PATH=/bin"]}' localhost/daemonlet/cni-plugins:1
 
 root "$work/busybox"
 applets "$work/busybox"

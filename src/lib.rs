@@ -11,9 +11,11 @@
 
 pub mod agent;
 pub mod api;
+pub mod archive;
 pub mod atomic_file;
 pub mod backoff;
 pub mod board;
+pub mod bundle;
 pub mod cgroup;
 pub mod cli;
 pub mod clock;
@@ -33,6 +35,7 @@ pub mod node;
 pub mod placement;
 pub mod pod;
 pub mod policy;
+pub mod preload;
 pub mod probe;
 pub mod rollout;
 pub mod scheduling;

@@ -83,7 +83,9 @@ use crate::pod::context::{Directory, PodContext};
 use crate::pod::network::Network;
 use crate::pod::node_credentials::NodeCredentials;
 use crate::pod::record::{RecordError, Records};
+use crate::pod::sandbox_image::{self, SandboxImage};
 use crate::pod::user_namespace::UserNamespaces;
+use crate::preload::{self, Preload};
 use crate::rollout::history::History;
 use crate::rollout::ledger::{Ledger, LedgerError};
 use crate::store::DirStore;
@@ -98,6 +100,8 @@ pub use take_over::{TakeOverError, Taken, take_over};
 const REVISIONS_DIR: &str = "revisions";
 /// Where holds are kept, below the state directory.
 const HOLDS_FILE: &str = "holds.json";
+/// Where image archives lie unless configured, below the state directory.
+const ARCHIVES_DIR: &str = "images";
 /// The waits for a runtime that doesn't answer when the agent starts.
 const RUNTIME_RETRY: (Duration, Duration) = (Duration::from_millis(200), Duration::from_secs(10));
 
@@ -275,6 +279,21 @@ async fn attend_until(
     let meter = meter(&settings.root_dir, &host, &facts, memory_of_pods);
     let (host, host_seen) = watch::channel(Arc::new(host));
 
+    let (preload, preloading) = Preload::spawn(preload::Surroundings {
+        folder: settings.image_archives_dir.clone().unwrap_or_else(|| settings.root_dir.join(ARCHIVES_DIR)),
+        memory: settings.root_dir.join(preload::MEMORY),
+        cri: cri.clone(),
+        board: Arc::clone(&board),
+        clock,
+    });
+    tokio::spawn(shutdown.clone().run_until_cancelled_owned(preloading));
+    let sandbox_image = SandboxImage::new(sandbox_image::Surroundings {
+        cri: cri.clone(),
+        preload: preload.clone(),
+        built_in: settings.built_in_sandbox_image,
+        board: Arc::clone(&board),
+        clock,
+    });
     let (reports, reports_seen) = mpsc::unbounded_channel();
     let (objects, objects_seen) = watch::channel(Arc::new(Objects::default()));
     let context = Arc::new(PodContext {
@@ -290,6 +309,8 @@ async fn attend_until(
         metrics: Arc::clone(&metrics),
         records: Records::open(&settings.root_dir.join("records"))?,
         pulls: Semaphore::new(settings.max_parallel_image_pulls as usize),
+        preload,
+        sandbox_image,
         network: Network::new(cri.clone()),
         node_credentials: NodeCredentials::new(credentials_file(&settings)),
         directory: Directory::default(),

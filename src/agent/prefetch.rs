@@ -133,17 +133,22 @@ async fn fetch(context: &PodContext, pod: &Pod, own: &Keyring) -> Result<(), Str
             PullPolicy::Always => false,
             PullPolicy::IfNotPresent => {
                 let found = context.cri.image_status(asked).await;
-                found.map_err(|error| format!("{written}: {}", error.message()))?.is_some()
+                let found = found.map_err(|error| format!("{written}: {}", error.message()))?;
+                found.is_some() || context.preload.restore(&name).await
             }
         };
-        if !is_there {
-            pull(context, pod, own, &name).await.map_err(|problem| format!("{written}: {problem}"))?;
+        if !is_there && let Err(problem) = pull(context, pod, own, &name).await {
+            // As its worker will: what an archive of the node has needs no registry.
+            if !context.preload.restore(&name).await {
+                return Err(format!("{written}: {problem}"));
+            }
         }
     }
     Ok(())
 }
 
 async fn pull(context: &PodContext, pod: &Pod, own: &Keyring, name: &ImageName) -> Result<(), String> {
+    context.preload.first_look().await;
     let Ok(_turn) = context.pulls.acquire().await else { return Err("the agent is going down".to_owned()) };
     let of_node = context.node_credentials.now().await.unwrap_or_default();
     let credentials = pull::credentials(own, &of_node, name);

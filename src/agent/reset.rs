@@ -13,7 +13,18 @@ use super::lock::{LockError, StateLock};
 use crate::kubelet::standing_back::FILE;
 
 /// What the agent keeps below its state directory, beside its pods. Seccomp profiles there are the operator's.
-const KEPT: [&str; 7] = ["daemonsets", "node.json", "records", "revisions", FILE, "store", "taints.json"];
+const KEPT: [&str; 10] = [
+    "bundle.json",
+    "bundle.lock",
+    "daemonsets",
+    "images.json",
+    "node.json",
+    "records",
+    "revisions",
+    FILE,
+    "store",
+    "taints.json",
+];
 /// Where pods are on record, and where their volumes are: empty once all are gone.
 const OF_PODS: [&str; 2] = ["records", "pods"];
 

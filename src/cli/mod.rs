@@ -5,6 +5,7 @@
 //! has the verb.
 
 mod agent;
+mod bundle;
 pub mod check_config;
 mod client;
 mod completion;
@@ -16,10 +17,12 @@ mod file_lines;
 mod get;
 mod handover;
 mod hold;
+mod image;
 mod logs;
 mod node;
 mod plan;
 mod policy;
+mod progress;
 mod reset;
 mod rollout;
 mod status;
@@ -84,6 +87,10 @@ enum Verb {
     Release(hold::ReleaseArgs),
     /// Confirm what the store no longer says
     Store(store::StoreArgs),
+    /// Import images from archives, list them or remove them
+    Image(image::ImageArgs),
+    /// Pack a site into one file, look into it, apply it
+    Bundle(bundle::BundleArgs),
     /// Show how the agent, its store and its runtime are doing
     Status(status::StatusArgs),
     /// Check manifests without an agent
@@ -189,6 +196,8 @@ async fn run(cli: Cli, output: &mut Output<'_>) -> Result<ExitCode, CliError> {
         Verb::Hold(args) => hold::hold(&args, &client, output).await?,
         Verb::Release(args) => hold::release(&args, &client, output).await?,
         Verb::Store(args) => store::run(&args, &client, output).await?,
+        Verb::Image(args) => return image::run(&args, output).await,
+        Verb::Bundle(args) => return bundle::run(&args, output).await,
         Verb::Status(args) => status::run(&args, &client, output).await?,
         Verb::Validate(args) => return validate(&args, output),
         Verb::Plan(args) => return plan::run(&args, &mut std::io::stdin().lock(), output),

@@ -143,6 +143,22 @@ pub(super) const KEYS: &[Key] = &[
         "",
         "Registry credentials for every pod, in the format of docker's config.json. Empty: config.json in rootDir, if it is there.",
     ),
+    text(
+        "imageArchivesDir",
+        "",
+        "A folder of image archives (*.tar, *.tar.gz, *.tar.zst; OCI layouts or from docker save) that are imported before anything is pulled. \
+         Empty: images in rootDir.",
+    ),
+    bare(
+        "builtInSandboxImage",
+        "true",
+        "Whether a sandbox image that is missing and can't be pulled is replaced by a built-in one under its name.",
+    ),
+    text(
+        "trustFile",
+        "",
+        "minisign's public keys, one of which must have signed every bundle that is applied (FILE.minisig beside FILE). Empty: no signature is asked for.",
+    ),
     bare(
         "imageGCHighThresholdPercent",
         "85",

@@ -71,6 +71,12 @@ pub struct Settings {
     pub image_gc: ImageThresholds,
     /// Where the registry credentials are that are for every pod; none: `config.json` in the root directory, if it is there.
     pub image_credentials_file: Option<PathBuf>,
+    /// The folder of image archives; none: `images` in the root directory.
+    pub image_archives_dir: Option<PathBuf>,
+    /// Whether there is a sandbox image for a node that can get no other.
+    pub built_in_sandbox_image: bool,
+    /// The keys with which bundles must be signed; none: they need not be.
+    pub trust_file: Option<PathBuf>,
     /// How many images are pulled at once, at least 1.
     pub max_parallel_image_pulls: u32,
     /// Where pods find the Kubernetes API.

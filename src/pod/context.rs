@@ -13,6 +13,7 @@ use super::identity::PodUid;
 use super::network::Network;
 use super::node_credentials::NodeCredentials;
 use super::record::Records;
+use super::sandbox_image::SandboxImage;
 use super::user_namespace::UserNamespaces;
 use crate::backoff::BackoffPolicy;
 use crate::board::{Board, Metrics};
@@ -22,6 +23,7 @@ use crate::cri::CriClient;
 use crate::cri::translate::Host;
 use crate::manifest::Objects;
 use crate::node::Pressure;
+use crate::preload::Preload;
 use crate::volume::VolumeRoot;
 
 /// What every pod worker shares.
@@ -51,6 +53,10 @@ pub struct PodContext {
     pub records: Records,
     /// How many images are pulled at once.
     pub pulls: Semaphore,
+    /// The images that the node has as archives.
+    pub preload: Preload,
+    /// What sandboxes are made from.
+    pub sandbox_image: SandboxImage,
     /// Whether pods can have a network of their own.
     pub network: Network,
     /// The registry credentials that are for every pod.

@@ -22,6 +22,7 @@ pub mod pull_secrets;
 pub mod rebuild;
 pub mod record;
 pub mod requests;
+pub mod sandbox_image;
 pub mod status;
 pub mod user_namespace;
 pub mod worker;

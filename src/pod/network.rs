@@ -81,10 +81,11 @@ impl Network {
 
 async fn ask(cri: &CriClient) -> Result<Option<String>, CriError> {
     let status = cri.status(Detail::Brief).await?;
-    Ok(status
-        .condition(StatusResponse::NETWORK_READY)
-        .filter(|condition| !condition.status)
-        .map(|condition| format!("{}: {}", condition.reason, condition.message)))
+    Ok(status.condition(StatusResponse::NETWORK_READY).filter(|condition| !condition.status).map(|it| {
+        // A kubelet's words, to the last: `RuntimeCondition.String` in what its runtime state keeps.
+        let (kind, reason, message) = (&it.r#type, &it.reason, &it.message);
+        format!("container runtime network not ready: {kind}=false reason:{reason} message:{message}")
+    }))
 }
 
 #[cfg(test)]
@@ -95,7 +96,8 @@ mod tests {
     use crate::cri::Method;
     use crate::cri::fake::FakeRuntime;
 
-    const WHY: &str = "NetworkPluginNotReady: Network plugin returns error: cni plugin not initialized";
+    const WHY: &str = "container runtime network not ready: NetworkReady=false \
+        reason:NetworkPluginNotReady message:Network plugin returns error: cni plugin not initialized";
 
     #[tokio::test(start_paused = true)]
     async fn one_asks_for_all_that_wait_and_wakes_them_when_there_is_a_network() {

@@ -158,6 +158,7 @@ logging:
         let output = command
             .args(words)
             .env("DAEMONLET_SOCKET", self.api.socket())
+            .env("DAEMONLET_CONFIG", self.slot.path("config.yaml"))
             .stdin(Stdio::null())
             .output()
             .unwrap();

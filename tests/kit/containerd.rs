@@ -26,14 +26,36 @@ pub(crate) struct Containerd {
     cri: CriClient,
 }
 
+/// What a containerd has when it starts.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Setup {
+    /// Images of `examples/images.sh`.
+    pub(crate) images: &'static [&'static str],
+    /// What sandboxes are made from.
+    pub(crate) sandbox_image: &'static str,
+    /// Whether there is a network for pods. Otherwise there are no plugins either, where it looks for them.
+    pub(crate) has_network: bool,
+}
+
+impl Default for Setup {
+    fn default() -> Self {
+        Self { images: &["pause", "busybox", "fluentd"], sandbox_image: images::PAUSE, has_network: true }
+    }
+}
+
 impl Containerd {
     /// Starts one, with the images pause, busybox and fluentd; nothing where this machine can't run it.
     pub(crate) fn start() -> Option<Self> {
+        Self::with(&Setup::default())
+    }
+
+    /// Starts one; nothing where this machine can't run it.
+    pub(crate) fn with(setup: &Setup) -> Option<Self> {
         if !requirements::are_met() {
             return None;
         }
         let slot = Arc::new(Slot::claim());
-        configure(&slot);
+        configure(&slot, setup);
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         let endpoint = Endpoint::new(socket(&slot)).unwrap();
         let options = ClientOptions { request_timeout: Duration::from_secs(30) };
@@ -43,7 +65,7 @@ impl Containerd {
         };
         let mut containerd = Self { slot, process: None, runtime, cri };
         containerd.launch();
-        for image in ["pause", "busybox", "fluentd"] {
+        for image in setup.images {
             containerd.import(image);
         }
         Some(containerd)
@@ -222,18 +244,16 @@ fn socket(slot: &Slot) -> PathBuf {
     slot.path("containerd.sock")
 }
 
-fn configure(slot: &Slot) {
+fn configure(slot: &Slot, setup: &Setup) {
     let dir = slot.dir().display();
     let cni = slot.path("cni");
     fs::create_dir_all(&cni).unwrap();
-    let (network, bridge, subnet) = (slot.network(), slot.bridge(), slot.subnet());
-    let conflist = format!(
-        r#"{{"cniVersion": "0.4.0", "name": "{network}", "plugins": [
-  {{"type": "bridge", "bridge": "{bridge}", "isGateway": true,
-   "ipam": {{"type": "host-local", "ranges": [[{{"subnet": "{subnet}.0/24"}}]], "dataDir": "{dir}/cni-data"}}}}]}}"#
-    );
-    fs::write(cni.join("10-test.conflist"), conflist).unwrap();
-    let plugins = requirements::cni_directory().unwrap();
+    let plugins = if setup.has_network {
+        fs::write(cni.join("10-test.conflist"), conflist(slot)).unwrap();
+        requirements::cni_directory().unwrap()
+    } else {
+        slot.path("cni-bin")
+    };
     let config = format!(
         r#"version = 2
 root = "{dir}/lib"
@@ -258,7 +278,7 @@ disabled_plugins = ["io.containerd.internal.v1.opt", "io.containerd.snapshotter.
     [plugins."io.containerd.grpc.v1.cri".containerd.runtimes.runc.options]
       Root = "{dir}/runc"
 "#,
-        pause = images::PAUSE,
+        pause = setup.sandbox_image,
         plugins = plugins.display(),
         snapshotter = snapshotter(slot.dir()),
     );
@@ -270,4 +290,15 @@ fn snapshotter(directory: &Path) -> &'static str {
     let is_overlay = nix::sys::statfs::statfs(directory)
         .is_ok_and(|file_system| file_system.filesystem_type() == nix::sys::statfs::OVERLAYFS_SUPER_MAGIC);
     if is_overlay { "native" } else { "overlayfs" }
+}
+
+/// A network of the test's own.
+fn conflist(slot: &Slot) -> String {
+    let dir = slot.dir().display();
+    let (network, bridge, subnet) = (slot.network(), slot.bridge(), slot.subnet());
+    format!(
+        r#"{{"cniVersion": "0.4.0", "name": "{network}", "plugins": [
+  {{"type": "bridge", "bridge": "{bridge}", "isGateway": true,
+   "ipam": {{"type": "host-local", "ranges": [[{{"subnet": "{subnet}.0/24"}}]], "dataDir": "{dir}/cni-data"}}}}]}}"#
+    )
 }

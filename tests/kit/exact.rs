@@ -72,6 +72,12 @@ impl Node {
         amiss
     }
 
+    /// The shims that neither containerd nor anything else knows of.
+    pub(crate) fn forgotten_shims(&self) -> usize {
+        let known = self.containerd.ctr(&["containers", "list", "--quiet"]);
+        self.shims().iter().filter(|(id, _)| !known.lines().any(|line| line == id)).count()
+    }
+
     /// Below the CRI: each sandbox and each container that runs is one task, each sandbox has one shim.
     fn check_tasks(&self, alive: &BTreeSet<&str>, sandboxes: &BTreeSet<&str>, amiss: &mut Vec<String>) {
         let tasks = self.containerd.ctr(&["tasks", "list"]);
@@ -87,7 +93,11 @@ impl Node {
         }
         // A busy containerd may give a container a shim of its own, when its sandbox's doesn't answer within a tenth of a second.
         let shims = self.shims();
-        let strangers = shims.iter().filter(|(id, _)| !alive.contains(id.as_str()));
+        // One that containerd itself has forgotten, and that has nothing, was begun when containerd or its caller was killed: nobody can
+        // tell any more whose it was. What had got as far as a cgroup, the agent ends.
+        let known = self.containerd.ctr(&["containers", "list", "--quiet"]);
+        let is_known = |id: &str| known.lines().any(|line| line == id);
+        let strangers = shims.iter().filter(|(id, _)| !alive.contains(id.as_str()) && is_known(id));
         amiss.extend(strangers.map(|(id, pid)| format!("shim {pid} of {id}, which does not run")));
         for sandbox in sandboxes {
             let count = shims.iter().filter(|(id, _)| id == sandbox).count();

@@ -11,14 +11,14 @@ use sha2::{Digest as _, Sha256};
 pub(super) const PAUSE: &str = "localhost/daemonlet/pause:1";
 
 /// The file of an image that `examples/images.sh` builds.
-pub(super) fn file(name: &str) -> PathBuf {
+pub(crate) fn file(name: &str) -> PathBuf {
     let directory = Path::new(env!("CARGO_TARGET_TMPDIR")).with_file_name("images");
     build(&directory);
     directory.join(format!("{name}.tar"))
 }
 
 /// Makes a variant of the busybox image below `directory`: with another configuration, and with further files in a layer of its own.
-pub(super) fn busybox_with(directory: &Path, tag: &str, config: &Value, files: &[(&str, &str)]) -> PathBuf {
+pub(crate) fn busybox_with(directory: &Path, tag: &str, config: &Value, files: &[(&str, &str)]) -> PathBuf {
     let image = directory.join(tag.replace(['/', ':'], "-"));
     let layer = image.join("layer");
     fs::create_dir_all(&layer).unwrap();

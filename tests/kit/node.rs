@@ -10,7 +10,7 @@ use k8s_openapi::api::core::v1::Pod;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
-use super::{Agent, Containerd, Slot, container_ids, leaks};
+use super::{Agent, Containerd, Setup, Slot, container_ids, leaks};
 
 /// A node of a test's own. The agent ends before the containerd.
 #[derive(Debug)]
@@ -36,6 +36,12 @@ impl Node {
     /// A node whose agent is not yet running, so that it can be given what it is to find.
     pub(crate) fn prepared(config: &str) -> Option<Self> {
         let containerd = Containerd::start()?;
+        Some(Self { agent: Agent::prepared(&containerd, config), containerd })
+    }
+
+    /// A node with a containerd of this kind whose agent is not yet running.
+    pub(crate) fn with(setup: &Setup, config: &str) -> Option<Self> {
+        let containerd = Containerd::with(setup)?;
         Some(Self { agent: Agent::prepared(&containerd, config), containerd })
     }
 

@@ -27,8 +27,10 @@ use daemonlet::pod::identity::{self, Incarnation, PodUid};
 use daemonlet::pod::network::Network;
 use daemonlet::pod::node_credentials::{CredentialsFile, NodeCredentials};
 use daemonlet::pod::record::{PodRecord, Records};
+use daemonlet::pod::sandbox_image::SandboxImage;
 use daemonlet::pod::user_namespace::UserNamespaces;
 use daemonlet::pod::worker::{self, Listed, Wake, WorkerHandle};
+use daemonlet::preload::Preload;
 use daemonlet::rollout::{HASH_VERSION, revision_of};
 use daemonlet::volume::VolumeRoot;
 use jiff::Timestamp;
@@ -153,6 +155,8 @@ impl Machine {
             board: Arc::new(Board::new(NODE, clock.wall())),
             records: Records::open(&root.join("records")).expect("records"),
             pulls: Semaphore::new(5),
+            preload: Preload::none(),
+            sandbox_image: SandboxImage::left_to_the_runtime(),
             network: Network::new(cri),
             node_credentials: NodeCredentials::new(CredentialsFile::Default(root.join("config.json"))),
             directory: Directory::default(),

@@ -41,7 +41,8 @@ async fn pods_on_the_node_network_do_not_wait_for_the_network() {
     assert_eq!(machine.runtime.count(Method::RunPodSandbox), 1);
     let told = agent.events("NetworkNotReady");
     let messages: Vec<_> = told.iter().map(|event| (event.message.as_deref(), event.count)).collect();
-    let message = "network is not ready: NetworkPluginNotReady: Network plugin returns error: cni plugin not initialized";
+    let message = "network is not ready: container runtime network not ready: NetworkReady=false \
+        reason:NetworkPluginNotReady message:Network plugin returns error: cni plugin not initialized";
     assert_eq!(messages, [(Some(message), Some(1))]);
     machine.runtime.set_network_ready(true);
     agent.until_ready(&waits).await;

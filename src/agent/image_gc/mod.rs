@@ -13,11 +13,13 @@ use nix::sys::statvfs::statvfs;
 use tokio::sync::{mpsc, watch};
 use tokio::task::spawn_blocking;
 use tokio::time::sleep;
+use tonic::{Code, Status};
 use tracing::{info, warn};
 
 use super::eviction::ImagesAsked;
 use crate::board::{Board, EventDraft, EventKind, reference_to};
 use crate::clock::Clock;
+use crate::containerd;
 use crate::cri::{CriClient, CriError, ImageRef};
 use crate::error_chain::error_chain;
 use crate::image::ImageName;
@@ -40,6 +42,8 @@ enum GcError {
     NoMountPoint,
     #[error(transparent)]
     Sandbox(#[from] UnknownSandboxImage),
+    #[error("ask containerd which images are pinned: {}", .0.message())]
+    Pinned(Box<Status>),
 }
 
 /// Removes images for as long as the agent runs.
@@ -143,8 +147,14 @@ impl ImageGc {
         answer.map_err(|source| GcError::Disk { path, source })
     }
 
-    async fn wanted(&self) -> Result<Wanted, CriError> {
+    async fn wanted(&self) -> Result<Wanted, GcError> {
         let mut wanted = Wanted::default();
+        // containerd's CRI tells of pins only since 1.7; the labels count in all of them.
+        match containerd::pinned_images(&self.cri).await {
+            Ok(pinned) => wanted.used.extend(pinned.into_iter().map(|image| image.name)),
+            Err(status) if status.code() == Code::Unimplemented => {}
+            Err(status) => return Err(GcError::Pinned(Box::new(status))),
+        }
         // Everybody's containers, not only ours: a removal would break theirs, too.
         for container in self.cri.list_containers(&[].into()).await? {
             wanted.used.insert(container.image_ref);

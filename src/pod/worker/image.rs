@@ -1,4 +1,7 @@
-//! Getting a container's image: there already, pulled now, or waited for.
+//! Getting a container's image: there already, imported again from one of the node's archives, pulled now, or waited for.
+//!
+//! An image that an archive has needs no registry. With `Always` the registry is asked all the same, as Kubernetes asks it; but where that fails,
+//! what the archive has is used: whoever put it there has said what the image is to be, and may have no registry at all.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -54,7 +57,10 @@ impl Worker {
         let policy = policy.unwrap_or_else(|| PullPolicy::default_for(written));
         let present = match policy {
             PullPolicy::Always => None,
-            PullPolicy::IfNotPresent | PullPolicy::Never => self.inspect(&name).await?,
+            PullPolicy::IfNotPresent | PullPolicy::Never => match self.inspect(&name).await? {
+                None if Box::pin(self.context.preload.restore(&name)).await => self.inspect(&name).await?,
+                found => found,
+            },
         };
         let presence = if present.is_some() { Presence::Present } else { Presence::Absent };
         let now = self.context.clock.monotonic();
@@ -119,6 +125,7 @@ impl Worker {
     }
 
     async fn pull(&mut self, container: &Container, name: &ImageName) -> Result<Ready, NotStarted> {
+        Box::pin(self.context.preload.first_look()).await;
         self.container_event(&container.name, EventKind::Normal, "Pulling", &image::pulling_event(name));
         let begun = self.context.clock.monotonic();
         let pulled = self.pull_in_turn(&container.name, name).await;
@@ -127,6 +134,15 @@ impl Worker {
             Ok(pulled) => pulled,
             Err(text) => {
                 let event = (EventKind::Warning, "Failed", image::pull_failed_event(name, &text));
+                if let Some(found) = self.archived(name).await? {
+                    let (kind, reason, message) = event;
+                    self.container_event(&container.name, kind, reason, &message);
+                    let message =
+                        format!("Using the image {:?} that an archive of this node has", name.as_written());
+                    self.container_event(&container.name, EventKind::Normal, "Pulled", &message);
+                    self.pulls.remove(name.as_written());
+                    return Ok(Ready { image: found.id.clone(), user: found });
+                }
                 let problem = ImageProblem::pull_failed(name, &text);
                 let memory = self.pulls.entry(name.as_written().to_owned()).or_default();
                 memory.backoff.raise(&BackoffPolicy::KUBELET, now, now);
@@ -145,6 +161,11 @@ impl Worker {
         info!(image = name.as_written(), "image pulled");
         self.container_event(&container.name, EventKind::Normal, "Pulled", &report.to_string());
         Ok(Ready { image, user: found })
+    }
+
+    /// The image as an archive of the node has it, if one has.
+    async fn archived(&self, name: &ImageName) -> Result<Option<proto::Image>, NotStarted> {
+        if Box::pin(self.context.preload.restore(name)).await { self.inspect(name).await } else { Ok(None) }
     }
 
     /// The credentials that are for every pod of this node; none, and a complaint, if they can't be had.

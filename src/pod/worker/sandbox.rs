@@ -82,6 +82,7 @@ impl Worker {
                 "Pod sandbox changed, it will be killed and re-created.",
             );
         }
+        Box::pin(self.context.sandbox_image.ensure()).await;
         let context = Arc::clone(&self.context);
         let made = async move { context.cri.run_pod_sandbox(plan.config, &plan.runtime_handler).await };
         match self.unfinished.carry_out(made).await {
@@ -99,6 +100,7 @@ impl Worker {
             Some(Err(error)) => {
                 // It may have come to be all the same: the answer was lost, or came too late.
                 self.unsure.everything = true;
+                self.context.sandbox_image.doubt().await;
                 let message = format!("Failed to create pod sandbox: {}", error.message());
                 self.event(EventKind::Warning, "FailedCreatePodSandBox", &message);
                 warn!(%error, "cannot create the pod's sandbox");

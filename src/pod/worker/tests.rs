@@ -23,7 +23,9 @@ use crate::pod::identity::Incarnation;
 use crate::pod::network::Network;
 use crate::pod::node_credentials::{CredentialsFile, NodeCredentials};
 use crate::pod::record::Records;
+use crate::pod::sandbox_image::SandboxImage;
 use crate::pod::user_namespace::UserNamespaces;
+use crate::preload::Preload;
 use crate::rollout::RevisionHash;
 use crate::volume::VolumeRoot;
 
@@ -43,6 +45,8 @@ fn context(runtime: &FakeRuntime, dir: &Path) -> Arc<PodContext> {
         board: Arc::new(Board::new("node-1", clock.wall())),
         records: Records::open(&dir.join("records")).expect("records"),
         pulls: Semaphore::new(5),
+        preload: Preload::none(),
+        sandbox_image: SandboxImage::left_to_the_runtime(),
         network: Network::new(runtime.client()),
         node_credentials: NodeCredentials::new(CredentialsFile::Default(dir.join("config.json"))),
         directory: Directory::default(),

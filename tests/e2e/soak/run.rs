@@ -26,6 +26,7 @@ pub(super) struct Counts {
     kills: u64,
     convergences: u64,
     slowest: Duration,
+    forgotten_shims: usize,
 }
 
 impl AddAssign for Counts {
@@ -35,15 +36,16 @@ impl AddAssign for Counts {
         self.kills += other.kills;
         self.convergences += other.convergences;
         self.slowest = self.slowest.max(other.slowest);
+        self.forgotten_shims += other.forgotten_shims;
     }
 }
 
 impl fmt::Display for Counts {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { seeds, operations, kills, convergences, slowest } = self;
+        let Self { seeds, operations, kills, convergences, slowest, forgotten_shims } = self;
         write!(
             f,
-            "{seeds} seeds, {operations} operations, {kills} kills of the agent, {convergences} convergences, the slowest in {slowest:.1?}"
+            "{seeds} seeds, {operations} operations, {kills} kills of the agent, {convergences} convergences, the slowest in {slowest:.1?}; containerd has forgotten {forgotten_shims} shims"
         )
     }
 }
@@ -90,6 +92,7 @@ pub(super) fn play(seed: u64, length: usize) -> Option<Counts> {
     }
     run.converge(seed);
     run.node.wait_empty();
+    run.counts.forgotten_shims = run.node.forgotten_shims();
     Some(run.counts)
 }
 

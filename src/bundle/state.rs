@@ -1,0 +1,117 @@
+//! Which bundles a node has had: the one that counts, the one before it, and the highest serial number, below which nothing is taken
+//! without being told to.
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+use crate::archive::Digest;
+use crate::atomic_file::{self, AtomicFileError};
+
+/// A bundle that was applied.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Applied {
+    /// Its serial number.
+    pub serial: u64,
+    /// The digest of its content.
+    pub digest: Digest,
+    /// The names and IDs of the images that it pinned.
+    #[serde(default)]
+    pub images: Vec<String>,
+}
+
+/// What a node remembers of bundles.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct State {
+    /// The highest serial number that was ever applied.
+    #[serde(default)]
+    pub highest: u64,
+    /// The bundle that counts.
+    #[serde(default)]
+    pub current: Option<Applied>,
+    /// The one before it.
+    #[serde(default)]
+    pub previous: Option<Applied>,
+}
+
+/// Why a bundle is not applied.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[expect(missing_docs, reason = "the message of each variant says what it is")]
+pub enum Replay {
+    #[error(
+        "its serial number {serial} is lower than {highest}, which this node has had; --allow-older applies it all the same"
+    )]
+    Older { serial: u64, highest: u64 },
+    #[error(
+        "it is not the bundle that this node has had with the serial number {serial}; --allow-older applies it all the same"
+    )]
+    Other { serial: u64 },
+}
+
+/// Why the state can't be read or written.
+#[derive(Debug, thiserror::Error)]
+#[expect(missing_docs, reason = "the message of each variant says what it is")]
+pub enum StateError {
+    #[error("read {}", path.display())]
+    Read { path: PathBuf, source: io::Error },
+    #[error("{} is not what was written there: without it nobody knows which bundles are old; remove it to begin anew", path.display())]
+    Malformed { path: PathBuf, source: serde_json::Error },
+    #[error(transparent)]
+    Write(#[from] AtomicFileError),
+}
+
+impl State {
+    /// Reads it; a node that has had no bundle has none.
+    ///
+    /// # Errors
+    /// When it is there and can't be read: it is never taken for lost.
+    pub fn read(path: &Path) -> Result<Self, StateError> {
+        match fs::read(path) {
+            Ok(bytes) => serde_json::from_slice(&bytes)
+                .map_err(|source| StateError::Malformed { path: path.to_owned(), source }),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Self::default()),
+            Err(source) => Err(StateError::Read { path: path.to_owned(), source }),
+        }
+    }
+
+    /// Writes it, and returns once it is on the disk.
+    ///
+    /// # Errors
+    /// When it can't be written.
+    pub fn write(&self, path: &Path) -> Result<(), StateError> {
+        // Numbers, digests and names can always be written as JSON.
+        let bytes = serde_json::to_vec(self).unwrap_or_default();
+        Ok(atomic_file::write(path, &bytes, 0o600)?)
+    }
+
+    /// Whether a bundle may be applied: the same again, or a newer one.
+    ///
+    /// # Errors
+    /// When it is older, or another with the same number.
+    pub fn admits(&self, serial: u64, digest: Digest) -> Result<(), Replay> {
+        if serial < self.highest {
+            return Err(Replay::Older { serial, highest: self.highest });
+        }
+        let known = self.current.iter().chain(&self.previous).find(|it| it.serial == serial);
+        if known.is_some_and(|known| known.digest != digest) { Err(Replay::Other { serial }) } else { Ok(()) }
+    }
+
+    /// The bundle counts from now on.
+    pub fn apply(&mut self, applied: Applied) {
+        self.highest = self.highest.max(applied.serial);
+        let is_same = self.current.as_ref().is_some_and(|current| current.digest == applied.digest);
+        let before = self.current.replace(applied);
+        if !is_same {
+            self.previous = before;
+        }
+    }
+
+    /// The one before counts again. The highest serial number stays.
+    pub fn roll_back(&mut self) {
+        std::mem::swap(&mut self.current, &mut self.previous);
+    }
+}

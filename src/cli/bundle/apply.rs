@@ -1,0 +1,139 @@
+//! `bundle apply` and `bundle rollback`. First everything is checked, then images come, then the manifests take their place in one step. Whatever
+//! fails before that step leaves the node with what it had.
+
+use std::collections::BTreeSet;
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use super::opened::{self, Opened};
+use super::{CliError, Output, failed, failed_at};
+use crate::archive::{Contents, Platform};
+use crate::bundle::install::{self, Staged};
+use crate::bundle::state::{Applied, State};
+use crate::cli::progress::Progress;
+use crate::config::Settings;
+use crate::containerd::{self, Existing, Import};
+use crate::cri::CriClient;
+use crate::manifest::Severity;
+use crate::preload;
+use crate::store::{Source, survey};
+
+/// Where bundles are remembered, below the state directory.
+const STATE: &str = "bundle.json";
+const LOCK: &str = "bundle.lock";
+
+pub(super) async fn apply(
+    file: &Path,
+    allow_older: bool,
+    settings: &Settings,
+    client: &CriClient,
+    output: &mut Output<'_>,
+) -> Result<(), CliError> {
+    let failed_here = failed_at(file);
+    let _lock = lock(settings)?;
+    let Opened { bundle, .. } = opened::open(file, settings.trust_file.as_deref())?;
+    let state_file = settings.root_dir.join(STATE);
+    let mut state = State::read(&state_file).map_err(failed)?;
+    if !allow_older {
+        state.admits(bundle.site.serial, bundle.digest).map_err(|error| failed_here(&error))?;
+    }
+    let contents = bundle.contents(&Platform::of_this_node()).map_err(|error| failed_here(&error))?;
+    let manifests = bundle.read_manifests(opened::again(file)?).map_err(|error| failed_here(&error))?;
+
+    let staged = Staged::write(&settings.store.path, &manifests).map_err(failed)?;
+    check(&staged.path(), output)?;
+    import(file, &contents, client).await?;
+
+    let names = contents.images.iter().flat_map(|image| {
+        let id = image.id.to_string();
+        image.names.iter().cloned().chain([id])
+    });
+    let applied = Applied { serial: bundle.site.serial, digest: bundle.digest, images: names.collect() };
+    let is_same = state.current.as_ref().is_some_and(|current| current.digest == applied.digest);
+    // The number counts from before the step on, so that whoever cuts the power can't have it forgotten.
+    state.highest = state.highest.max(applied.serial);
+    state.write(&state_file).map_err(failed)?;
+    staged.commit(!is_same).map_err(failed)?;
+    let before: BTreeSet<String> = pinned(&state);
+    state.apply(applied);
+    state.write(&state_file).map_err(failed)?;
+    let_go(&before, &state, settings, client, output).await?;
+    writeln!(
+        output.out,
+        "bundle {} applied: {} images, {} manifests",
+        bundle.site.serial,
+        contents.images.len(),
+        manifests.len()
+    )?;
+    Ok(())
+}
+
+pub(super) fn roll_back(settings: &Settings, output: &mut Output<'_>) -> Result<(), CliError> {
+    let _lock = lock(settings)?;
+    let state_file = settings.root_dir.join(STATE);
+    let mut state = State::read(&state_file).map_err(failed)?;
+    let Some(serial) = state.previous.as_ref().map(|previous| previous.serial) else {
+        return Err(CliError::Failed("there is no bundle before this one".to_owned()));
+    };
+    install::roll_back(&settings.store.path).map_err(failed)?;
+    state.roll_back();
+    state.write(&state_file).map_err(failed)?;
+    writeln!(output.out, "bundle {serial} is back")?;
+    Ok(())
+}
+
+/// One at a time.
+fn lock(settings: &Settings) -> Result<File, CliError> {
+    let path = settings.root_dir.join(LOCK);
+    let locked = fs::create_dir_all(&settings.root_dir).and_then(|()| File::create(&path)).and_then(|file| {
+        file.lock()?;
+        Ok(file)
+    });
+    locked.map_err(|error| failed_at(&path)(&error))
+}
+
+/// Whether the manifests are such as an agent would take.
+fn check(dir: &Path, output: &mut Output<'_>) -> Result<(), CliError> {
+    let found = survey(&[Source::Tree(Arc::from(dir))]);
+    let mut errors = 0;
+    for problem in &found.problems {
+        if problem.severity == Severity::Error {
+            errors += 1;
+        }
+        writeln!(output.err, "{problem}")?;
+    }
+    if errors == 0 {
+        return Ok(());
+    }
+    fs::remove_dir_all(dir)?;
+    Err(CliError::Failed("its manifests have errors; nothing was changed".to_owned()))
+}
+
+async fn import(file: &Path, contents: &Contents, client: &CriClient) -> Result<(), CliError> {
+    let import = Import { images: &contents.images, archive: Some(file), existing: Existing::Replace };
+    let mut bar = Progress::new("importing", import.size());
+    import.run(client, &mut |bytes| bar.add(bytes)).await.map_err(failed)
+}
+
+fn pinned(state: &State) -> BTreeSet<String> {
+    state.current.iter().chain(&state.previous).flat_map(|it| it.images.iter().cloned()).collect()
+}
+
+/// Unpins what only a bundle has pinned that there is no way back to.
+async fn let_go(
+    before: &BTreeSet<String>,
+    state: &State,
+    settings: &Settings,
+    client: &CriClient,
+    output: &mut Output<'_>,
+) -> Result<(), CliError> {
+    let memory: PathBuf = settings.root_dir.join(preload::MEMORY);
+    let kept: BTreeSet<String> = pinned(state).into_iter().chain(preload::pinned_by(&memory)).collect();
+    for name in before.difference(&kept) {
+        if let Err(status) = containerd::unpin(client, name).await {
+            writeln!(output.err, "warning: cannot unpin {name}: {}", status.message())?;
+        }
+    }
+    Ok(())
+}
