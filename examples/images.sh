@@ -7,8 +7,8 @@
 #   pause          a sandbox's first process: does nothing until it is told to end
 #   busybox        a shell and its tools
 #   node-exporter  the Prometheus node exporter of the distribution's package, with the libraries it needs
-#   cni-plugins    CNI's reference plugins, to be installed on a host, and a shell that does so (examples/cni)
 #   etcd           etcd of the distribution's package, where that is installed
+#   cni-plugins    CNI's reference plugins, to be installed on a host, and a shell that does so (examples/cni)
 #   fluentd        stands in for fluentd: follows the log files below /var/log and prints their lines
 set -euo pipefail
 umask 022

@@ -65,7 +65,9 @@ fn look_at(pid: u32, process: &Path, socket: &Path) -> Option<Kubelet> {
     let endpoint = endpoint.or(configuration.container_runtime_endpoint).filter(|it| !it.is_empty());
     let endpoint = endpoint.unwrap_or_else(|| DEFAULT_ENDPOINT.to_owned());
     let theirs = endpoint.strip_prefix("unix://").unwrap_or(&endpoint);
-    if !is_same(&within(theirs), Path::new(theirs), socket) {
+    // A root that can't be looked into is taken for ours.
+    let seen = if root.exists() { within(theirs) } else { PathBuf::from(theirs) };
+    if !is_same(&seen, Path::new(theirs), socket) {
         return None;
     }
     let static_pod_path = options.get("pod-manifest-path").map(PathBuf::from);
@@ -74,12 +76,14 @@ fn look_at(pid: u32, process: &Path, socket: &Path) -> Option<Kubelet> {
     Some(Kubelet { pid, static_pod_path })
 }
 
-/// Whether two paths lead to one socket; `inside` is `theirs` as this process reaches it.
-fn is_same(inside: &Path, theirs: &Path, ours: &Path) -> bool {
-    match (fs::metadata(inside).or_else(|_| fs::metadata(theirs)), fs::metadata(ours)) {
+/// Whether two paths lead to one socket; `seen` is `theirs` as this process reaches it.
+fn is_same(seen: &Path, theirs: &Path, ours: &Path) -> bool {
+    match (fs::metadata(seen), fs::metadata(ours)) {
         (Ok(theirs), Ok(ours)) => (theirs.dev(), theirs.ino()) == (ours.dev(), ours.ino()),
-        // One of them isn't there at present: a runtime that restarts.
-        _ => plain(theirs) == plain(ours),
+        // Neither is there at present: a runtime that restarts.
+        (Err(_), Err(_)) => plain(theirs) == plain(ours),
+        // What one of them doesn't see is not what the other has.
+        _ => false,
     }
 }
 
@@ -190,6 +194,26 @@ mod tests {
             let expected = expected.map(|path| (17, path.map(PathBuf::from)));
             assert_eq!(machine.found(), expected, "{name} {words:?} {written}");
         }
+    }
+
+    #[test]
+    fn a_kubelet_in_a_container_has_a_socket_of_its_own_at_the_same_path() {
+        let machine = Machine::new();
+        let ours = format!("--container-runtime-endpoint=unix://{}", machine.socket().display());
+        let root = machine.folder.path().join("container");
+        fs::create_dir_all(&root).unwrap();
+        let process = machine.folder.path().join("proc/17");
+        fs::create_dir_all(&process).unwrap();
+        std::os::unix::fs::symlink(&root, process.join("root")).unwrap();
+        machine.process(17, "kubelet", &["kubelet", &ours]);
+        assert_eq!(machine.found(), None, "it sees no socket there");
+        let inside = root.join(machine.socket().strip_prefix("/").unwrap());
+        fs::create_dir_all(inside.parent().unwrap()).unwrap();
+        let _other = UnixListener::bind(&inside).unwrap();
+        assert_eq!(machine.found(), None, "it sees another socket there");
+        fs::remove_file(&inside).unwrap();
+        fs::hard_link(machine.socket(), &inside).unwrap();
+        assert_eq!(machine.found(), Some((17, None)), "it was given ours");
     }
 
     #[test]
