@@ -3,7 +3,7 @@
 #
 #   tests/vm/run.sh [SUITE]        bookworm (containerd 1.6, the default), trixie (containerd 1.7), …
 #
-# The machine has no network card. What it checks is in guest/check.sh; it reports over its second serial port, reboots by itself and is
+# The machine has no network card, no registry and a clock that is years behind. What it checks is in guest/check.sh; it reports over its second serial port, reboots by itself and is
 # cut off from power several times. POWER_CUTS says how often (3). The package is made of BINARY and DOCUMENTS, which `make test-vm` builds.
 set -euo pipefail
 
@@ -44,7 +44,7 @@ old=$(package 1.0) new=$(package 1.1)
 dpkg --root="$root" --install "$old" >"$vm/dpkg.log" 2>&1 || die "the package can't be installed; see $vm/dpkg.log"
 install -D -m 0644 "$new" "$root/opt/check/new.deb"
 "$here/examples/images.sh" "$target/images" >/dev/null
-install -D -m 0644 -t "$root/opt/check/images" "$target/images"/{pause,busybox}.tar
+install -D -m 0644 -t "$root/opt/check/images" "$target/images/busybox.tar"
 cp -r "$here/tests/vm/guest/." "$root/opt/check/"
 install -D -m 0644 "$here/tests/vm/guest/containerd.toml" "$root/etc/containerd/config.toml"
 install -D -m 0644 "$here/tests/vm/guest/cni.conflist" "$root/etc/cni/net.d/10-pods.conflist"
@@ -64,6 +64,7 @@ timeout "$DEADLINE" qemu-system-x86_64 -accel tcg,thread=multi -cpu max -smp 2 -
     -append 'root=/dev/vda rw console=ttyS0 quiet panic=-1' \
     -drive "file=$vm/disk.img,if=virtio,format=raw,cache=writethrough" \
     -serial mon:stdio -serial "file:$vm/checks.log" \
+    -rtc base=2019-06-01T00:00:00 \
     </dev/null >"$vm/console.log" 2>&1 &
 qemu=$!
 trap 'kill "$qemu" 2>/dev/null || true' EXIT

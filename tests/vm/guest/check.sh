@@ -92,7 +92,9 @@ evidence() {
 
 first_boot() {
     check "cgroup v2" test -e /sys/fs/cgroup/cgroup.controllers
-    check "images imported" import_images
+    # No registry, and nothing imported by hand: an archive of one image, and the sandbox image that is built in.
+    check "no image is there" is "$(ctr -n k8s.io images ls -q | wc -l)" 0
+    cp /opt/check/images/busybox.tar /var/lib/daemonlet/images/
     cp /opt/check/manifests/*.yaml /etc/daemonlet/manifests/
     check "three pods ready" within 120 ready 3
     give_up_if_failed
@@ -172,6 +174,12 @@ first_boot() {
     check "logind lets them wait for long enough" is \
         "$(busctl get-property org.freedesktop.login1 /org/freedesktop/login1 org.freedesktop.login1.Manager \
             InhibitDelayMaxUSec)" "t 30000000"
+    # The kernel is told to kill whom it would kill if there were no memory left: one that asks for it.
+    sh -c 'echo 1000 >/proc/self/oom_score_adj; exec sleep 600' &
+    sleep 1
+    echo f >/proc/sysrq-trigger
+    check "a process that the kernel has killed for want of memory is told of" within 30 told "SystemOOM.*victim process: sleep"
+
     uids >$dir/uids
     rm -f $dir/words
     sync
@@ -182,10 +190,10 @@ gone() { [ ! -e "$1" ]; }
 stands_by() { daemonlet status | grep "a kubelet (process $1) uses the same container runtime"; }
 fails() { ! "$@"; }
 agent_answers_anew() { timeout 5 /usr/bin/daemonlet status; }
-import_images() {
-    local image
-    for image in /opt/check/images/*.tar; do ctr -n k8s.io images import "$image" || return 1; done
+condition() {
+    daemonlet get node node-1 -o json | jq -e ".status.conditions[] | select(.type == \"$1\" and .status == \"$2\")"
 }
+told() { daemonlet get events -A | grep "$1"; }
 
 # Where pods are not ready, nothing that follows means anything.
 give_up_if_failed() {
@@ -205,6 +213,19 @@ later_boot() {
     check "a pod with its own network serves a ConfigMap" within 30 served
     nothing_lost
     check "limits are there" limit "$(slice burstable web)/memory.max" 67108864
+}
+
+# More memory is asked to be free than there is.
+memory_pressure() {
+    mkdir -p /etc/daemonlet/config.d
+    printf 'evictionHard: {memory.available: 99%%}\nevictionPressureTransitionPeriod: 1s\n' >/etc/daemonlet/config.d/pressure.yaml
+    systemctl restart daemonlet
+    check "a node that is short of memory says so" within 60 condition MemoryPressure True
+    check "a pod is evicted" within 60 told "Evicted.*low on resource: memory"
+    rm /etc/daemonlet/config.d/pressure.yaml
+    systemctl restart daemonlet
+    check "it recovers" within 60 condition MemoryPressure False
+    check "three pods ready after memory pressure" within 120 ready 3
 }
 
 # The package goes: its pods stay until it is purged.
@@ -231,7 +252,17 @@ case $boot in
     later_boot "a reboot"
     check "pods that ended for the reboot were replaced" is "$(uids | comm -12 - $dir/uids | wc -l)" 0
     uids >$dir/uids
+    # At the next boot the store is not mounted.
+    mv /etc/daemonlet/manifests /etc/daemonlet/away
+    mkdir /etc/daemonlet/manifests
     sync
+    ;;
+3)
+    check "the agent goes by what it had of a store that is empty" within 30 \
+        sh -c '/usr/bin/daemonlet status | grep -q "objects are kept"'
+    later_boot "a power cut, with the store away"
+    rmdir /etc/daemonlet/manifests
+    mv /etc/daemonlet/away /etc/daemonlet/manifests
     ;;
 *) later_boot "a power cut" ;;
 esac
@@ -240,10 +271,11 @@ esac
 if [ $boot -lt $((POWER_CUTS + 2)) ]; then
     say "power cut"
     # Work is under way when the power goes.
-    cp /opt/check/manifests/web.yaml /etc/daemonlet/manifests/web.yaml
+    [ $boot = 2 ] || cp /opt/check/manifests/web.yaml /etc/daemonlet/manifests/web.yaml
     echo b >/proc/sysrq-trigger
     sleep 60
 fi
+memory_pressure
 package_goes
 say "finished"
 systemctl poweroff --force --force
