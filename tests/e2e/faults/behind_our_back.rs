@@ -61,7 +61,8 @@ fn a_sandbox_that_somebody_removes_is_made_again_for_the_same_pod() {
     node.apply("app.yaml", daemon_set("app", SPEC));
     let mut before = node.agent.wait_ready("app");
     for round in 1..=2 {
-        let old = SandboxId::from(node.sandboxes()[0].id.as_str());
+        let ready = node.sandboxes().into_iter().find(|sandbox| sandbox.state == 0).unwrap();
+        let old = SandboxId::from(ready.id.as_str());
         node.containerd.ask(async |cri| {
             cri.stop_pod_sandbox(&old).await.unwrap();
             // The agent may have removed it already.
@@ -72,7 +73,10 @@ fn a_sandbox_that_somebody_removes_is_made_again_for_the_same_pod() {
         });
         assert_eq!(after.metadata.uid, before.metadata.uid, "round {round}: the pod is the same");
         node.wait_exact();
-        assert!(node.sandboxes().iter().all(|sandbox| sandbox.id != old.as_str()), "round {round}");
+        // A container that the agent was quick enough to make in the old one is kept to tell of, and its sandbox with it.
+        let is_kept = node.containers().iter().any(|container| container.pod_sandbox_id == old.as_str());
+        let is_there = node.sandboxes().iter().any(|sandbox| sandbox.id == old.as_str());
+        assert!(is_kept || !is_there, "round {round}");
         before = after;
     }
 }
