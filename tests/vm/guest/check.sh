@@ -47,6 +47,10 @@ ready() {
     number=$(pods | jq '[.items[] | select(.status.conditions[]? | select(.type == "Ready" and .status == "True"))] | length')
     is "$number pods ready" "$1 pods ready"
 }
+# As many pods as that are ready, and none is on its way out or has failed.
+settled() {
+    ready "$1" && is "$(pods | jq '[.items[] | select(.metadata.deletionTimestamp or .status.phase != "Running")] | length') others" "0 others"
+}
 uid() { pods | jq -r ".items[] | select(.metadata.labels.app == \"$1\") | .metadata.uid"; }
 uids() { pods | jq -r '.items[].metadata.uid' | sort; }
 restarts() { pods | jq '[.items[].status.containerStatuses[].restartCount] | add'; }
@@ -224,7 +228,7 @@ memory_pressure() {
     rm /etc/daemonlet/config.d/pressure.yaml
     systemctl restart daemonlet
     check "it recovers" within 60 condition MemoryPressure False
-    check "three pods ready after memory pressure" within 120 ready 3
+    check "three pods ready after memory pressure" within 180 settled 3
 }
 
 # The package goes: its pods stay until it is purged.
@@ -262,6 +266,7 @@ case $boot in
     later_boot "a power cut, with the store away"
     rmdir /etc/daemonlet/manifests
     mv /etc/daemonlet/away /etc/daemonlet/manifests
+    sync
     ;;
 *) later_boot "a power cut" ;;
 esac
