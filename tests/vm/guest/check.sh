@@ -180,6 +180,7 @@ first_boot() {
             InhibitDelayMaxUSec)" "t 30000000"
     # The kernel is told to kill whom it would kill if there were no memory left: one that asks for it.
     systemd-run --quiet --unit victim -p OOMScoreAdjust=1000 sleep 600
+    sleep 1
     echo f >/proc/sysrq-trigger
     check "a process that the kernel has killed for want of memory is told of" within 30 told "SystemOOM.*victim process: sleep"
 
