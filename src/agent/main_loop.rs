@@ -279,11 +279,11 @@ impl Agent {
 
     /// Ends pods that carry our mark and are on no record, and looks for what others have left.
     fn clear_up(&mut self, listing: runtime::Listing) {
-        if !self.reconciler.released.concerns_strays() {
-            return;
-        }
         let listed = listing.keys().cloned().collect();
         self.end_strays(listing);
+        if !self.reconciler.released.concerns_others() {
+            return;
+        }
         self.orphans.look(self.reconciler.pods.keys().cloned(), listed);
     }
 
@@ -295,6 +295,9 @@ impl Agent {
                 continue;
             }
             let Some(record) = rebuild::record_of(&uid, &listed, now) else { continue };
+            if !self.reconciler.released.concerns(&record.daemon_set) {
+                continue;
+            }
             warn!(%uid, "the runtime has a pod of ours that is on no record; it is stopped");
             self.reconciler.adopt(record, listed);
         }

@@ -15,6 +15,7 @@ mod cpu_sharing;
 mod derived;
 mod eviction;
 mod hand_over;
+mod hints;
 mod holding;
 mod host;
 mod image_gc;
@@ -74,7 +75,7 @@ use crate::error_chain::error_chain;
 use crate::eviction::control::Control;
 use crate::eviction::stall::Stalls;
 use crate::kubelet::Sign;
-use crate::kubelet::standing_back::NoteError;
+use crate::kubelet::standing_back::{NoteError, SteppedBack};
 use crate::manifest::{DaemonSetKey, Objects};
 use crate::node::host::Host as ThisHost;
 use crate::node::watch::{self as node_watch, Fixed, Sources};
@@ -92,7 +93,9 @@ use crate::store::DirStore;
 use crate::systemd::logind::Machine;
 use crate::systemd::{ServiceManager, Watchdog};
 use crate::volume::{PathError, VolumeRoot};
-pub use hand_over::{Step as HandOverStep, hand_over, plan as plan_hand_over, text as static_pod_text};
+pub use hand_over::{
+    Footing, Step as HandOverStep, hand_over, plan as plan_hand_over, text as static_pod_text,
+};
 pub use reset::{ResetError, removable, reset};
 pub use take_over::{TakeOverError, Taken, take_over};
 
@@ -135,6 +138,8 @@ pub enum AgentError {
         "{0}, and would kill every pod of daemonlet: stop one of the two, or see onKubelet in the configuration"
     )]
     Kubelet(Sign),
+    #[error("{0}")]
+    NotStarted(String),
 }
 
 /// What an agent runs for.
@@ -219,6 +224,10 @@ async fn attend_until(
     });
     board.set_pending("runtime", "the container runtime has not answered yet");
     board.set_pending("store", "the store has not been read yet");
+    if let (Purpose::EndPodsOf(_), Some(note)) = (&purpose, SteppedBack::read(&settings.root_dir)?) {
+        board.set_pending("kubelet", note.describe());
+        board.set_stepped_back(note);
+    }
     let revisions_dir = settings.root_dir.join(REVISIONS_DIR);
     let (commands, commands_seen) = api::command::line();
     let changes = Changes { commands, revisions_dir: revisions_dir.clone() };

@@ -90,15 +90,17 @@ pub async fn take_over(settings: &Settings) -> Result<Option<Taken>, TakeOverErr
     Ok(Some(Taken { files: ours, pods }))
 }
 
-/// The files that are still there, all as they were written.
+/// The files that are still there, all as they were written. The one that is under way may be there already.
 fn ours(note: &SteppedBack) -> Result<Vec<PathBuf>, TakeOverError> {
+    let written = note.written.iter().map(|written| (&written.path, written.sha256.clone()));
+    let pending = note.pending.iter().map(|pending| (&pending.path, digest(pending.text.as_bytes())));
     let mut there = Vec::new();
-    for written in &note.written {
-        match fs::read(&written.path) {
-            Ok(bytes) if digest(&bytes) == written.sha256 => there.push(written.path.clone()),
-            Ok(_) => return Err(TakeOverError::Changed(written.path.clone())),
+    for (path, sha256) in written.chain(pending) {
+        match fs::read(path) {
+            Ok(bytes) if digest(&bytes) == sha256 => there.push(path.clone()),
+            Ok(_) => return Err(TakeOverError::Changed(path.clone())),
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-            Err(source) => return Err(TakeOverError::Remove { path: written.path.clone(), source }),
+            Err(source) => return Err(TakeOverError::Remove { path: path.clone(), source }),
         }
     }
     Ok(there)

@@ -115,6 +115,7 @@ pub(super) fn settings(layer: &Layer, problems: &mut Vec<Problem>) -> Settings {
             &[("refuse", OnKubelet::Refuse), ("yield", OnKubelet::Yield), ("handover", OnKubelet::HandOver)],
         ),
         static_pod_path: read.optional("staticPodPath", path),
+        static_pod_start_deadline: read.text("staticPodStartDeadline", duration_within(Duration::ZERO, HOUR)),
         shutdown: shutdown(&mut read),
         logging,
     }

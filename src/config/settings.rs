@@ -95,6 +95,8 @@ pub struct Settings {
     pub on_kubelet: OnKubelet,
     /// Where static pods are handed over to; none: where the kubelet reads them, or its usual place.
     pub static_pod_path: Option<PathBuf>,
+    /// How long the kubelet may take to start a static pod; zero: its start is not waited for.
+    pub static_pod_start_deadline: Duration,
     /// In which order and how long pods end before the machine goes down.
     pub shutdown: Schedule,
     /// The agent's own log.

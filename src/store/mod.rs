@@ -5,6 +5,7 @@
 
 mod boot;
 mod dir;
+mod glance;
 mod guard;
 mod last_good;
 mod listing;
@@ -18,6 +19,7 @@ mod survey;
 mod watch;
 
 pub use dir::{DirSettings, DirStore, PollMode, StoreHandle};
+pub use glance::glance;
 pub use guard::Thresholds;
 pub use snapshot::{Freshness, IgnoredFile, Snapshot};
 pub use survey::{Source, Survey, survey};
