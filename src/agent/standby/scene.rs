@@ -45,6 +45,7 @@ pub(super) struct Scene {
     on: Option<(Arc<Snapshot>, OfflineNode)>,
     /// The Events that were recorded.
     told: BTreeSet<(&'static str, String)>,
+    started: Timestamp,
     stuck: Option<String>,
 }
 
@@ -69,6 +70,7 @@ impl Scene {
             ledger: Ledger::open(&settings.root_dir.join("daemonsets")).ok().map(|(ledger, _)| ledger),
             on: None,
             told: BTreeSet::new(),
+            started: clock.wall_seconds(),
             stuck: None,
         };
         scene.set_note(note);
@@ -165,6 +167,7 @@ impl Scene {
     /// This node as it is shown: it is not this agent that makes it ready.
     fn node(&self, node: &Node) -> Node {
         let mut shown = node.clone();
+        shown.metadata.creation_timestamp = Some(Time(self.started));
         let conditions = shown.status.get_or_insert_default().conditions.get_or_insert_default();
         conditions.retain(|condition| condition.type_ != "Ready");
         conditions.push(NodeCondition {
