@@ -14,9 +14,10 @@ use thiserror::Error;
 
 use super::kubelet_watch;
 use super::lock::{LockError, StateLock};
+use super::runtime::connect;
 use crate::config::Settings;
 use crate::cri::proto::{Container, ContainerState, PodSandbox};
-use crate::cri::{ClientOptions, CriClient, CriError, Endpoint, EndpointError};
+use crate::cri::{CriClient, CriError, EndpointError};
 use crate::kubelet::Sign;
 use crate::kubelet::standing_back::{NoteError, SteppedBack, digest};
 use crate::kubelet::static_pod::HANDED_OVER;
@@ -77,10 +78,7 @@ pub async fn take_over(settings: &Settings) -> Result<Option<Taken>, TakeOverErr
     let Some(note) = SteppedBack::read(&settings.root_dir)? else { return Ok(None) };
     let _lock = StateLock::take(&settings.root_dir)?;
     let ours = ours(&note)?;
-    let cri = CriClient::connect(
-        &Endpoint::new(&settings.container_runtime_endpoint)?,
-        ClientOptions { request_timeout: settings.runtime_request_timeout },
-    );
+    let cri = connect(settings)?;
     // First of all the files: whatever happens then, no kubelet starts those pods again.
     for path in &ours {
         fs::remove_file(path).map_err(|source| TakeOverError::Remove { path: path.clone(), source })?;

@@ -22,12 +22,13 @@ pub use self::plan::{Footing, Step, plan};
 use self::sight::{Sight, look};
 use super::hints::Hints;
 use super::lock::StateLock;
+use super::runtime::connect;
 use super::stance::static_pods;
 use super::{AgentError, Ended, Purpose, attend, attended, kubelet_watch};
 use crate::atomic_file;
 use crate::clock::Clock;
 use crate::config::Settings;
-use crate::cri::{ClientOptions, CriClient, Endpoint};
+use crate::cri::CriClient;
 use crate::kubelet::Sign;
 use crate::kubelet::standing_back::{Pace, Pending, Stage, Start, SteppedBack, Written, digest};
 use crate::manifest::DaemonSetKey;
@@ -226,11 +227,6 @@ async fn seen(cri: &CriClient) -> Sight {
         }
         sleep(RETRY).await;
     }
-}
-
-pub(super) fn connect(settings: &Settings) -> Result<CriClient, AgentError> {
-    let endpoint = Endpoint::new(&settings.container_runtime_endpoint)?;
-    Ok(CriClient::connect(&endpoint, ClientOptions { request_timeout: settings.runtime_request_timeout }))
 }
 
 /// The file, with who it comes from.

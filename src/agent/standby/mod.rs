@@ -21,15 +21,17 @@ use self::scene::Scene;
 use self::seen::{Eyes, Look};
 use super::derived::store_settings;
 use super::hand_over::sight::Sight;
-use super::hand_over::{connect, stuck};
+use super::hand_over::stuck;
 use super::hints::Hints;
 use super::lock::{LockError, StateLock};
-use super::{AgentError, REVISIONS_DIR, ThisHost, attended, serve_api};
+use super::runtime::connect;
+use super::{AgentError, REVISIONS_DIR, attended, serving};
 use crate::api::{self, Changes};
 use crate::board::{Board, Metrics, StoreStatus};
 use crate::clock::Clock;
 use crate::config::Settings;
 use crate::kubelet::standing_back::{self, Stage, SteppedBack};
+use crate::node::host::Host as ThisHost;
 use crate::store::DirStore;
 use crate::systemd::{ServiceManager, Watchdog};
 
@@ -73,7 +75,7 @@ pub(super) async fn wait(
     let (commands, _) = api::command::line();
     let changes = Changes { commands, revisions_dir: settings.root_dir.join(REVISIONS_DIR) };
     let metrics = Arc::new(Metrics::new(env!("CARGO_PKG_VERSION")));
-    let api = serve_api(settings, &board, &metrics, &ending, changes)?;
+    let api = serving::serve(settings, &board, &metrics, &ending, changes)?;
     let cri = connect(settings)?;
     let store = DirStore::spawn(store_settings(settings), ending.clone());
     let scene = Scene::new(settings, note.clone(), board, clock, store);
