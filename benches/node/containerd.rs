@@ -78,7 +78,7 @@ pub(crate) fn measure(
 /// Puts a manifest into the store and waits until its container runs. In milliseconds.
 fn save_and_wait(containerd: &Containerd, subject: &Subject, manifests: &Path, pod: &str) -> Result<f64> {
     let temporary = containerd.slot().path("manifest.new");
-    fs::write(&temporary, serde_json::to_vec(&subject.manifest(pod))?)?;
+    fs::write(&temporary, serde_json::to_vec(&subject.manifest(pod, &manifest::pod_spec(pod)))?)?;
     let saved = SystemTime::now();
     fs::rename(temporary, manifests.join(format!("{pod}.json")))?;
 
