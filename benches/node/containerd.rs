@@ -15,7 +15,7 @@ use crate::kit::Containerd;
 use crate::options::Options;
 use crate::subject::{Place, Subject};
 use crate::table::{Goal, Row, Table, Unit, median};
-use crate::{Result, bare};
+use crate::{Result, bare, manifest};
 
 const DEADLINE: Duration = Duration::from_secs(60);
 /// Between two looks: each is work for the containerd that is measured.
