@@ -7,6 +7,7 @@ use std::net::IpAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use crate::cgroup::Driver;
 use crate::eviction::EvictionPolicy;
 use crate::image::garbage::Thresholds as ImageThresholds;
 use crate::node::{NodeName, ResourcePolicy};
@@ -43,8 +44,8 @@ pub struct Settings {
     pub pod_logs_dir: PathBuf,
     /// Links to containers' logs.
     pub container_logs_dir: PathBuf,
-    /// Who manages control groups.
-    pub cgroup_driver: CgroupDriver,
+    /// Who manages control groups; none: whoever the runtime says.
+    pub cgroup_driver: Option<Driver>,
     /// The control group below which pods have theirs; empty: the root.
     pub cgroup_root: String,
     /// DNS servers of pods with dnsPolicy `ClusterFirst`.
@@ -122,18 +123,6 @@ pub enum OnKubelet {
     Yield,
     /// It makes the pods the kubelet's own, one DaemonSet at a time.
     HandOver,
-}
-
-/// Who manages control groups.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub enum CgroupDriver {
-    /// Whoever the runtime says.
-    #[default]
-    Auto,
-    /// The runtime itself.
-    Cgroupfs,
-    /// systemd.
-    Systemd,
 }
 
 /// Where pods find the Kubernetes API.
