@@ -67,6 +67,8 @@ impl Hints {
 
 #[cfg(test)]
 mod tests {
+    use tokio::time::timeout;
+
     use super::*;
     use crate::containerd::EventSource;
 
@@ -105,11 +107,9 @@ mod tests {
                 tokio::time::sleep(SETTLE / 2).await;
             }
         });
-        let begun = Instant::now();
         for _ in 0..3 {
-            hints.next().await;
+            timeout(2 * SETTLE, hints.next()).await.expect("it looks");
         }
-        assert!(begun.elapsed() <= 4 * SETTLE, "{:?}", begun.elapsed());
         drop(hints);
         telling.await.unwrap();
     }
