@@ -34,6 +34,7 @@ mod reset;
 mod runtime;
 mod stance;
 mod standby;
+mod store_news;
 mod take_over;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -49,6 +50,7 @@ use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, warn};
 
+pub(crate) use self::derived::{last_good, store_trust};
 use self::derived::{STORE_DIR, amounts, cgroups, credentials_file, meter, node_limits, store_settings};
 use self::holding::Holding;
 use self::host::RuntimeFacts;
@@ -62,6 +64,7 @@ use self::prefetch::Prefetch;
 use self::reconcile::{Reconciler, Released};
 use self::recording::Recording;
 use self::runtime::{Health, Look, Relist};
+use self::store_news::StoreNews;
 use crate::api::{self, ApiState, Changes, Socket};
 use crate::atomic_file::AtomicFileError;
 use crate::backoff::BackoffPolicy;
@@ -396,6 +399,7 @@ async fn attend_until(
         Purpose::LookAfter => KubeletWatch::spawn(&settings, &cri, &shutdown),
         Purpose::EndPods | Purpose::EndPodsOf(_) => KubeletWatch::off(),
     };
+    let store_news = StoreNews::new(settings.store.path.display().to_string(), Arc::clone(&board), clock);
     let agent = Agent {
         name,
         settings,
@@ -404,6 +408,7 @@ async fn attend_until(
         metrics,
         board,
         store,
+        store_news,
         store_node,
         node_files,
         node_problems: node.problems,

@@ -157,7 +157,9 @@ pub(super) const KEYS: &[Key] = &[
     text(
         "trustFile",
         "",
-        "minisign's public keys, one of which must have signed every bundle that is applied (FILE.minisig beside FILE). Empty: no signature is asked for.",
+        "minisign's public keys, one of which must have signed every bundle that is applied (FILE.minisig beside FILE), and the list of the store's \
+         manifests (SHA256SUMS with SHA256SUMS.minisig in its root). What is not signed, or is not as it was signed, is refused as a whole. \
+         Empty: no signature is asked for.",
     ),
     bare(
         "imageGCHighThresholdPercent",

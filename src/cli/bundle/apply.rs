@@ -9,7 +9,9 @@ use std::sync::Arc;
 use super::opened::{self, Opened};
 use super::{CliError, Output, failed, failed_at};
 use crate::archive::{Contents, Platform};
-use crate::bundle::install::{self, Staged};
+use crate::bundle;
+use crate::bundle::changeover::Changeover;
+use crate::bundle::install::Staged;
 use crate::bundle::state::{Applied, State};
 use crate::cli::progress::Progress;
 use crate::config::Settings;
@@ -19,8 +21,6 @@ use crate::manifest::Severity;
 use crate::preload;
 use crate::store::{Source, survey};
 
-/// Where bundles are remembered, below the state directory.
-const STATE: &str = "bundle.json";
 const LOCK: &str = "bundle.lock";
 
 pub(super) async fn apply(
@@ -32,11 +32,11 @@ pub(super) async fn apply(
 ) -> Result<(), CliError> {
     let failed_here = failed_at(file);
     let _lock = lock(settings)?;
-    let Opened { bundle, .. } = opened::open(file, settings.trust_file.as_deref())?;
-    let state_file = settings.root_dir.join(STATE);
-    let mut state = State::read(&state_file).map_err(failed)?;
+    let Opened { bundle, is_signed } = opened::open(file, settings.trust_file.as_deref())?;
+    let mut changeover = begin(settings)?;
     if !allow_older {
-        state.admits(bundle.site.serial, bundle.digest).map_err(|error| failed_here(&error))?;
+        let admitted = changeover.state().admits(bundle.site.serial, bundle.digest);
+        admitted.map_err(|error| failed_here(&error))?;
     }
     let contents = bundle.contents(&Platform::of_this_node()).map_err(|error| failed_here(&error))?;
     let manifests = bundle.read_manifests(opened::again(file)?).map_err(|error| failed_here(&error))?;
@@ -49,15 +49,17 @@ pub(super) async fn apply(
         let id = image.id.to_string();
         image.names.iter().cloned().chain([id])
     });
-    let applied = Applied { serial: bundle.site.serial, digest: bundle.digest, images: names.collect() };
-    let is_same = state.current.as_ref().is_some_and(|current| current.digest == applied.digest);
-    // The number counts from before the step on, so that whoever cuts the power can't have it forgotten.
-    state.highest = state.highest.max(applied.serial);
-    state.write(&state_file).map_err(failed)?;
-    staged.commit(!is_same).map_err(failed)?;
-    let before: BTreeSet<String> = pinned(&state);
-    state.apply(applied);
-    state.write(&state_file).map_err(failed)?;
+    let applied = Applied {
+        serial: bundle.site.serial,
+        digest: bundle.digest,
+        images: names.collect(),
+        manifests: bundle.manifests.iter().map(|it| (it.path.clone(), it.descriptor.digest)).collect(),
+        verified: is_signed == Some(true),
+    };
+    let before: BTreeSet<String> = pinned(changeover.state());
+    changeover.announce(applied).map_err(failed)?;
+    changeover.exchange(&staged).map_err(failed)?;
+    let state = changeover.conclude().map_err(failed)?;
     let_go(&before, &state, settings, client, output).await?;
     writeln!(
         output.out,
@@ -71,16 +73,24 @@ pub(super) async fn apply(
 
 pub(super) fn roll_back(settings: &Settings, output: &mut Output<'_>) -> Result<(), CliError> {
     let _lock = lock(settings)?;
-    let state_file = settings.root_dir.join(STATE);
-    let mut state = State::read(&state_file).map_err(failed)?;
-    let Some(serial) = state.previous.as_ref().map(|previous| previous.serial) else {
+    let mut changeover = begin(settings)?;
+    let Some(previous) = changeover.state().previous.clone() else {
         return Err(CliError::Failed("there is no bundle before this one".to_owned()));
     };
-    install::roll_back(&settings.store.path).map_err(failed)?;
-    state.roll_back();
-    state.write(&state_file).map_err(failed)?;
+    let serial = previous.serial;
+    if settings.trust_file.is_some() && !previous.verified {
+        let why = "it was not found signed when it was applied, and a trust file is configured; apply it again, signed";
+        return Err(CliError::Failed(format!("bundle {serial} does not come back: {why}")));
+    }
+    changeover.announce(previous).map_err(failed)?;
+    changeover.exchange_back().map_err(failed)?;
+    changeover.conclude().map_err(failed)?;
     writeln!(output.out, "bundle {serial} is back")?;
     Ok(())
+}
+
+fn begin(settings: &Settings) -> Result<Changeover, CliError> {
+    Changeover::begin(&settings.store.path, &settings.root_dir.join(bundle::STATE)).map_err(failed)
 }
 
 /// One at a time.
