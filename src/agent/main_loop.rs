@@ -68,6 +68,8 @@ pub(super) struct Agent {
     pub(super) reconciler: Reconciler,
     /// What a node that runs short wants of its pods.
     pub(super) demands: mpsc::UnboundedReceiver<Demand>,
+    /// Tells each time that image archives were imported.
+    pub(super) image_imports: watch::Receiver<u64>,
     pub(super) relist: Relist,
     /// Whether the runtime tells what happens, or must be asked.
     pub(super) has_events: bool,
@@ -99,6 +101,7 @@ enum Happening {
     RelistDue,
     Looked(Option<Looked>),
     Swept(Swept),
+    ImagesCame,
     Fetched(Fetched),
     Demand(Demand),
     Shutdown(Order),
@@ -144,6 +147,7 @@ impl Agent {
                 () = tokio::time::sleep_until(relist_at), if self.look.is_idle() => Happening::RelistDue,
                 looked = self.look.ended() => Happening::Looked(looked),
                 Some(fetched) = self.reconciler.prefetch.fetched.recv() => Happening::Fetched(fetched),
+                Ok(()) = self.image_imports.changed() => Happening::ImagesCame,
                 swept = self.orphans.ended() => Happening::Swept(swept),
                 Some(command) = self.commands.recv() => Happening::Asked(command),
                 Some(demand) = self.demands.recv() => Happening::Demand(demand),
@@ -184,6 +188,7 @@ impl Agent {
                     self.take_sweep(swept);
                     continue;
                 }
+                Happening::ImagesCame => self.reconciler.images_came(),
                 Happening::Fetched(fetched) => self.take_fetched(fetched),
                 Happening::Asked(command) => self.obey(command),
                 Happening::Demand(demand) => {

@@ -116,6 +116,12 @@ impl Prefetch {
         asked.found = Some(result);
     }
 
+    /// Image archives were imported: what could not be had is asked for at once.
+    pub(super) fn images_came(&mut self) {
+        let missed = self.asked.values_mut().filter(|asked| matches!(asked.found, Some(Err(_))));
+        missed.for_each(|asked| asked.backoff = Backoff::default());
+    }
+
     /// Forgets a DaemonSet: what was found may not hold at its next update.
     pub(super) fn forget(&mut self, daemon_set: &DaemonSetKey) {
         self.asked.remove(daemon_set);

@@ -109,6 +109,11 @@ pub(super) fn in_store(store: &Path) -> Option<BTreeMap<String, Digest>> {
     digests(&store.join(DIRECTORY))
 }
 
+/// The manifests for the way back.
+pub(super) fn before(store: &Path) -> Option<BTreeMap<String, Digest>> {
+    digests(&store.join(PREVIOUS))
+}
+
 /// The manifests that were written, or taken out of the store, and not put away.
 pub(super) fn left_over(store: &Path) -> Option<BTreeMap<String, Digest>> {
     digests(&store.join(NEW))

@@ -2,7 +2,7 @@
 //! without being told to. What a bundle that was found signed has put into the store stands here with its digests, and vouches for it where
 //! the store has to be trusted: so this file is root's alone, and only ever replaced as a whole.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -120,7 +120,16 @@ impl State {
             applied.filter(|it| it.verified).map(|it| &it.manifests)
         }
         let is_first = self.current.is_none() && self.coming.is_some();
-        is_first.then_some(&NOTHING).into_iter().chain(of(self.current.as_ref())).chain(of(self.coming.as_ref()))
+        is_first
+            .then_some(&NOTHING)
+            .into_iter()
+            .chain(of(self.current.as_ref()))
+            .chain(of(self.coming.as_ref()))
+    }
+
+    /// The names and IDs of the images that the bundle that counts has pinned, and the one before it.
+    pub fn pinned(&self) -> BTreeSet<String> {
+        self.current.iter().chain(&self.previous).flat_map(|it| it.images.iter().cloned()).collect()
     }
 
     /// The bundle counts from now on.

@@ -62,7 +62,9 @@ mod tests {
         std::fs::write(&sources.file, "trustFile: /nowhere/trust.pub\n").unwrap();
         let without_keys = check_config(&sources);
         assert_eq!(without_keys.code, ExitCode::Ok);
-        assert!(without_keys.problems.starts_with("warning: trustFile: read the trust file /nowhere/trust.pub: "));
+        assert!(
+            without_keys.problems.starts_with("warning: trustFile: read the trust file /nowhere/trust.pub: ")
+        );
 
         std::fs::write(&sources.file, "maxPod: 20\nrootDir: x\n").unwrap();
         let bad = check_config(&sources);

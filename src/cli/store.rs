@@ -79,7 +79,8 @@ fn verify(args: &VerifyArgs, output: &mut Output<'_>) -> Result<ExitCode, CliErr
         settings.trust_file = Some(trust_file.clone());
     }
     let Some(mut trust) = store_trust(&settings) else {
-        let message = "there is no trustFile in the configuration, so any store is trusted; name one with --trust-file";
+        let message =
+            "there is no trustFile in the configuration, so any store is trusted; name one with --trust-file";
         return Err(CliError::Usage(message.to_owned()));
     };
     let mut remembered = last_good(&settings);

@@ -98,6 +98,7 @@ pub(super) fn settings(layer: &Layer, problems: &mut Vec<Problem>) -> Settings {
         image_archives_dir: read.optional("imageArchivesDir", path),
         built_in_sandbox_image: read.text("builtInSandboxImage", flag),
         trust_file: read.optional("trustFile", path),
+        keep_bundles: read.text("keepBundles", flag),
         max_parallel_image_pulls: read.number("maxParallelImagePulls", 1),
         api_server: api_server(&mut read),
         policy: policy(&mut read),

@@ -162,6 +162,12 @@ pub(super) const KEYS: &[Key] = &[
          Empty: no signature is asked for.",
     ),
     bare(
+        "keepBundles",
+        "true",
+        "Whether the bundle that was applied last and the one before stay among the image archives, so that images of theirs that go missing \
+         come back. They are hard links where that can be, else copies, and take the room of the bundles.",
+    ),
+    bare(
         "imageGCHighThresholdPercent",
         "85",
         "How full the disk must be for images that nobody needs to be removed. 100: never.",

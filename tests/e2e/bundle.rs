@@ -6,11 +6,11 @@ use std::path::{Path, PathBuf};
 use k8s_openapi::api::core::v1::Pod;
 use minisign::KeyPair;
 
-use crate::kit::{Node, container_ids, daemon_set, is_ready};
+use crate::kit::{Node, container_ids, daemon_set, is_ready, wait_until};
 
 const BUSYBOX: &str = "docker.io/library/busybox:1";
 
-fn spec(word: &str) -> String {
+pub(crate) fn spec(word: &str) -> String {
     format!(
         "
 terminationGracePeriodSeconds: 1
@@ -24,7 +24,7 @@ containers:
 }
 
 /// Packs a site whose one DaemonSet says this word.
-fn pack(node: &Node, serial: u32, word: &str) -> PathBuf {
+pub(crate) fn pack(node: &Node, serial: u32, word: &str) -> PathBuf {
     let dir = node.path(&format!("site-{serial}"));
     fs::create_dir_all(dir.join("apps")).unwrap();
     fs::write(dir.join("apps/app.yaml"), daemon_set("app", &spec(word))).unwrap();
@@ -106,13 +106,58 @@ fn with_a_trust_file_only_signed_bundles_count_and_the_last_good_one_goes_on() {
     wait_word(&node, "two");
 }
 
-fn shown(path: &Path) -> String {
+#[test]
+fn an_image_that_only_a_bundle_gave_comes_back_by_itself() {
+    let Some(node) = Node::start() else { return };
+    let bundles = [pack(&node, 1, "one"), pack(&node, 2, "two"), pack(&node, 3, "three")];
+    let kept = || {
+        let folder = node.path("state/images");
+        let entries = fs::read_dir(folder).unwrap().map(|it| it.unwrap());
+        entries.filter(|it| it.file_name().to_string_lossy().starts_with("bundle-")).count()
+    };
+    node.agent.says(&["image", "rm", "busybox:1"]);
+    for (serial, (bundle, word)) in bundles.iter().zip(["one", "two", "three"]).enumerate() {
+        node.agent.says(&["bundle", "apply", &shown(bundle)]);
+        wait_word(&node, word);
+        assert_eq!(kept(), (serial + 1).min(2), "the one that counts, and the one before");
+    }
+    // The bundles themselves may go.
+    bundles.iter().for_each(|bundle| fs::remove_file(bundle).unwrap());
+    let imported = |text: &str| node.agent.log().lines().filter(|it| it.contains(text)).count();
+    wait_until("the archives are imported", || imported("image archive imported") >= 2);
+    node.agent.says(&["image", "rm", "--force", "busybox:1"]);
+    let pod = node.agent.wait_ready("app");
+    node.kill(&pod, "main");
+    let restarts =
+        |pod: &Pod| pod.status.as_ref()?.container_statuses.as_ref()?.first().map(|it| it.restart_count);
+    node.agent.wait_pod("app", "restarted", |pod| restarts(pod) == Some(1) && is_ready(pod));
+    let list = || node.agent.says(&["image", "ls"]);
+    assert!(list().lines().any(|it| it.starts_with(BUSYBOX) && it.ends_with("yes")), "{}", list());
+    assert_eq!(imported("Pulling image"), 0, "no registry was asked");
+
+    node.agent.says(&["bundle", "rollback"]);
+    wait_word(&node, "two");
+    assert_eq!(kept(), 2, "the way back needs both");
+    node.agent.configure("keepBundles: false\n");
+    let again = pack(&node, 4, "four");
+    node.agent.says(&["bundle", "apply", &shown(&again)]);
+    wait_word(&node, "four");
+    assert_eq!(kept(), 0);
+    // It was pinned by the bundle, and is, whatever archive has gone.
+    wait_until("the archives' going was seen", || {
+        let memory = fs::read_to_string(node.path("state/images.json")).unwrap();
+        !memory.contains("bundle-")
+    });
+    assert!(list().lines().any(|it| it.starts_with(BUSYBOX) && it.ends_with("yes")), "{}", list());
+}
+
+pub(crate) fn shown(path: &Path) -> String {
     path.display().to_string()
 }
 
 /// Waits for the pod whose environment has this word.
 #[track_caller]
-fn wait_word(node: &Node, word: &str) -> Pod {
+pub(crate) fn wait_word(node: &Node, word: &str) -> Pod {
     let says = |pod: &Pod| {
         let env = pod.spec.as_ref().unwrap().containers[0].env.clone().unwrap_or_default();
         env.first().and_then(|it| it.value.as_deref()) == Some(word) && is_ready(pod)
@@ -132,13 +177,13 @@ fn altered(bundle: &Path) -> PathBuf {
     path
 }
 
-fn signature_of(bundle: &Path) -> PathBuf {
-    PathBuf::from(format!("{}.minisig", bundle.display()))
+fn signature_of(file: &Path) -> PathBuf {
+    PathBuf::from(format!("{}.minisig", file.display()))
 }
 
-/// As `minisign -S -m BUNDLE` does.
-fn sign(key: &KeyPair, bundle: &Path) {
+/// As `minisign -S -m FILE` does.
+pub(crate) fn sign(key: &KeyPair, file: &Path) {
     let signature =
-        minisign::sign(Some(&key.pk), &key.sk, fs::File::open(bundle).unwrap(), None, None).unwrap();
-    fs::write(signature_of(bundle), signature.to_string()).unwrap();
+        minisign::sign(Some(&key.pk), &key.sk, fs::File::open(file).unwrap(), None, None).unwrap();
+    fs::write(signature_of(file), signature.to_string()).unwrap();
 }

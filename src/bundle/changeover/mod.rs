@@ -19,6 +19,12 @@ pub enum ChangeoverError {
     /// The record can't be read or written.
     #[error(transparent)]
     Record(#[from] StateError),
+    /// There is no way back.
+    #[error("there is no bundle before this one")]
+    NothingBefore,
+    /// Somebody has changed what was to be the way back.
+    #[error("what bundle {0} had put there was changed in the store; apply that bundle again instead")]
+    Edited(u64),
     /// The manifests can't be put into the store.
     #[error(transparent)]
     Install(#[from] InstallError),
@@ -65,6 +71,18 @@ impl Changeover {
         }
         self.state.apply(coming);
         Ok(())
+    }
+
+    /// The bundle before, if there is a way back to it.
+    ///
+    /// # Errors
+    /// When there is none, or its manifests are no longer those that a trusted key had signed.
+    pub fn way_back(&self) -> Result<Applied, ChangeoverError> {
+        let previous = self.state.previous.clone().ok_or(ChangeoverError::NothingBefore)?;
+        if previous.verified && install::before(&self.store).as_ref() != Some(&previous.manifests) {
+            return Err(ChangeoverError::Edited(previous.serial));
+        }
+        Ok(previous)
     }
 
     /// Says that a bundle is coming. Its number counts from here on, so that whoever cuts the power can't have it forgotten.

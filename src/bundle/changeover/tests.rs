@@ -10,7 +10,8 @@ type Manifests = BTreeMap<String, Vec<u8>>;
 
 /// A bundle whose one manifest says its serial number.
 fn manifests(serial: u64) -> Manifests {
-    [(format!("apps/{serial}.yaml"), serial.to_string().into_bytes()), ("same.yaml".into(), b"same".to_vec())].into()
+    [(format!("apps/{serial}.yaml"), serial.to_string().into_bytes()), ("same.yaml".into(), b"same".to_vec())]
+        .into()
 }
 
 fn applied(serial: u64) -> Applied {
@@ -78,7 +79,7 @@ impl Bed {
 
     fn roll_back(&self, steps: usize) {
         let mut changeover = self.begin();
-        let previous = changeover.state().previous.clone().unwrap();
+        let previous = changeover.way_back().unwrap();
         if steps > 0 {
             changeover.announce(previous).unwrap();
         }
@@ -115,7 +116,11 @@ fn wherever_the_power_goes_what_is_in_the_store_is_vouched_for_and_the_next_bund
         let state = bed.begin().state().clone();
         let serials = |state: &State| [&state.current, &state.previous].map(|it| it.as_ref().unwrap().serial);
         assert_eq!(serials(&state), [there, there - 1], "after {steps} steps");
-        assert_eq!((state.coming, state.highest), (None, if steps == 0 { 2 } else { 3 }), "after {steps} steps");
+        assert_eq!(
+            (state.coming, state.highest),
+            (None, if steps == 0 { 2 } else { 3 }),
+            "after {steps} steps"
+        );
         bed.roll_back(3);
         assert_eq!(bed.check_looks(), there - 1, "after {steps} steps");
         bed.apply(4, 5);
@@ -175,6 +180,20 @@ fn the_same_bundle_again_puts_right_what_somebody_changed_and_keeps_the_way_back
         bed.roll_back(3);
         assert_eq!(bed.check_looks(), 1, "after {steps} steps");
     }
+}
+
+#[test]
+fn what_was_edited_is_no_way_back() {
+    let bed = Bed::new();
+    assert!(matches!(bed.begin().way_back(), Err(ChangeoverError::NothingBefore)));
+    bed.apply(1, 5);
+    fs::write(bed.store().join("bundle/same.yaml"), "edited").unwrap();
+    let mut changeover = bed.begin();
+    let staged = Staged::write(&bed.store(), &manifests(2)).unwrap();
+    changeover.announce(applied(2)).unwrap();
+    changeover.exchange(&staged).unwrap();
+    changeover.conclude().unwrap();
+    assert!(matches!(bed.begin().way_back(), Err(ChangeoverError::Edited(1))));
 }
 
 #[test]

@@ -12,11 +12,13 @@ use crate::archive::{Contents, Platform};
 use crate::bundle;
 use crate::bundle::changeover::Changeover;
 use crate::bundle::install::Staged;
+use crate::bundle::keep;
 use crate::bundle::state::{Applied, State};
 use crate::cli::progress::Progress;
 use crate::config::Settings;
 use crate::containerd::{self, Existing, Import};
 use crate::cri::CriClient;
+use crate::error_chain::error_chain;
 use crate::manifest::Severity;
 use crate::preload;
 use crate::store::{Source, survey};
@@ -32,7 +34,7 @@ pub(super) async fn apply(
 ) -> Result<(), CliError> {
     let failed_here = failed_at(file);
     let _lock = lock(settings)?;
-    let Opened { bundle, is_signed } = opened::open(file, settings.trust_file.as_deref())?;
+    let Opened { bundle, identity, is_signed } = opened::open(file, settings.trust_file.as_deref())?;
     let mut changeover = begin(settings)?;
     if !allow_older {
         let admitted = changeover.state().admits(bundle.site.serial, bundle.digest);
@@ -44,6 +46,13 @@ pub(super) async fn apply(
     let staged = Staged::write(&settings.store.path, &manifests).map_err(failed)?;
     check(&staged.path(), output)?;
     import(file, &contents, client).await?;
+    let archives = settings.image_archives_dir();
+    if settings.keep_bundles && !contents.images.is_empty() {
+        keep::keep(file, identity, &bundle, &archives).map_err(|error| {
+            let remedy = "free the space that it takes, or set keepBundles to false";
+            CliError::Failed(format!("keep the bundle for its images: {}: {remedy}", error_chain(&error)))
+        })?;
+    }
 
     let names = contents.images.iter().flat_map(|image| {
         let id = image.id.to_string();
@@ -56,10 +65,12 @@ pub(super) async fn apply(
         manifests: bundle.manifests.iter().map(|it| (it.path.clone(), it.descriptor.digest)).collect(),
         verified: is_signed == Some(true),
     };
-    let before: BTreeSet<String> = pinned(changeover.state());
+    let before = changeover.state().pinned();
     changeover.announce(applied).map_err(failed)?;
     changeover.exchange(&staged).map_err(failed)?;
     let state = changeover.conclude().map_err(failed)?;
+    let counting = state.current.iter().chain(&state.previous).filter(|_| settings.keep_bundles);
+    keep::let_go(&archives, &counting.map(|applied| applied.digest).collect()).map_err(failed)?;
     let_go(&before, &state, settings, client, output).await?;
     writeln!(
         output.out,
@@ -74,9 +85,7 @@ pub(super) async fn apply(
 pub(super) fn roll_back(settings: &Settings, output: &mut Output<'_>) -> Result<(), CliError> {
     let _lock = lock(settings)?;
     let mut changeover = begin(settings)?;
-    let Some(previous) = changeover.state().previous.clone() else {
-        return Err(CliError::Failed("there is no bundle before this one".to_owned()));
-    };
+    let previous = changeover.way_back().map_err(failed)?;
     let serial = previous.serial;
     if settings.trust_file.is_some() && !previous.verified {
         let why = "it was not found signed when it was applied, and a trust file is configured; apply it again, signed";
@@ -126,10 +135,6 @@ async fn import(file: &Path, contents: &Contents, client: &CriClient) -> Result<
     import.run(client, &mut |bytes| bar.add(bytes)).await.map_err(failed)
 }
 
-fn pinned(state: &State) -> BTreeSet<String> {
-    state.current.iter().chain(&state.previous).flat_map(|it| it.images.iter().cloned()).collect()
-}
-
 /// Unpins what only a bundle has pinned that there is no way back to.
 async fn let_go(
     before: &BTreeSet<String>,
@@ -139,7 +144,7 @@ async fn let_go(
     output: &mut Output<'_>,
 ) -> Result<(), CliError> {
     let memory: PathBuf = settings.root_dir.join(preload::MEMORY);
-    let kept: BTreeSet<String> = pinned(state).into_iter().chain(preload::pinned_by(&memory)).collect();
+    let kept: BTreeSet<String> = state.pinned().into_iter().chain(preload::pinned_by(&memory)).collect();
     for name in before.difference(&kept) {
         if let Err(status) = containerd::unpin(client, name).await {
             writeln!(output.err, "warning: cannot unpin {name}: {}", status.message())?;

@@ -38,6 +38,9 @@ enum BundleVerb {
         file: PathBuf,
     },
     /// Import a bundle's images, then put its manifests into the store, all at once
+    ///
+    /// The bundle stays among the image archives, a hard link where that can be, else a copy, so that its images come back when they go missing;
+    /// so does the one before it, for `bundle rollback`. With `keepBundles: false` in the configuration neither does.
     Apply {
         /// The bundle
         #[arg(value_name = "FILE")]

@@ -226,7 +226,8 @@ impl Task {
         };
         let (events, watches) = watching.unzip();
         let thresholds = Thresholds { hold: self.settings.empty_hold, ..Thresholds::default() };
-        let mut reader = Reader::new(Arc::clone(&self.root), self.parse, thresholds, watches, self.settings.trust.clone());
+        let mut reader =
+            Reader::new(Arc::clone(&self.root), self.parse, thresholds, watches, self.settings.trust.clone());
         if let Some((snapshot, memory)) = self.outlet.known() {
             reader.restore(snapshot, memory);
         }

@@ -19,8 +19,8 @@ use nix::sys::statfs::statfs;
 
 use self::file::{Cache, Candidate, Judged, remedy, special};
 pub(super) use self::file::{NotRead, read};
-pub(super) use self::name::is_manifest_path;
 use self::name::Name;
+pub(super) use self::name::is_manifest_path;
 use self::trail::follow;
 use super::IgnoredFile;
 use super::guard::{DirectoryId, Place};

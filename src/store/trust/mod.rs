@@ -142,7 +142,10 @@ pub(super) fn ask(
     judged.map_err(|mut findings| {
         // It may be what is missing.
         if let Some(problem) = problem {
-            findings.push(Finding { path: crate::bundle::install::DIRECTORY.to_owned(), fault: Fault::NoRecord(problem) });
+            findings.push(Finding {
+                path: crate::bundle::install::DIRECTORY.to_owned(),
+                fault: Fault::NoRecord(problem),
+            });
         }
         Refusal { findings }
     })

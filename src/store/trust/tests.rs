@@ -105,7 +105,8 @@ fn without_a_list_or_a_bundle_nothing_is_trusted_not_even_nothing() {
 
 #[test]
 fn who_deletes_the_list_with_its_manifests_deletes_nothing() {
-    let case = Case { newest: Some(100), ..Case::there(&[("bundle/b.yaml", "b")]) }.bundled(&[("b.yaml", "b")]);
+    let case =
+        Case { newest: Some(100), ..Case::there(&[("bundle/b.yaml", "b")]) }.bundled(&[("b.yaml", "b")]);
     case.refused(&[("SHA256SUMS", "there is none")]);
     Case { older_is_meant: true, ..case }.trusted(None);
     let both = Case::there(&[("a.yaml", "a")]).listed(&[("a.yaml", "a")]).bundled(&[("b.yaml", "b")]);
@@ -132,10 +133,10 @@ fn a_bundles_directory_is_as_the_bundle_has_left_it_and_alone_needs_no_list() {
     Case::there(&there).bundled(&bundle).trusted(None);
     // While one takes the place of another, either may be there, but not some of each.
     Case::there(&there).bundled(&[("old.yaml", "o")]).bundled(&bundle).trusted(None);
-    Case::there(&there).bundled(&[("a.yaml", "a")]).bundled(&[("sub/b.yaml", "b")]).refused(&[(
-        "bundle/sub/b.yaml",
-        "no bundle has put it there",
-    )]);
+    Case::there(&there)
+        .bundled(&[("a.yaml", "a")])
+        .bundled(&[("sub/b.yaml", "b")])
+        .refused(&[("bundle/sub/b.yaml", "no bundle has put it there")]);
     Case::there(&[("bundle/a.yaml", "A"), ("bundle/x.yaml", "x")]).bundled(&bundle).refused(&[
         ("bundle/a.yaml", "is not what the bundle has put there: apply the bundle again"),
         ("bundle/sub/b.yaml", "the bundle has put it there and it is gone"),
@@ -144,10 +145,9 @@ fn a_bundles_directory_is_as_the_bundle_has_left_it_and_alone_needs_no_list() {
     // No bundle is on record: a directory of that name is as any other.
     Case::there(&there).refused(&[("SHA256SUMS", "there is none")]);
     Case::there(&there).listed(&[("bundle/a.yaml", "a"), ("bundle/sub/b.yaml", "b")]).trusted(Some(100));
-    Case::there(&[("bundles/a.yaml", "a")]).bundled(&[]).refused(&[
-        ("SHA256SUMS", "there is none"),
-        ("bundles/a.yaml", "is not in SHA256SUMS"),
-    ]);
+    Case::there(&[("bundles/a.yaml", "a")])
+        .bundled(&[])
+        .refused(&[("SHA256SUMS", "there is none"), ("bundles/a.yaml", "is not in SHA256SUMS")]);
 }
 
 #[test]
@@ -218,7 +218,10 @@ fn a_list_is_read_as_sha256sum_writes_it() {
         DIGITS.to_uppercase(),
     );
     let read = parse(text.as_bytes()).unwrap();
-    assert_eq!(read.keys().collect::<Vec<_>>(), ["a.yaml", "c c.yml", "sub/b.json", "with\\slash\nline.yaml"]);
+    assert_eq!(
+        read.keys().collect::<Vec<_>>(),
+        ["a.yaml", "c c.yml", "sub/b.json", "with\\slash\nline.yaml"]
+    );
     assert!(read.values().all(|digest| *digest == Digest::of(b"a")));
     assert_eq!(parse(b""), Ok(Digests::new()));
 }

@@ -43,7 +43,8 @@ pub fn verify(root: &Path, settings: &TrustSettings, last_good: &Path) -> Verifi
         Ok(grounds) => verification.signed = grounds.signed,
         Err(refusal) => {
             let shown = |path: &str| -> PathBuf { root.join(path) };
-            let problems = refusal.findings().map(|(path, fault)| format!("{}: {fault}", shown(path).display()));
+            let problems =
+                refusal.findings().map(|(path, fault)| format!("{}: {fault}", shown(path).display()));
             verification.problems.extend(problems);
         }
     }

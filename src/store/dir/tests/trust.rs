@@ -96,7 +96,8 @@ async fn an_unsigned_store_starts_nothing_and_says_why_and_a_signed_one_is_taken
 }
 
 #[tokio::test]
-async fn what_is_altered_added_or_gone_is_refused_as_a_whole_and_the_last_good_goes_on_also_after_a_restart() {
+async fn what_is_altered_added_or_gone_is_refused_as_a_whole_and_the_last_good_goes_on_also_after_a_restart()
+{
     let mut signed = Signed::new();
     let altered = signed.bed.write("a.yaml", &daemon_set("a", "i:1"));
     let gone = signed.bed.write("b.yaml", &daemon_set("b", "i:1"));
@@ -113,9 +114,8 @@ async fn what_is_altered_added_or_gone_is_refused_as_a_whole_and_the_last_good_g
             .iter()
             .all(|fault| says(snapshot, fault))
     };
-    let untouched = |snapshot: &Snapshot| {
-        names(snapshot) == ["a", "b"] && image(snapshot, "a").as_deref() == Some("i:1")
-    };
+    let untouched =
+        |snapshot: &Snapshot| names(snapshot) == ["a", "b"] && image(snapshot, "a").as_deref() == Some("i:1");
     let refused = signed.bed.always(untouched, signed.bed.until("all are named", is_whole)).await;
     assert!(matches!(refused.freshness, Freshness::LastGood { .. }), "{:?}", refused.freshness);
 
@@ -177,7 +177,9 @@ async fn a_store_that_is_copied_file_by_file_is_taken_when_it_is_whole() {
         let images: Vec<_> = ["a", "b"].iter().map(|name| image(snapshot, name)).collect();
         images[0] == images[1]
     };
-    let copy = |name: &str| place(&signed.bed.root.join(name), &fs::read_to_string(made.bed.root.join(name)).unwrap());
+    let copy = |name: &str| {
+        place(&signed.bed.root.join(name), &fs::read_to_string(made.bed.root.join(name)).unwrap())
+    };
     let copying = async {
         copy("SHA256SUMS");
         copy("a.yaml");
@@ -222,7 +224,11 @@ async fn the_digest_is_that_of_the_bytes_that_were_parsed() {
     signed.bed.start();
     let is_known = |snapshot: &Snapshot| image(snapshot, "a").is_some();
     let found = signed.bed.until("it is read", is_known).await;
-    assert_eq!(image(&found, "a").as_deref(), Some("i:1"), "what was parsed before it was exchanged is not used");
+    assert_eq!(
+        image(&found, "a").as_deref(),
+        Some("i:1"),
+        "what was parsed before it was exchanged is not used"
+    );
 }
 
 #[tokio::test]
