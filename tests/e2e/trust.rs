@@ -26,7 +26,7 @@ fn list_of(node: &Node) -> PathBuf {
 
 /// As the README says.
 fn list_and_sign(node: &Node, key: &KeyPair) {
-    let listing = "find . -name '*.yaml' -type f | sort | xargs -r sha256sum > SHA256SUMS";
+    let listing = "find . -name '*.yaml' -o -name '*.yml' -o -name '*.json' | sort | xargs -d '\\n' sha256sum > SHA256SUMS";
     let listed =
         Command::new("sh").args(["-c", listing]).current_dir(node.path("manifests")).status().unwrap();
     assert!(listed.success());
@@ -140,7 +140,11 @@ fn what_a_signed_bundle_has_put_into_the_store_is_trusted_as_it_was_put_there() 
     wait_refused(&node, "LastGood", "is not what the bundle has put there: apply the bundle again");
     node.agent.restart();
     assert_eq!(container_ids(&node.agent.wait_ready("app")), container_ids(&pod));
-    node.agent.says(&["bundle", "apply", &shown(&bundles[1])]);
+    let extra = node.manifest("extra.yaml");
+    fs::write(&extra, daemon_set("extra", &spec("extra"))).unwrap();
+    let applied = node.agent.cli(&["bundle", "apply", &shown(&bundles[1])]);
+    assert!(applied.err.contains("extra.yaml: is not in SHA256SUMS"), "{}", applied.err);
+    fs::remove_file(extra).unwrap();
     wait_word(&node, "two");
     wait_trusted(&node);
     // What was edited is no way back.

@@ -65,7 +65,9 @@ impl Bed {
             2 | 3 => {
                 staged.exchange().unwrap();
                 if steps == 3 {
-                    let _ = fs::remove_dir_all(self.store().join(".bundle.previous/apps"));
+                    let goes =
+                        if changeover.is_same() { ".bundle.new/apps" } else { ".bundle.previous/apps" };
+                    let _ = fs::remove_dir_all(self.store().join(goes));
                 }
                 return;
             }

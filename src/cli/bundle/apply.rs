@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use super::opened::{self, Opened};
 use super::{CliError, Output, failed, failed_at};
+use crate::agent::{last_good, store_trust};
 use crate::archive::{Contents, Platform};
 use crate::bundle;
 use crate::bundle::changeover::Changeover;
@@ -21,7 +22,7 @@ use crate::cri::CriClient;
 use crate::error_chain::error_chain;
 use crate::manifest::Severity;
 use crate::preload;
-use crate::store::{Source, survey};
+use crate::store::{Source, survey, verify};
 
 const LOCK: &str = "bundle.lock";
 
@@ -79,6 +80,19 @@ pub(super) async fn apply(
         contents.images.len(),
         manifests.len()
     )?;
+    warn_if_refused(settings, output)
+}
+
+/// The store may have more in it than bundles have put there.
+fn warn_if_refused(settings: &Settings, output: &mut Output<'_>) -> Result<(), CliError> {
+    let Some(trust) = store_trust(settings) else { return Ok(()) };
+    let found = verify(&settings.store.path, &trust, &last_good(settings));
+    if !found.problems.is_empty() {
+        writeln!(output.err, "warning: the bundle does not count before the store as a whole is trusted:")?;
+    }
+    for problem in &found.problems {
+        writeln!(output.err, "{problem}")?;
+    }
     Ok(())
 }
 
@@ -95,7 +109,7 @@ pub(super) fn roll_back(settings: &Settings, output: &mut Output<'_>) -> Result<
     changeover.exchange_back().map_err(failed)?;
     changeover.conclude().map_err(failed)?;
     writeln!(output.out, "bundle {serial} is back")?;
-    Ok(())
+    warn_if_refused(settings, output)
 }
 
 fn begin(settings: &Settings) -> Result<Changeover, CliError> {

@@ -4,7 +4,7 @@
 //! `SHA256SUMS.minisig` beside it signs:
 //!
 //! ```text
-//! find . -name '*.yaml' -type f | sort | xargs sha256sum > SHA256SUMS && minisign -S -m SHA256SUMS
+//! find . -name '*.yaml' -o -name '*.yml' -o -name '*.json' | sort | xargs -d '\n' sha256sum > SHA256SUMS && minisign -S -m SHA256SUMS
 //! ```
 //!
 //! What a verified bundle has put into the store is trusted for the record that `bundle apply` keeps in the state directory. The precise rule is
