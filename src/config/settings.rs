@@ -77,8 +77,8 @@ pub struct Settings {
     pub built_in_sandbox_image: bool,
     /// The keys with which bundles must be signed; none: they need not be.
     pub trust_file: Option<PathBuf>,
-    /// Whether bundles stay among the image archives, so that their images come back.
-    pub keep_bundles: bool,
+    /// What becomes of bundles that were applied.
+    pub bundles: AppliedBundles,
     /// How many images are pulled at once, at least 1.
     pub max_parallel_image_pulls: u32,
     /// Where pods find the Kubernetes API.
@@ -132,6 +132,16 @@ pub enum OnKubelet {
     Yield,
     /// It makes the pods the kubelet's own, one DaemonSet at a time.
     HandOver,
+}
+
+/// What becomes of bundles that were applied.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum AppliedBundles {
+    /// The last two stay among the image archives, so that their images come back.
+    #[default]
+    Kept,
+    /// They go.
+    LetGo,
 }
 
 /// Who manages control groups.

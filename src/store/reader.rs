@@ -244,10 +244,8 @@ impl Reader {
         problems.sort_by(|a, b| (&a.file, a.line).cmp(&(&b.file, b.line)));
         let failed = (!listing.failures.is_empty()).then(|| listing.failures.join("; "));
         let reason = failed.unwrap_or_else(|| refusal.to_string());
-        let freshness = match self.known {
-            true => Freshness::LastGood { reason: reason.clone() },
-            false => Freshness::Unknown,
-        };
+        let freshness =
+            if self.known { Freshness::LastGood { reason: reason.clone() } } else { Freshness::Unknown };
         let refused = listing.failures.is_empty().then_some(reason);
         let objects = self.previous.objects.clone();
         self.replace(Snapshot { objects, problems, ignored: listing.ignored, freshness, refused });

@@ -122,7 +122,9 @@ fn an_image_that_only_a_bundle_gave_comes_back_by_itself() {
         assert_eq!(kept(), (serial + 1).min(2), "the one that counts, and the one before");
     }
     // The bundles themselves may go.
-    bundles.iter().for_each(|bundle| fs::remove_file(bundle).unwrap());
+    for bundle in &bundles {
+        fs::remove_file(bundle).unwrap();
+    }
     let imported = |text: &str| node.agent.log().lines().filter(|it| it.contains(text)).count();
     wait_until("the archives are imported", || imported("image archive imported") >= 2);
     node.agent.says(&["image", "rm", "--force", "busybox:1"]);

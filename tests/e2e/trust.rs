@@ -130,7 +130,9 @@ fn what_a_signed_bundle_has_put_into_the_store_is_trusted_as_it_was_put_there() 
     node.agent.launch();
     wait_refused(&node, "Unknown", "or apply a signed bundle");
     let bundles = [pack(&node, 1, "one"), pack(&node, 2, "two")];
-    bundles.iter().for_each(|bundle| sign(&key, bundle));
+    for bundle in &bundles {
+        sign(&key, bundle);
+    }
     node.agent.says(&["bundle", "apply", &shown(&bundles[0])]);
     node.agent.wait_until_ready();
     let pod = wait_word(&node, "one");

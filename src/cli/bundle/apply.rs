@@ -16,7 +16,7 @@ use crate::bundle::install::Staged;
 use crate::bundle::keep;
 use crate::bundle::state::{Applied, State};
 use crate::cli::progress::Progress;
-use crate::config::Settings;
+use crate::config::{AppliedBundles, Settings};
 use crate::containerd::{self, Existing, Import};
 use crate::cri::CriClient;
 use crate::error_chain::error_chain;
@@ -48,7 +48,8 @@ pub(super) async fn apply(
     check(&staged.path(), output)?;
     import(file, &contents, client).await?;
     let archives = settings.image_archives_dir();
-    if settings.keep_bundles && !contents.images.is_empty() {
+    let is_kept = settings.bundles == AppliedBundles::Kept;
+    if is_kept && !contents.images.is_empty() {
         keep::keep(file, identity, &bundle, &archives).map_err(|error| {
             let remedy = "free the space that it takes, or set keepBundles to false";
             CliError::Failed(format!("keep the bundle for its images: {}: {remedy}", error_chain(&error)))
@@ -70,7 +71,7 @@ pub(super) async fn apply(
     changeover.announce(applied).map_err(failed)?;
     changeover.exchange(&staged).map_err(failed)?;
     let state = changeover.conclude().map_err(failed)?;
-    let counting = state.current.iter().chain(&state.previous).filter(|_| settings.keep_bundles);
+    let counting = state.current.iter().chain(&state.previous).filter(|_| is_kept);
     keep::let_go(&archives, &counting.map(|applied| applied.digest).collect()).map_err(failed)?;
     let_go(&before, &state, settings, client, output).await?;
     writeln!(

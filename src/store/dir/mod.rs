@@ -8,7 +8,7 @@ mod settings;
 mod thread;
 
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::{Notify, oneshot, watch};
@@ -42,22 +42,39 @@ pub struct StoreHandle {
     says: Arc<Operator>,
 }
 
-/// What an operator says, until it is heard.
+/// What an operator says, until a settled look has heard it.
 #[derive(Debug, Default)]
 struct Operator {
-    confirm: Notify,
-    allow_older: Notify,
+    said: Mutex<Said>,
+    speaks: Notify,
+}
+
+impl Operator {
+    fn say(&self, what: impl FnOnce(&mut Said)) {
+        what(&mut self.said.lock().unwrap_or_else(PoisonError::into_inner));
+        self.speaks.notify_one();
+    }
+
+    /// What a look has to heed.
+    fn heard(&self, look: &Look) -> Said {
+        match look {
+            Look::Settled { .. } => {
+                std::mem::take(&mut *self.said.lock().unwrap_or_else(PoisonError::into_inner))
+            }
+            Look::Prompt { .. } => Said::default(),
+        }
+    }
 }
 
 impl StoreHandle {
     /// Says that what is gone from the store is meant to be gone: ends a hold on removals.
     pub fn confirm_removals(&self) {
-        self.says.confirm.notify_one();
+        self.says.say(|said| said.removals_are_meant = true);
     }
 
     /// Says that the store's signed list is meant, though it is older than one before.
     pub fn allow_older(&self) {
-        self.says.allow_older.notify_one();
+        self.says.say(|said| said.older_is_meant = true);
     }
 }
 
@@ -107,7 +124,6 @@ impl Task {
         let (mut reader, mut events) = self.reader();
         let mut looking: Option<Looking> = None;
         let mut saving: Option<Saving> = None;
-        let mut said = Said::default();
         let mut next = Some(Look::Settled { writing: std::collections::HashSet::new() });
         let mut started = Instant::now();
         let mut round = started + self.settings.relist_interval;
@@ -118,10 +134,7 @@ impl Task {
                 match next.take().or_else(|| self.settle.take(now.into_std())) {
                     Some(look) => {
                         started = now;
-                        let heard = match look {
-                            Look::Settled { .. } => std::mem::take(&mut said),
-                            Look::Prompt { .. } => Said::default(),
-                        };
+                        let heard = says.heard(&look);
                         looking = on_thread("store-look", look_with(idle, look, heard));
                     }
                     None => reader = Some(idle),
@@ -182,14 +195,7 @@ impl Task {
                                 }
                                 self.settle.disturb(Instant::now().into_std());
                             }
-                            () = says.confirm.notified() => {
-                                said.removals_are_meant = true;
-                                self.settle.disturb(Instant::now().into_std());
-                            }
-                            () = says.allow_older.notified() => {
-                                said.older_is_meant = true;
-                                self.settle.disturb(Instant::now().into_std());
-                            }
+                            () = says.speaks.notified() => self.settle.disturb(Instant::now().into_std()),
                             () = sleep_until(wake) => {
                                 let now = Instant::now();
                                 if round <= now {
