@@ -15,7 +15,7 @@ use crate::kit::Containerd;
 use crate::options::Options;
 use crate::subject::{Place, Subject};
 use crate::table::{Goal, Row, Table, Unit, median};
-use crate::{Result, bare};
+use crate::{Result, bare, manifest};
 
 const DEADLINE: Duration = Duration::from_secs(60);
 /// Between two looks: each is work for the containerd that is measured.
@@ -78,7 +78,7 @@ pub(crate) fn measure(
 /// Puts a manifest into the store and waits until its container runs. In milliseconds.
 fn save_and_wait(containerd: &Containerd, subject: &Subject, manifests: &Path, pod: &str) -> Result<f64> {
     let temporary = containerd.slot().path("manifest.new");
-    fs::write(&temporary, serde_json::to_vec(&subject.manifest(pod))?)?;
+    fs::write(&temporary, serde_json::to_vec(&subject.manifest(pod, &manifest::pod_spec(pod)))?)?;
     let saved = SystemTime::now();
     fs::rename(temporary, manifests.join(format!("{pod}.json")))?;
 

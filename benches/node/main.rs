@@ -17,6 +17,7 @@ mod machine;
 mod manifest;
 mod node;
 mod options;
+mod probes;
 mod process;
 mod scale;
 mod subject;
@@ -97,6 +98,9 @@ async fn on_fake_runtime(subject: &Subject, options: &Options) -> Result<Vec<Row
     }
     if options.wants(Group::Latency) {
         rows.extend(latency::measure(subject, options).await?);
+    }
+    if options.wants(Group::Probes) {
+        rows.extend(probes::hundreds(subject, options).await?);
     }
     Ok(rows)
 }

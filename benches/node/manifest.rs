@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 pub(crate) const IMAGE: &str = "docker.io/library/busybox:1";
 
 /// A pod on the host's network with one container, named as the pod is.
-fn pod_spec(name: &str) -> Value {
+pub(crate) fn pod_spec(name: &str) -> Value {
     json!({
         "hostNetwork": true,
         "terminationGracePeriodSeconds": 1,
@@ -30,7 +30,7 @@ fn pod_spec(name: &str) -> Value {
 }
 
 /// A DaemonSet of such pods.
-pub(crate) fn daemon_set(name: &str) -> Value {
+pub(crate) fn daemon_set(name: &str, spec: &Value) -> Value {
     let labels = json!({"app.kubernetes.io/name": name, "app.kubernetes.io/part-of": "bench"});
     json!({
         "apiVersion": "apps/v1",
@@ -38,18 +38,18 @@ pub(crate) fn daemon_set(name: &str) -> Value {
         "metadata": {"name": name, "namespace": "bench", "labels": labels},
         "spec": {
             "selector": {"matchLabels": {"app.kubernetes.io/name": name}},
-            "template": {"metadata": {"labels": labels}, "spec": pod_spec(name)},
+            "template": {"metadata": {"labels": labels}, "spec": spec},
         },
     })
 }
 
 /// Such a pod as a kubelet reads it from a file.
-pub(crate) fn static_pod(name: &str) -> Value {
+pub(crate) fn static_pod(name: &str, spec: &Value) -> Value {
     let labels = json!({"app.kubernetes.io/name": name, "app.kubernetes.io/part-of": "bench"});
     json!({
         "apiVersion": "v1",
         "kind": "Pod",
         "metadata": {"name": name, "namespace": "bench", "labels": labels},
-        "spec": pod_spec(name),
+        "spec": spec,
     })
 }

@@ -6,6 +6,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use daemonlet::cri::fake::{FakeRuntime, RecordedCall};
+use serde_json::Value;
 use tempfile::TempDir;
 
 use crate::subject::{Place, Subject};
@@ -65,9 +66,14 @@ impl<'a> Node<'a> {
         self.process.as_ref().map(Child::id).ok_or_else(|| "no agent runs".into())
     }
 
-    /// Puts a pod's manifest into the store; says when it was there whole.
+    /// Puts a usual pod's manifest into the store; says when it was there whole.
     pub(crate) fn save(&self, pod: &str, how: Saved) -> Result<Instant> {
-        let bytes = serde_json::to_vec(&self.subject.manifest(pod))?;
+        self.put(pod, &manifest::pod_spec(pod), how)
+    }
+
+    /// The same with a pod of this shape.
+    pub(crate) fn put(&self, pod: &str, spec: &Value, how: Saved) -> Result<Instant> {
+        let bytes = serde_json::to_vec(&self.subject.manifest(pod, spec))?;
         let path = self.dir.path().join("manifests").join(format!("{pod}.json"));
         match how {
             Saved::Renamed => {

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 pub(crate) const USAGE: &str = "usage: cargo bench --bench node -- [OPTION]...
   --markdown FILE    also write the table there
-  --only GROUP       only these rows: idle, full, calls, latency, containerd or size; may be given more than once
+  --only GROUP       only these rows: idle, full, calls, latency, probes, containerd or size; may be given more than once
   --quick            shorter and fewer: to see that it works, not for the record
   --patience SECONDS how long to wait for the machine to be quiet (60)
 environment:
@@ -23,6 +23,8 @@ pub(crate) enum Group {
     Calls,
     /// From an event to what the agent does about it.
     Latency,
+    /// Hundreds of probes.
+    Probes,
     /// On a real containerd.
     Containerd,
     /// The binary.
@@ -75,6 +77,7 @@ impl Options {
                         "full" => Group::Full,
                         "calls" => Group::Calls,
                         "latency" => Group::Latency,
+                        "probes" => Group::Probes,
                         "containerd" => Group::Containerd,
                         "size" => Group::Size,
                         other => return Err(format!("there is no group {other:?}")),

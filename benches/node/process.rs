@@ -26,6 +26,12 @@ pub(crate) fn memory(pid: u32) -> Result<Memory> {
     Ok(Memory { pss: field("Pss")?, rss: field("Rss")? })
 }
 
+/// How many threads it has.
+pub(crate) fn threads(pid: u32) -> Result<usize> {
+    let path = format!("/proc/{pid}/task");
+    Ok(fs::read_dir(&path).map_err(|error| format!("list {path}: {error}"))?.count())
+}
+
 /// How long it has been on a CPU, in all its threads that are alive. In nanoseconds: `/proc/PID/stat` counts in hundredths of a second.
 pub(crate) fn cpu(pid: u32) -> Result<Duration> {
     let path = format!("/proc/{pid}/task");

@@ -70,11 +70,11 @@ impl Subject {
         Ok(vec![size as f64 / 1e6])
     }
 
-    /// One pod of the usual shape, as this agent reads it.
-    pub(crate) fn manifest(&self, name: &str) -> Value {
+    /// One pod, as this agent reads it.
+    pub(crate) fn manifest(&self, name: &str, spec: &Value) -> Value {
         match self.kind {
-            Kind::Daemonlet => manifest::daemon_set(name),
-            Kind::Kubelet => manifest::static_pod(name),
+            Kind::Daemonlet => manifest::daemon_set(name, spec),
+            Kind::Kubelet => manifest::static_pod(name, spec),
         }
     }
 

@@ -9,6 +9,8 @@ pub(crate) enum Unit {
     Milliseconds,
     PercentOfCore,
     PerMinute,
+    /// Of something whole.
+    Count,
     /// Of the same done by hand.
     Ratio,
 }
@@ -20,6 +22,7 @@ impl Unit {
             Self::Milliseconds => " ms",
             Self::PercentOfCore => " % of a core",
             Self::PerMinute => " a minute",
+            Self::Count => "",
             Self::Ratio => " ×",
         }
     }

@@ -82,8 +82,15 @@ pub async fn image(client: &CriClient, name: &str) -> Result<Option<StoredImage>
 /// When containerd doesn't answer.
 pub async fn unpin(client: &CriClient, name: &str) -> Result<(), Status> {
     let mut images = ImagesClient::new(client.channel());
-    let image = Image { name: name.to_owned(), ..Image::default() };
-    match images.update(update(image, &[PINNED.0])).await {
+    let request = GetImageRequest { name: name.to_owned() };
+    let found = match images.get(in_namespace(Request::new(request))).await {
+        Err(status) if status.code() == Code::NotFound => return Ok(()),
+        answer => answer?.into_inner().image,
+    };
+    // containerd 2 ends by a nil pointer at an image without a target, even if only its labels are to change.
+    let Some(target) = found.and_then(|image| image.target) else { return Ok(()) };
+    let image = Image { name: name.to_owned(), target: Some(target), ..Image::default() };
+    match images.update(update(image, &label_paths(&[PINNED]))).await {
         Err(status) if status.code() == Code::NotFound => Ok(()),
         answer => answer.map(drop),
     }
@@ -121,20 +128,25 @@ pub(super) async fn give_name(
     }
     match existing {
         Existing::Keep => Ok(()),
-        Existing::Replace => images.update(update(image, &[MANAGED.0, PINNED.0])).await.map(drop),
+        Existing::Replace => {
+            let paths = [vec!["target".to_owned()], label_paths(&[MANAGED, PINNED])].concat();
+            images.update(update(image, &paths)).await.map(drop)
+        }
     }
 }
 
-/// Changes these labels of an image, and what it stands for if that is said.
-fn update(image: Image, labels: &[&str]) -> Request<UpdateImageRequest> {
-    let target = image.target.is_some().then(|| "target".to_owned());
-    let paths = target.into_iter().chain(labels.iter().map(|label| format!("labels.{label}"))).collect();
-    let update_mask = Some(FieldMask { paths });
+/// Changes these fields of an image, and no others.
+fn update(image: Image, paths: &[String]) -> Request<UpdateImageRequest> {
+    let update_mask = Some(FieldMask { paths: paths.to_vec() });
     in_namespace(Request::new(UpdateImageRequest {
         image: Some(image),
         update_mask,
         source_date_epoch: None,
     }))
+}
+
+fn label_paths(labels: &[(&str, &str)]) -> Vec<String> {
+    labels.iter().map(|(key, _)| format!("labels.{key}")).collect()
 }
 
 /// The name under which the CRI of containerd before 2.0 looks for an image by its ID.

@@ -1,8 +1,8 @@
 //! The image that the runtime makes sandboxes from: without it no pod starts, and a node may have no registry to get it from.
 //!
 //! Looked for once, and again after a sandbox could not be made. If it is missing it is taken from the node's archives, else pulled, else the
-//! built-in one is imported under exactly its name. What is there is never replaced. A runtime that doesn't name its image looks after it
-//! itself, as a kubelet leaves it to do.
+//! built-in one is imported under exactly its name. What is there is never replaced. containerd tells its name among its settings; since 2.0 only
+//! in the refusal to make a sandbox without it. A runtime that never names its image looks after it itself, as a kubelet leaves it to do.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -43,40 +43,53 @@ pub struct Surroundings {
 #[derive(Debug)]
 pub struct SandboxImage {
     surroundings: Option<Surroundings>,
-    /// Whether it was found. Held while it is looked for: all pods wait for one look.
-    is_there: Mutex<bool>,
+    /// Held while it is looked for: all pods wait for one look.
+    known: Mutex<Known>,
+}
+
+#[derive(Debug, Default)]
+struct Known {
+    /// Whether it was found, or there is nowhere left to look.
+    is_there: bool,
+    /// The name that a refusal of the runtime had last.
+    missed: Option<String>,
 }
 
 impl SandboxImage {
     /// It is seen to.
     pub fn new(surroundings: Surroundings) -> Self {
-        Self { surroundings: Some(surroundings), is_there: Mutex::new(false) }
+        Self { surroundings: Some(surroundings), known: Mutex::default() }
     }
 
     /// Nobody but the runtime sees to it.
     pub fn left_to_the_runtime() -> Self {
-        Self { surroundings: None, is_there: Mutex::new(false) }
+        Self { surroundings: None, known: Mutex::default() }
     }
 
     /// Sees to it that it is there, if that can be done. The runtime tells what is wrong if not.
     pub async fn ensure(&self) {
         let Some(surroundings) = &self.surroundings else { return };
-        let mut is_there = self.is_there.lock().await;
-        if !*is_there {
-            *is_there = surroundings.find().await;
+        let mut known = self.known.lock().await;
+        if !known.is_there {
+            known.is_there = surroundings.find(known.missed.as_deref()).await;
         }
     }
 
-    /// A sandbox could not be made: it is looked for again before the next one is.
-    pub async fn doubt(&self) {
-        *self.is_there.lock().await = false;
+    /// A sandbox could not be made, and this is what the runtime said: the image is looked for again before the next one is.
+    pub async fn doubt(&self, refusal: &str) {
+        let mut known = self.known.lock().await;
+        known.is_there = false;
+        if let Some(name) = missed_in(refusal) {
+            known.missed = Some(name.to_owned());
+        }
     }
 }
 
 impl Surroundings {
-    /// Looks for it everywhere. Whether there is nothing more to look for.
-    async fn find(&self) -> bool {
-        let written = match self.cri.sandbox_image().await {
+    /// Looks for it everywhere; `missed` is its name if the settings don't tell. Whether there is nothing more to look for.
+    async fn find(&self, missed: Option<&str>) -> bool {
+        let told = self.cri.sandbox_image().await;
+        let written = match told.map(|told| told.or_else(|| missed.map(str::to_owned))) {
             Ok(Some(written)) => written,
             Ok(None) => return true,
             Err(error) => {
@@ -153,5 +166,33 @@ impl Surroundings {
             component: "daemonlet",
             at: self.clock.wall(),
         });
+    }
+}
+
+/// The sandbox image that containerd had not when it refused to make a sandbox (`podsandbox/sandbox_run.go`, the same words since 1.0).
+fn missed_in(refusal: &str) -> Option<&str> {
+    let (_, rest) = refusal.split_once("failed to get sandbox image \"")?;
+    rest.split_once('"').map(|(name, _)| name).filter(|name| !name.is_empty())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_refusal_names_the_image_that_was_missed() {
+        let refusal = "failed to start sandbox \"631037cb\": failed to get sandbox image \"registry.k8s.io/pause:3.10\": \
+                       failed to pull image \"registry.k8s.io/pause:3.10\": dial tcp: connection refused";
+        assert_eq!(missed_in(refusal), Some("registry.k8s.io/pause:3.10"));
+    }
+
+    #[test]
+    fn other_refusals_name_none() {
+        let network = "failed to setup network for sandbox \"631037cb\": plugin type=\"bridge\" failed (add)";
+        for refusal in
+            [network, "failed to get sandbox image \"\": not found", "failed to get sandbox image \"cut", ""]
+        {
+            assert_eq!(missed_in(refusal), None, "{refusal}");
+        }
     }
 }

@@ -1,8 +1,11 @@
-//! Ends what a start that was given up may have left running.
+//! Ends what still runs of a container that the runtime says is over, before a successor is made. Each is looked at once, by two ways.
 //!
 //! The runtime says `StartError` of a container whose start it gave up. If the start was given up because its caller died, containerd
 //! may have begun the task all the same, and its CRI looks no further: the process would run for as long as the dead container is kept to
-//! tell of. Each such container is looked at once, by containerd's own API; another runtime does not have that API and needs none.
+//! tell of. It is ended by containerd's own API; another runtime does not have that API and needs none.
+//!
+//! When a shim is killed, containerd 2 clears away the sandbox that it was made for, says that the containers in it have exited, and leaves
+//! their processes running. They are found in the container's cgroup, which a container that really has ended no longer has.
 //!
 //! A containerd that is killed while it starts a sandbox may forget it altogether. What it has left is found where it runs: in the pod's
 //! cgroup, under an id that a complete list of the pod does not have. Nobody but this worker has anything made for the pod, and what it
@@ -12,7 +15,7 @@ use std::collections::BTreeSet;
 
 use tokio::task::spawn_blocking;
 use tonic::Code;
-use tracing::warn;
+use tracing::{debug, warn};
 
 use super::Worker;
 use crate::containerd;
@@ -25,16 +28,29 @@ use crate::pod::observed::{Container, ContainerState, Observed};
 pub(super) struct LookedAt(BTreeSet<ContainerId>);
 
 impl LookedAt {
-    /// The containers that failed to start and were not looked at yet.
-    fn news(&mut self, observed: &Observed) -> Vec<ContainerId> {
+    /// The containers that are over and were not looked at yet.
+    fn news(&mut self, observed: &Observed) -> Vec<(ContainerId, Over)> {
         self.0.retain(|id| observed.containers.iter().any(|container| container.id == *id));
-        let failed = observed.containers.iter().filter(|container| failed_to_start(container));
-        failed.map(|container| container.id.clone()).filter(|id| !self.0.contains(id)).collect()
+        let over = observed.containers.iter().filter_map(|it| Some((it.id.clone(), Over::of(it)?)));
+        over.filter(|(id, _)| !self.0.contains(id)).collect()
     }
 }
 
-fn failed_to_start(container: &Container) -> bool {
-    matches!(&container.state, ContainerState::Exited(exit) if exit.reason == "StartError")
+/// How a container came to be over.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Over {
+    NeverStarted,
+    Exited,
+}
+
+impl Over {
+    fn of(container: &Container) -> Option<Self> {
+        match &container.state {
+            ContainerState::Exited(exit) if exit.reason == "StartError" => Some(Self::NeverStarted),
+            ContainerState::Exited(_) => Some(Self::Exited),
+            _ => None,
+        }
+    }
 }
 
 impl Worker {
@@ -78,16 +94,47 @@ impl Worker {
         self.context.cgroups.destroy_container(cgroup, id).await.map_err(|error| error_chain(&error))
     }
 
+    /// Ends what is left of containers that are over. What can't be ended is tried again in the next round.
     pub(super) async fn end_left_tasks(&mut self) {
-        for id in self.looked_at.news(&self.observed) {
-            match containerd::delete_task(&self.context.cri, id.as_str()).await {
-                Err(status) if status.code() != Code::Unimplemented => {
-                    // Not looked at: the next round tries again.
-                    warn!(container = %id, error = status.message(), "cannot make sure that nothing of a failed start runs");
-                }
-                _ => drop(self.looked_at.0.insert(id)),
+        let news = self.looked_at.news(&self.observed);
+        if news.is_empty() {
+            return;
+        }
+        let cgroup = self.cgroup();
+        let left = self.context.cgroups.containers_of(&cgroup).unwrap_or_else(|error| {
+            warn!(error = error_chain(&error), "cannot see what runs in the pod's cgroup");
+            BTreeSet::new()
+        });
+        for (id, over) in news {
+            if let Err(problem) = self.end_left_task(&id, over, left.contains(id.as_str()), &cgroup).await {
+                warn!(container = %id, problem, "cannot make sure that nothing of a container that is over runs");
+            } else {
+                self.looked_at.0.insert(id);
             }
         }
+    }
+
+    async fn end_left_task(
+        &self,
+        id: &ContainerId,
+        over: Over,
+        is_left: bool,
+        cgroup: &str,
+    ) -> Result<(), String> {
+        if over == Over::NeverStarted {
+            match containerd::delete_task(&self.context.cri, id.as_str()).await {
+                Err(status) if status.code() != Code::Unimplemented => {
+                    return Err(status.message().to_owned());
+                }
+                _ => {}
+            }
+        }
+        if !is_left {
+            return Ok(());
+        }
+        debug!(container = %id, "a container that is over has a cgroup still; what is in it is ended");
+        let destroyed = self.context.cgroups.destroy_container(cgroup, id.as_str()).await;
+        destroyed.map_err(|error| error_chain(&error))
     }
 }
 
@@ -124,16 +171,21 @@ mod tests {
     }
 
     #[test]
-    fn each_container_that_failed_to_start_is_looked_at_once() {
-        let containers = vec![exited("a", "StartError"), exited("b", "Error"), exited("c", "StartError")];
+    fn each_container_that_is_over_is_looked_at_once() {
+        let running = Container { state: ContainerState::Created, ..exited("d", "") };
+        let containers =
+            vec![exited("a", "StartError"), exited("b", "Error"), exited("c", "StartError"), running];
         let mut observed = Observed { sandboxes: Vec::new(), containers };
         let mut looked_at = LookedAt::default();
-        let ids = |ids: &[&str]| ids.iter().copied().map(ContainerId::from).collect::<Vec<_>>();
-        assert_eq!(looked_at.news(&observed), ids(&["a", "c"]));
+        let (a, b, c) = (("a", Over::NeverStarted), ("b", Over::Exited), ("c", Over::NeverStarted));
+        let news = |news: &[(&str, Over)]| -> Vec<(ContainerId, Over)> {
+            news.iter().map(|(id, over)| (ContainerId::from(*id), *over)).collect()
+        };
+        assert_eq!(looked_at.news(&observed), news(&[a, b, c]));
         looked_at.0.insert(ContainerId::from("a"));
-        assert_eq!(looked_at.news(&observed), ids(&["c"]));
+        assert_eq!(looked_at.news(&observed), news(&[b, c]));
         observed.containers.remove(0);
-        assert_eq!(looked_at.news(&observed), ids(&["c"]));
+        assert_eq!(looked_at.news(&observed), news(&[b, c]));
         assert!(looked_at.0.is_empty(), "what is gone is forgotten");
     }
 }

@@ -38,6 +38,10 @@ fn a_pod_whose_network_can_not_be_made_says_why_and_runs_when_it_can() {
     let absent = good.replace("}]}", "}, {\"type\": \"no-such-plugin\"}]}");
     let failing = good.replace(&format!("\"{}\"", node.slot().bridge()), "\"a-name-too-long-for-a-link\"");
     assert!(absent != good && failing != good, "{good}");
+    // Since 1.7 containerd takes back no part of a network that was never made whole; what its plugins had given then is lost.
+    let version = node.containerd.ask(async |cri| cri.version().await.unwrap().runtime_version);
+    let takes_back = ["1.5.", "1.6."].iter().any(|old| version.trim_start_matches('v').starts_with(old));
+    let wait_exact = || node.wait_exact_but(|line| !takes_back && line.contains("addresses taken"));
     for (round, (broken, why)) in
         [(absent, "no-such-plugin"), (failing, "a-name-too-long-for-a-link")].iter().enumerate()
     {
@@ -55,7 +59,7 @@ fn a_pod_whose_network_can_not_be_made_says_why_and_runs_when_it_can() {
         node.agent.wait_ready(&host_app);
         replace(&good);
         node.agent.wait_ready(&app);
-        node.wait_exact();
+        wait_exact();
         // One whose network never came goes as soon as the plugins can take back what there is of it, as with a kubelet.
         replace(broken);
         node.apply("never.yaml", daemon_set("never", SPEC));
@@ -66,7 +70,7 @@ fn a_pod_whose_network_can_not_be_made_says_why_and_runs_when_it_can() {
         });
         replace(&good);
         node.agent.wait_gone("never");
-        node.wait_exact();
+        wait_exact();
     }
 }
 
