@@ -195,4 +195,21 @@ mod tests {
         let shown: Vec<_> = wanted.iter().map(|(image, policy)| format!("{image} {policy}")).collect();
         assert_eq!(shown, ["init:1 Never", "main Always", "main:2 IfNotPresent", "data:1 Always"]);
     }
+
+    #[test]
+    fn images_that_could_not_be_had_are_asked_for_at_once_when_archives_have_come() {
+        let mut prefetch = Prefetch::default();
+        let key = |name: &str| DaemonSetKey { namespace: "test".into(), name: name.into() };
+        let revision = RevisionHash::from_label("r");
+        for (name, result) in [("missed", Err("no route to host".to_owned())), ("there", Ok(()))] {
+            let asked = Asked { revision: revision.clone(), found: None, backoff: Backoff::default() };
+            prefetch.asked.insert(key(name), asked);
+            let fetched = Fetched { daemon_set: key(name), revision: revision.clone(), result };
+            prefetch.note(fetched, Duration::from_secs(1));
+        }
+        assert!(!prefetch.asked[&key("missed")].backoff.delay().is_zero());
+        prefetch.images_came();
+        assert!(prefetch.asked[&key("missed")].backoff.delay().is_zero());
+        assert_eq!(prefetch.asked[&key("there")].found, Some(Ok(())));
+    }
 }

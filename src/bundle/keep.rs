@@ -1,11 +1,13 @@
 //! A bundle that stays on the node, among its image archives: a bundle is an image archive, so what looks after those brings its images back when
 //! the runtime has lost them.
 //!
+//! Two bundles may have different images under one name, and the one that counts has to win. So the one before lies there hidden, as no archive,
+//! until it counts again.
+//!
 //! Only the file that was read and found whole is kept. It is linked where its content can no longer be changed by anybody but root, and copied
 //! otherwise, with the same check of every byte; a copy has its name only once it is whole and on the disk. The name has the digest, so that no
 //! file of anybody else's is ever taken for one of these and removed.
 
-use std::collections::BTreeSet;
 use std::fs::{self, File, Metadata, OpenOptions};
 use std::io::{self, ErrorKind, Write as _};
 use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
@@ -30,6 +32,8 @@ pub enum KeepError {
     Copy { path: PathBuf, source: BundleError },
     #[error("it is not what it was when it was checked")]
     Changed,
+    #[error("rename {}", path.display())]
+    Rename { path: PathBuf, source: io::Error },
     #[error("remove {}", path.display())]
     Remove { path: PathBuf, source: io::Error },
 }
@@ -51,27 +55,29 @@ impl Identity {
     }
 }
 
-/// Keeps a bundle that was read from `file`, which was this one then, in a folder of image archives.
+/// Keeps a bundle that was read from `file`, which was this one then, in a folder of image archives. It is hidden until it counts.
 ///
 /// # Errors
 /// When it can't be linked or copied, or is no longer what was read. The folder is as it was before.
 pub fn keep(file: &Path, read: Identity, bundle: &Bundle, folder: &Path) -> Result<(), KeepError> {
     fs::create_dir_all(folder).map_err(|source| KeepError::Folder { path: folder.to_owned(), source })?;
-    let target = folder.join(name(bundle.digest));
-    if target.exists() {
+    if find(folder, bundle.digest).is_some() {
         return Ok(());
     }
+    let target = folder.join(hidden(bundle.digest));
+    // A link to a link would be no more than that.
+    let file = &fs::canonicalize(file).map_err(|source| failed(&target, source))?;
     if fs::metadata(file).is_ok_and(|metadata| is_roots_alone(&metadata))
         && fs::hard_link(file, &target).is_ok()
     {
-        let is_the_same = fs::metadata(&target).is_ok_and(|metadata| Identity::of(&metadata) == read);
+        let is_the_same = fs::symlink_metadata(&target).is_ok_and(|metadata| Identity::of(&metadata) == read);
         if !is_the_same {
             remove(&target)?;
             return Err(KeepError::Changed);
         }
         return sync(folder).map_err(|source| failed(&target, source));
     }
-    let part = folder.join(format!(".{}{PART}", name(bundle.digest)));
+    let part = folder.join(hidden(bundle.digest) + PART);
     remove(&part)?;
     let copied = copy(file, &part, bundle.digest).and_then(|()| {
         let placed = fs::rename(&part, &target).and_then(|()| sync(folder));
@@ -84,17 +90,33 @@ pub fn keep(file: &Path, read: Identity, bundle: &Bundle, folder: &Path) -> Resu
     copied
 }
 
-/// Removes the bundles that are kept in a folder, but these.
+/// Makes the bundle that counts an archive among the others, hides the one before, and removes all others that are kept.
 ///
 /// # Errors
-/// When one can't be removed.
-pub fn let_go(folder: &Path, but: &BTreeSet<Digest>) -> Result<(), KeepError> {
+/// When the system refuses.
+pub fn arrange(folder: &Path, counts: Option<Digest>, before: Option<Digest>) -> Result<(), KeepError> {
     for (path, digest) in kept(folder) {
-        if !but.contains(&digest) {
-            remove(&path)?;
+        let is_part = path.as_os_str().as_encoded_bytes().ends_with(PART.as_bytes());
+        let target = match digest {
+            _ if is_part => None,
+            digest if Some(digest) == counts => Some(name(digest)),
+            digest if Some(digest) == before => Some(hidden(digest)),
+            _ => None,
+        };
+        match target.map(|name| folder.join(name)) {
+            None => remove(&path)?,
+            Some(target) if target == path => {}
+            Some(target) => {
+                fs::rename(&path, &target).map_err(|source| KeepError::Rename { path, source })?;
+            }
         }
     }
     Ok(())
+}
+
+/// Where a bundle is kept, if it is.
+pub fn find(folder: &Path, digest: Digest) -> Option<PathBuf> {
+    [name(digest), hidden(digest)].map(|name| folder.join(name)).into_iter().find(|path| path.is_file())
 }
 
 /// The bundles that are kept in a folder, and copies of some that never became whole.
@@ -103,8 +125,8 @@ pub fn kept(folder: &Path) -> Vec<(PathBuf, Digest)> {
     let ours = entries.filter_map(|entry| {
         let name = entry.file_name();
         let name = name.to_str()?;
-        let whole = name.strip_prefix('.').and_then(|name| name.strip_suffix(PART)).unwrap_or(name);
-        let digits = whole.strip_prefix(PREFIX)?.strip_suffix(ENDING)?;
+        let name = name.strip_prefix('.').unwrap_or(name);
+        let digits = name.strip_suffix(PART).unwrap_or(name).strip_prefix(PREFIX)?.strip_suffix(ENDING)?;
         Some((entry.path(), Digest::from_digits(digits)?))
     });
     ours.collect()
@@ -112,6 +134,10 @@ pub fn kept(folder: &Path) -> Vec<(PathBuf, Digest)> {
 
 fn name(digest: Digest) -> String {
     format!("{PREFIX}{}{ENDING}", digest.digits())
+}
+
+fn hidden(digest: Digest) -> String {
+    format!(".{}", name(digest))
 }
 
 /// Whether nobody but root, or whoever this is, can change what is in a file.
@@ -189,12 +215,27 @@ mod tests {
             let (bundle, identity) = written(&file, 1, mode);
             keep(&file, identity, &bundle, &folder).unwrap();
             keep(&file, identity, &bundle, &folder).unwrap();
+            assert!(!crate::preload::is_archive(only(&folder).file_name().unwrap().to_str().unwrap()));
+            arrange(&folder, Some(bundle.digest), None).unwrap();
+            keep(&file, identity, &bundle, &folder).unwrap();
             let kept = only(&folder);
             assert!(crate::preload::is_archive(kept.file_name().unwrap().to_str().unwrap()));
             assert_eq!(fs::read(&kept).unwrap(), fs::read(&file).unwrap());
             let inode = |path: &Path| fs::metadata(path).unwrap().ino();
             assert_eq!(inode(&kept) == inode(&file), is_linked, "{mode:o}");
         }
+    }
+
+    #[test]
+    fn a_link_to_a_bundle_is_followed() {
+        let dir = tempfile::tempdir().unwrap();
+        let (file, folder, link) =
+            (dir.path().join("site.bundle"), dir.path().join("images"), dir.path().join("link"));
+        let (bundle, identity) = written(&file, 1, 0o644);
+        std::os::unix::fs::symlink("site.bundle", &link).unwrap();
+        keep(&link, identity, &bundle, &folder).unwrap();
+        fs::remove_file(link).unwrap();
+        assert!(fs::symlink_metadata(only(&folder)).unwrap().is_file());
     }
 
     #[test]
@@ -233,12 +274,20 @@ mod tests {
         {
             fs::write(folder.join(name), "x").unwrap();
         }
-        let_go(&folder, &digests[1..].iter().copied().collect()).unwrap();
+        for (counts, before) in [(2, 1), (1, 2)] {
+            arrange(&folder, Some(digests[counts]), Some(digests[before])).unwrap();
+            let shown = |digest: Digest| find(&folder, digest).unwrap() == folder.join(name(digest));
+            assert_eq!((shown(digests[counts]), shown(digests[before])), (true, false));
+        }
         let mut left: Vec<String> =
             fs::read_dir(&folder).unwrap().map(|it| it.unwrap().file_name().into_string().unwrap()).collect();
         left.sort();
-        let mut expected =
-            vec![name(digests[1]), name(digests[2]), "bundle-mine.tar".into(), "bundle-sha256-0.tar".into()];
+        let mut expected = vec![
+            name(digests[1]),
+            hidden(digests[2]),
+            "bundle-mine.tar".into(),
+            "bundle-sha256-0.tar".into(),
+        ];
         expected.sort();
         assert_eq!(left, expected);
     }

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use k8s_openapi::api::core::v1::Pod;
 use minisign::KeyPair;
+use serde_json::json;
 
 use crate::kit::{Node, container_ids, daemon_set, is_ready, wait_until};
 
@@ -109,48 +110,66 @@ fn with_a_trust_file_only_signed_bundles_count_and_the_last_good_one_goes_on() {
 #[test]
 fn an_image_that_only_a_bundle_gave_comes_back_by_itself() {
     let Some(node) = Node::start() else { return };
-    let bundles = [pack(&node, 1, "one"), pack(&node, 2, "two"), pack(&node, 3, "three")];
+    // The same name stands for another image in each.
+    let bundles = ["one", "two", "three"].into_iter().zip(1..).map(|(word, serial)| {
+        node.containerd.import_busybox(BUSYBOX, &json!({"Env": ["PATH=/bin"]}), &[("mark", word)]);
+        (pack(&node, serial, word), word)
+    });
+    let bundles: Vec<_> = bundles.collect();
     let kept = || {
-        let folder = node.path("state/images");
-        let entries = fs::read_dir(folder).unwrap().map(|it| it.unwrap());
-        entries.filter(|it| it.file_name().to_string_lossy().starts_with("bundle-")).count()
+        let entries = fs::read_dir(node.path("state/images")).unwrap().map(|it| it.unwrap().file_name());
+        entries.filter(|name| name.to_string_lossy().contains("bundle-sha256-")).count()
+    };
+    let is_marked = |word: &str| {
+        let pod = wait_word(&node, word);
+        assert_eq!(node.exec(&pod, "main", &["cat", "/mark"]), word);
+        pod
     };
     node.agent.says(&["image", "rm", "busybox:1"]);
-    for (serial, (bundle, word)) in bundles.iter().zip(["one", "two", "three"]).enumerate() {
+    for (number, (bundle, word)) in bundles.iter().enumerate() {
         node.agent.says(&["bundle", "apply", &shown(bundle)]);
-        wait_word(&node, word);
-        assert_eq!(kept(), (serial + 1).min(2), "the one that counts, and the one before");
-    }
-    // The bundles themselves may go.
-    for bundle in &bundles {
+        is_marked(word);
+        assert_eq!(kept(), (number + 1).min(2), "the one that counts, and the one before");
+        // The bundle itself may go.
         fs::remove_file(bundle).unwrap();
     }
-    let imported = |text: &str| node.agent.log().lines().filter(|it| it.contains(text)).count();
-    wait_until("the archives are imported", || imported("image archive imported") >= 2);
-    node.agent.says(&["image", "rm", "--force", "busybox:1"]);
-    let pod = node.agent.wait_ready("app");
-    node.kill(&pod, "main");
-    let restarts =
-        |pod: &Pod| pod.status.as_ref()?.container_statuses.as_ref()?.first().map(|it| it.restart_count);
-    node.agent.wait_pod("app", "restarted", |pod| restarts(pod) == Some(1) && is_ready(pod));
-    let list = || node.agent.says(&["image", "ls"]);
-    assert!(list().lines().any(|it| it.starts_with(BUSYBOX) && it.ends_with("yes")), "{}", list());
-    assert_eq!(imported("Pulling image"), 0, "no registry was asked");
+    let archived = || {
+        let memory = fs::read_to_string(node.path("state/images.json")).unwrap_or_default();
+        memory.matches("bundle-sha256-").count()
+    };
+    wait_until("the bundle that counts is an archive", || archived() == 1);
+    let comes_back = |word: &str| {
+        node.agent.says(&["image", "rm", "--force", "busybox:1"]);
+        let pod = is_marked(word);
+        node.kill(&pod, "main");
+        node.agent.wait_pod("app", "restarted", |pod| restarts(pod) == 1 && is_ready(pod));
+        is_marked(word);
+        assert!(is_pinned(&node));
+    };
+    comes_back("three");
 
     node.agent.says(&["bundle", "rollback"]);
-    wait_word(&node, "two");
+    is_marked("two");
     assert_eq!(kept(), 2, "the way back needs both");
+    comes_back("two");
+
     node.agent.configure("keepBundles: false\n");
-    let again = pack(&node, 4, "four");
-    node.agent.says(&["bundle", "apply", &shown(&again)]);
+    node.agent.says(&["bundle", "apply", &shown(&pack(&node, 4, "four"))]);
     wait_word(&node, "four");
     assert_eq!(kept(), 0);
-    // It was pinned by the bundle, and is, whatever archive has gone.
-    wait_until("the archives' going was seen", || {
-        let memory = fs::read_to_string(node.path("state/images.json")).unwrap();
-        !memory.contains("bundle-")
-    });
-    assert!(list().lines().any(|it| it.starts_with(BUSYBOX) && it.ends_with("yes")), "{}", list());
+    // A bundle has pinned it, whatever archive has gone.
+    wait_until("the archives' going was seen", || archived() == 0);
+    assert!(is_pinned(&node));
+}
+
+fn restarts(pod: &Pod) -> i32 {
+    let statuses = pod.status.clone().unwrap_or_default().container_statuses.unwrap_or_default();
+    statuses.first().map_or(0, |status| status.restart_count)
+}
+
+fn is_pinned(node: &Node) -> bool {
+    let list = node.agent.says(&["image", "ls"]);
+    list.lines().any(|line| line.starts_with(BUSYBOX) && line.ends_with("yes"))
 }
 
 pub(crate) fn shown(path: &Path) -> String {

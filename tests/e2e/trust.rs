@@ -76,6 +76,13 @@ fn what_is_not_signed_is_refused_and_what_runs_goes_on_until_it_is() {
         node.agent.says(&["store", "verify"]).contains("trusted: 1 manifests, its list was signed at 20")
     );
 
+    // Anybody can look, before a store goes out.
+    let (keys, dir) = (shown(&node.path("trust.pub")), shown(&node.path("manifests")));
+    let elsewhere = ["store", "verify", "--set", "trustFile=", "--trust-file", &keys, &dir];
+    assert!(node.agent.says(&elsewhere).contains("trusted: 1 manifests"));
+    let nobody = node.agent.cli(&["store", "verify", "--set", "trustFile=", &dir]);
+    assert!(nobody.code == Some(1) && nobody.err.contains("there is no trustFile"), "{}", nobody.err);
+
     // Altered: also over a restart of the agent what runs goes on.
     node.apply("app.yaml", daemon_set("app", &spec("evil")));
     wait_refused(&node, "LastGood", "is not what SHA256SUMS says");

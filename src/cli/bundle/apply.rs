@@ -47,10 +47,8 @@ pub(super) async fn apply(
     let staged = Staged::write(&settings.store.path, &manifests).map_err(failed)?;
     check(&staged.path(), output)?;
     import(file, &contents, client).await?;
-    let archives = settings.image_archives_dir();
-    let is_kept = settings.bundles == AppliedBundles::Kept;
-    if is_kept && !contents.images.is_empty() {
-        keep::keep(file, identity, &bundle, &archives).map_err(|error| {
+    if settings.bundles == AppliedBundles::Kept && !contents.images.is_empty() {
+        keep::keep(file, identity, &bundle, &settings.image_archives_dir()).map_err(|error| {
             let remedy = "free the space that it takes, or set keepBundles to false";
             CliError::Failed(format!("keep the bundle for its images: {}: {remedy}", error_chain(&error)))
         })?;
@@ -71,8 +69,7 @@ pub(super) async fn apply(
     changeover.announce(applied).map_err(failed)?;
     changeover.exchange(&staged).map_err(failed)?;
     let state = changeover.conclude().map_err(failed)?;
-    let counting = state.current.iter().chain(&state.previous).filter(|_| is_kept);
-    keep::let_go(&archives, &counting.map(|applied| applied.digest).collect()).map_err(failed)?;
+    arrange(settings, &state)?;
     let_go(&before, &state, settings, client, output).await?;
     writeln!(
         output.out,
@@ -97,7 +94,11 @@ fn warn_if_refused(settings: &Settings, output: &mut Output<'_>) -> Result<(), C
     Ok(())
 }
 
-pub(super) fn roll_back(settings: &Settings, output: &mut Output<'_>) -> Result<(), CliError> {
+pub(super) async fn roll_back(
+    settings: &Settings,
+    client: &CriClient,
+    output: &mut Output<'_>,
+) -> Result<(), CliError> {
     let _lock = lock(settings)?;
     let mut changeover = begin(settings)?;
     let previous = changeover.way_back().map_err(failed)?;
@@ -106,11 +107,27 @@ pub(super) fn roll_back(settings: &Settings, output: &mut Output<'_>) -> Result<
         let why = "it was not found signed when it was applied, and a trust file is configured; apply it again, signed";
         return Err(CliError::Failed(format!("bundle {serial} does not come back: {why}")));
     }
+    // Under the names of its images there may be others by now.
+    if let Some(kept) = keep::find(&settings.image_archives_dir(), previous.digest) {
+        let (bundle, _) = opened::read(&kept, |_| {})?;
+        let contents =
+            bundle.contents(&Platform::of_this_node()).map_err(|error| failed_at(&kept)(&error))?;
+        import(&kept, &contents, client).await?;
+    }
     changeover.announce(previous).map_err(failed)?;
     changeover.exchange_back().map_err(failed)?;
-    changeover.conclude().map_err(failed)?;
+    arrange(settings, &changeover.conclude().map_err(failed)?)?;
     writeln!(output.out, "bundle {serial} is back")?;
     warn_if_refused(settings, output)
+}
+
+/// Has the bundle that counts be an archive of the node's, if it is to be kept.
+fn arrange(settings: &Settings, state: &State) -> Result<(), CliError> {
+    let is_kept = settings.bundles == AppliedBundles::Kept;
+    let digest = |applied: &Option<Applied>| applied.as_ref().filter(|_| is_kept).map(|it| it.digest);
+    let arranged =
+        keep::arrange(&settings.image_archives_dir(), digest(&state.current), digest(&state.previous));
+    arranged.map_err(failed)
 }
 
 fn begin(settings: &Settings) -> Result<Changeover, CliError> {

@@ -49,7 +49,7 @@ enum BundleVerb {
         #[arg(long)]
         allow_older: bool,
     },
-    /// Put the manifests of the bundle before into the store again
+    /// Put the manifests of the bundle before into the store again, once its images are imported if it was kept
     Rollback,
 }
 
@@ -67,7 +67,7 @@ pub(super) async fn run(args: &BundleArgs, output: &mut Output<'_>) -> Result<Ex
         BundleVerb::Apply { file, allow_older } => {
             apply::apply(file, *allow_older, &settings, &runtime(&settings)?, output).await?;
         }
-        BundleVerb::Rollback => apply::roll_back(&settings, output)?,
+        BundleVerb::Rollback => apply::roll_back(&settings, &runtime(&settings)?, output).await?,
     }
     Ok(ExitCode::Ok)
 }
