@@ -7,6 +7,7 @@ use k8s_openapi::api::core::v1::Pod;
 use minisign::KeyPair;
 use serde_json::json;
 
+use crate::images::digest_of;
 use crate::kit::{Node, container_ids, daemon_set, is_ready, wait_until};
 
 const BUSYBOX: &str = "docker.io/library/busybox:1";
@@ -160,6 +161,23 @@ fn an_image_that_only_a_bundle_gave_comes_back_by_itself() {
     // A bundle has pinned it, whatever archive has gone.
     wait_until("the archives' going was seen", || archived() == 0);
     assert!(is_pinned(&node));
+}
+
+#[test]
+fn the_way_back_has_its_own_images_also_with_no_agent() {
+    let Some(mut node) = Node::start() else { return };
+    let mut digests = Vec::new();
+    for (word, serial) in ["one", "two"].into_iter().zip(1..) {
+        node.containerd.import_busybox(BUSYBOX, &json!({"Env": ["PATH=/bin"]}), &[("mark", word)]);
+        node.agent.says(&["bundle", "apply", &shown(&pack(&node, serial, word))]);
+        digests.push(digest_of(&node, BUSYBOX));
+    }
+    node.agent.kill9();
+    for wanted in [&digests[0], &digests[1]] {
+        node.agent.says(&["bundle", "rollback"]);
+        assert_eq!(digest_of(&node, BUSYBOX), *wanted);
+    }
+    assert_ne!(digests[0], digests[1]);
 }
 
 fn restarts(pod: &Pod) -> i32 {

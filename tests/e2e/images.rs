@@ -223,7 +223,7 @@ fn is_pinned(node: &Node, name: &str) -> bool {
     line.is_some_and(|line| line.contains("io.cri-containerd.pinned=pinned"))
 }
 
-fn digest_of(node: &Node, name: &str) -> String {
+pub(crate) fn digest_of(node: &Node, name: &str) -> String {
     let list = node.containerd.ctr(&["images", "list"]);
     let line = list.lines().find(|line| line.starts_with(&format!("{name} "))).unwrap();
     line.split_whitespace().nth(2).unwrap().to_owned()
