@@ -4,7 +4,7 @@ SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := build
 MAKEFLAGS += --no-builtin-rules
-.PHONY: help build documents deb check lint deny test test-vm demo demo-etcd bench soak fuzz install uninstall clean
+.PHONY: help build documents deb check lint deny test test-containerd test-vm demo demo-etcd bench soak fuzz install uninstall clean
 
 CARGO ?= cargo
 TARGET := $(or $(CARGO_TARGET_DIR),target)
@@ -20,6 +20,7 @@ SOAK_MINUTES ?= 10
 SOAK_SEED ?=
 FUZZ_SECONDS ?= 60
 VM_SUITE ?= bookworm
+CONTAINERD_SUITE ?= forky
 
 # Shell assignments that find, and if need be fetch, what a group of targets needs of the machine.
 needs = assignments=$$(examples/requirements.sh $(1)); eval "$$assignments"
@@ -70,6 +71,15 @@ test: ## everything: format, lints, dependencies, all tests, those with a real c
 	  $(CARGO) nextest run --locked --no-fail-fast; \
 	else \
 	  $(CARGO) test --locked --no-fail-fast --lib --bins --tests; \
+	fi
+
+test-containerd: ## the tests with a real containerd on that of another Debian release (CONTAINERD_SUITE=trixie has 1.7, forky 2.1)
+	@$(call needs,build test); \
+	bin=$$(examples/containerd.sh $(CONTAINERD_SUITE)); export PATH="$$bin:$$PATH"; \
+	if $(CARGO) nextest --version >/dev/null 2>&1; then \
+	  $(CARGO) nextest run --locked --no-fail-fast --test e2e; \
+	else \
+	  $(CARGO) test --locked --no-fail-fast --test e2e; \
 	fi
 
 test-vm: documents ## a whole virtual machine with the package: systemd, cgroup v2, reboots, power cuts (VM_SUITE=bookworm, trixie …)

@@ -115,6 +115,9 @@ fn daemonlet_config(place: &Place<'_>) -> Value {
         "cgroupRoot": place.cgroup,
         "maxPods": 250,
         "logging": {"format": "text"},
+        // How full this machine's disk is decides nothing here.
+        "imageGCHighThresholdPercent": 100,
+        "evictionHard": no_eviction(),
     })
 }
 
@@ -138,7 +141,11 @@ fn kubelet_config(place: &Place<'_>) -> Value {
         "failCgroupV1": false,
         "localStorageCapacityIsolation": false,
         "imageGCHighThresholdPercent": 100,
-        "evictionHard": {"memory.available": "0%", "nodefs.available": "0%", "imagefs.available": "0%"},
+        "evictionHard": no_eviction(),
         "maxPods": 250,
     })
+}
+
+fn no_eviction() -> Value {
+    json!({"memory.available": "0%", "nodefs.available": "0%", "imagefs.available": "0%"})
 }

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # A whole machine: boots Debian in qemu, with systemd as its first process and daemonlet installed, and checks it from inside.
 #
-#   tests/vm/run.sh [SUITE]        bookworm (containerd 1.6, the default), trixie (containerd 1.7), …
+#   tests/vm/run.sh [SUITE]        bookworm (containerd 1.6, the default), trixie (containerd 1.7), forky (containerd 2.1)
 #
 # The machine has no network card, no registry and a clock that is years behind. What it checks is in guest/check.sh; it reports over its second serial port, reboots by itself and is
 # cut off from power several times. POWER_CUTS says how often (3). The package is made of BINARY and DOCUMENTS, which `make test-vm` builds.
@@ -14,7 +14,7 @@ vm=$target/vm/$suite
 packages=systemd,systemd-sysv,dbus,udev,linux-image-amd64,containerd,runc,containernetworking-plugins
 packages+=,iproute2,iptables,kmod,procps,util-linux,libpam-systemd,jq
 POWER_CUTS=${POWER_CUTS:-3}
-DEADLINE=${DEADLINE:-1500} # seconds for everything that the machine does; it is emulated, not virtualised
+DEADLINE=${DEADLINE:-$((1500 + 200 * POWER_CUTS))} # seconds for everything that the machine does; it is emulated, not virtualised
 
 say() { printf '%s\n' "$*" >&2; }
 die() { say "error: $*"; exit 1; }

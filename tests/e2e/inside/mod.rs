@@ -9,6 +9,7 @@ mod mounts;
 mod namespaces;
 mod network_files;
 mod privileges;
+mod recent;
 mod sub_path;
 mod sub_path_race;
 mod tear_down;

@@ -26,9 +26,9 @@ check() {
         printf '%s\n' "$output" | sed 's/^/    /' | head -20
     fi
 }
-# within SECONDS COMMAND: repeats the command until it succeeds.
+# within SECONDS COMMAND: repeats the command until it succeeds. The seconds are a real machine's; this one is emulated, and others work beside it.
 within() {
-    local deadline=$((SECONDS + $1))
+    local deadline=$((SECONDS + $1 * 3))
     shift
     until "$@" >/dev/null 2>&1; do
         if [ $SECONDS -ge $deadline ]; then
@@ -248,7 +248,7 @@ package_goes() {
 }
 
 trap 'say "stopped by a signal"' TERM
-until agent_answers >/dev/null 2>&1 || [ $SECONDS -gt 90 ]; do sleep 0.5; done
+until agent_answers >/dev/null 2>&1 || [ $SECONDS -gt 180 ]; do sleep 0.5; done
 case $boot in
 1) first_boot ;;
 2)
