@@ -20,21 +20,22 @@ use super::prefetch::Fetched;
 use super::reconcile::{Hand, Reconciler};
 use super::recording::Recorded;
 use super::runtime::{self, Health, Look, Looked, Relist};
+use super::store_news::StoreNews;
 use super::{AgentError, Ended, RUNTIME_RETRY, attended};
 use crate::api::command::Command;
-use crate::board::{Board, Metrics, StoreStatus};
+use crate::board::{Board, Metrics};
 use crate::config::Settings;
 use crate::containerd::{self, RuntimeEvent};
 use crate::cri::CriClient;
 use crate::cri::translate::Host;
 use crate::error_chain::error_chain;
-use crate::manifest::{Kind, Object, Objects, Problem, Severity};
+use crate::manifest::{Kind, Object, Objects, Problem};
 use crate::node::host::Host as Machine;
 use crate::node::{self, Edit, HostFacts, NodeFiles, NodeName, RewriteError};
 use crate::pod::context::{News, Report};
 use crate::pod::worker::Wake;
 use crate::pod::{priority, rebuild};
-use crate::store::{Freshness, Snapshot, StoreHandle};
+use crate::store::StoreHandle;
 use crate::systemd::{ServiceManager, Watchdog};
 
 /// How long workers may take to finish what they are at when the agent ends.
@@ -59,6 +60,7 @@ pub(super) struct Agent {
     pub(super) metrics: Arc<Metrics>,
     pub(super) board: Arc<Board>,
     pub(super) store: StoreHandle,
+    pub(super) store_news: StoreNews,
     pub(super) store_node: watch::Sender<Option<Arc<Node>>>,
     pub(super) node_files: NodeFiles,
     pub(super) node_problems: watch::Receiver<Vec<Problem>>,
@@ -66,6 +68,8 @@ pub(super) struct Agent {
     pub(super) reconciler: Reconciler,
     /// What a node that runs short wants of its pods.
     pub(super) demands: mpsc::UnboundedReceiver<Demand>,
+    /// Tells each time that image archives were imported.
+    pub(super) image_imports: watch::Receiver<u64>,
     pub(super) relist: Relist,
     /// Whether the runtime tells what happens, or must be asked.
     pub(super) has_events: bool,
@@ -97,6 +101,7 @@ enum Happening {
     RelistDue,
     Looked(Option<Looked>),
     Swept(Swept),
+    ImagesCame,
     Fetched(Fetched),
     Demand(Demand),
     Shutdown(Order),
@@ -142,6 +147,7 @@ impl Agent {
                 () = tokio::time::sleep_until(relist_at), if self.look.is_idle() => Happening::RelistDue,
                 looked = self.look.ended() => Happening::Looked(looked),
                 Some(fetched) = self.reconciler.prefetch.fetched.recv() => Happening::Fetched(fetched),
+                Ok(()) = self.image_imports.changed() => Happening::ImagesCame,
                 swept = self.orphans.ended() => Happening::Swept(swept),
                 Some(command) = self.commands.recv() => Happening::Asked(command),
                 Some(demand) = self.demands.recv() => Happening::Demand(demand),
@@ -182,6 +188,7 @@ impl Agent {
                     self.take_sweep(swept);
                     continue;
                 }
+                Happening::ImagesCame => self.reconciler.images_came(),
                 Happening::Fetched(fetched) => self.take_fetched(fetched),
                 Happening::Asked(command) => self.obey(command),
                 Happening::Demand(demand) => {
@@ -230,6 +237,10 @@ impl Agent {
             Command::ConfirmRemovals { answer } => {
                 self.store.confirm_removals();
                 // Whoever asked may have gone.
+                let _ = answer.send(());
+            }
+            Command::AllowOlderStore { answer } => {
+                self.store.allow_older();
                 let _ = answer.send(());
             }
             Command::EditNode { edit, answer } => drop(answer.send(self.edit_node(&edit))),
@@ -303,9 +314,6 @@ impl Agent {
     /// Passes on what the store says now.
     fn take_snapshot(&mut self) {
         let snapshot = Arc::clone(&self.store.snapshots.borrow_and_update());
-        if snapshot.freshness != Freshness::Unknown {
-            self.board.set_met("store");
-        }
         let node = match snapshot.objects.get(Kind::Node, "", self.name.as_str()) {
             Some(Object::Node(found)) => Some(Arc::new(Node::clone(found))),
             _ => None,
@@ -316,12 +324,8 @@ impl Agent {
             changed
         });
         self.node_pending |= passed_on;
-        let status = self.store_status(&snapshot);
-        let known = self.board.store_status();
-        let is_new =
-            |problem: &&Problem| !known.problems.contains(problem) && problem.severity != Severity::Notice;
-        status.problems.iter().filter(is_new).for_each(|problem| warn!("{problem}"));
-        self.board.set_store_status(status);
+        let node_problems = self.node_problems.borrow_and_update().clone();
+        self.store_news.tell(&snapshot, node_problems);
         let objects = pod_objects(&snapshot.objects);
         self.objects.send_if_modified(|shown| {
             let changed = **shown != objects;
@@ -337,18 +341,6 @@ impl Agent {
         info!(?edit, "a client of the API changes the node");
         let shown = self.board.node().unwrap_or_default();
         node::rewrite(&self.node_files, &self.name, self.store_node.borrow().as_deref(), &shown, edit)
-    }
-
-    fn store_status(&mut self, snapshot: &Snapshot) -> StoreStatus {
-        let mut problems = self.node_problems.borrow_and_update().clone();
-        problems.extend(snapshot.problems.iter().cloned());
-        StoreStatus {
-            source: self.settings.store.path.display().to_string(),
-            freshness: snapshot.freshness.clone(),
-            problems,
-            ignored: snapshot.ignored.clone(),
-            objects: snapshot.objects.0.len(),
-        }
     }
 
     fn take_event(&mut self, event: &RuntimeEvent) {

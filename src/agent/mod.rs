@@ -34,6 +34,7 @@ mod reset;
 mod runtime;
 mod stance;
 mod standby;
+mod store_news;
 mod take_over;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -50,6 +51,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{debug, warn};
 
 use self::derived::{STORE_DIR, amounts, cgroups, credentials_file, meter, node_limits, store_settings};
+pub(crate) use self::derived::{last_good, store_trust};
 use self::holding::Holding;
 use self::host::RuntimeFacts;
 use self::image_gc::ImageGc;
@@ -62,10 +64,12 @@ use self::prefetch::Prefetch;
 use self::reconcile::{Reconciler, Released};
 use self::recording::Recording;
 use self::runtime::{Health, Look, Relist};
+use self::store_news::StoreNews;
 use crate::api::{self, ApiState, Changes, Socket};
 use crate::atomic_file::AtomicFileError;
 use crate::backoff::BackoffPolicy;
 use crate::board::{Board, MethodCount, Metrics, StoreStatus};
+use crate::bundle;
 use crate::cgroup::CgroupError;
 use crate::clock::Clock;
 use crate::config::Settings;
@@ -100,8 +104,6 @@ pub use take_over::{TakeOverError, Taken, take_over};
 const REVISIONS_DIR: &str = "revisions";
 /// Where holds are kept, below the state directory.
 const HOLDS_FILE: &str = "holds.json";
-/// Where image archives lie unless configured, below the state directory.
-const ARCHIVES_DIR: &str = "images";
 /// The waits for a runtime that doesn't answer when the agent starts.
 const RUNTIME_RETRY: (Duration, Duration) = (Duration::from_millis(200), Duration::from_secs(10));
 
@@ -280,13 +282,15 @@ async fn attend_until(
     let (host, host_seen) = watch::channel(Arc::new(host));
 
     let (preload, preloading) = Preload::spawn(preload::Surroundings {
-        folder: settings.image_archives_dir.clone().unwrap_or_else(|| settings.root_dir.join(ARCHIVES_DIR)),
+        folder: settings.image_archives_dir(),
         memory: settings.root_dir.join(preload::MEMORY),
+        bundles: settings.root_dir.join(bundle::STATE),
         cri: cri.clone(),
         board: Arc::clone(&board),
         clock,
     });
     tokio::spawn(shutdown.clone().run_until_cancelled_owned(preloading));
+    let image_imports = preload.imports();
     let sandbox_image = SandboxImage::new(sandbox_image::Surroundings {
         cri: cri.clone(),
         preload: preload.clone(),
@@ -396,6 +400,7 @@ async fn attend_until(
         Purpose::LookAfter => KubeletWatch::spawn(&settings, &cri, &shutdown),
         Purpose::EndPods | Purpose::EndPodsOf(_) => KubeletWatch::off(),
     };
+    let store_news = StoreNews::new(settings.store.path.display().to_string(), Arc::clone(&board), clock);
     let agent = Agent {
         name,
         settings,
@@ -404,12 +409,14 @@ async fn attend_until(
         metrics,
         board,
         store,
+        store_news,
         store_node,
         node_files,
         node_problems: node.problems,
         objects,
         reconciler,
         demands: demands_seen,
+        image_imports,
         relist: Relist::default(),
         has_events: false,
         facts: facts_told,

@@ -15,9 +15,11 @@ mod reading;
 mod settle;
 mod snapshot;
 mod survey;
+mod trust;
 mod watch;
 
 pub use dir::{DirSettings, DirStore, PollMode, StoreHandle};
 pub use guard::Thresholds;
 pub use snapshot::{Freshness, IgnoredFile, Snapshot};
 pub use survey::{Source, Survey, survey};
+pub use trust::{TrustSettings, Verification, verify};
