@@ -19,9 +19,11 @@ use super::main_loop::Agent;
 use super::orphans::Orphans;
 use super::reconcile::{Reconciler, Surroundings};
 use super::runtime::{Health, Look, Relist, wait_for_runtime};
+use super::store_news::StoreNews;
 use super::{AgentError, Ended, Purpose, REVISIONS_DIR, cpu_sharing, host, serving};
 use crate::api::{self, Changes};
 use crate::backoff::BackoffPolicy;
+use crate::bundle;
 use crate::cgroup::CgroupManager;
 use crate::config::Settings;
 use crate::cri::translate::Host;
@@ -38,9 +40,6 @@ use crate::preload::{self, Preload};
 use crate::store::DirStore;
 use crate::systemd::{ServiceManager, Watchdog};
 use crate::volume::VolumeRoot;
-
-/// Where image archives lie unless configured, below the state directory.
-const ARCHIVES_DIR: &str = "images";
 
 /// Does what an agent is for. Nothing of it is left when this returns but the pods. Whoever calls holds the lock.
 pub(super) async fn attend(
@@ -105,6 +104,7 @@ async fn attend_until(
     let (objects, objects_seen) = watch::channel(Arc::new(Objects::default()));
     let told = Told { host: host_seen, pressure: pressure_seen, objects: objects_seen };
     let context = Arc::new(context(&base, volumes, cgroups, allocatable, told, reports)?);
+    let image_imports = context.preload.imports();
     let orphans = Orphans::new(Arc::clone(&context));
     let needs = Needs { context: Arc::clone(&context), meter, snapshots: store.snapshots.clone(), pressure };
     let wants = housekeeping::begin(&base, needs);
@@ -121,6 +121,7 @@ async fn attend_until(
         Purpose::LookAfter => KubeletWatch::spawn(settings, cri, shutdown),
         Purpose::EndPods | Purpose::EndPodsOf(_) => KubeletWatch::off(),
     };
+    let store_news = StoreNews::new(settings.store.path.display().to_string(), Arc::clone(board), *clock);
     let Base { settings, name, board, metrics, cri, shutdown, .. } = base;
     let agent = Agent {
         name,
@@ -130,12 +131,14 @@ async fn attend_until(
         metrics,
         board,
         store,
+        store_news,
         store_node,
         node_files,
         node_problems: node.problems,
         objects,
         reconciler,
         demands: wants.demands,
+        image_imports,
         relist: Relist::default(),
         has_events: false,
         facts: facts_told,
@@ -187,8 +190,9 @@ fn context(
 ) -> Result<PodContext, AgentError> {
     let Base { settings, clock, board, metrics, cri, shutdown, .. } = base;
     let (preload, preloading) = Preload::spawn(preload::Surroundings {
-        folder: settings.image_archives_dir.clone().unwrap_or_else(|| settings.root_dir.join(ARCHIVES_DIR)),
+        folder: settings.image_archives_dir(),
         memory: settings.root_dir.join(preload::MEMORY),
+        bundles: settings.root_dir.join(bundle::STATE),
         cri: cri.clone(),
         board: Arc::clone(board),
         clock: *clock,

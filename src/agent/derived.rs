@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+use crate::bundle;
 use crate::cgroup::{CgroupError, CgroupManager};
 use crate::config::{Poll, Settings};
 use crate::cri::translate::Host;
@@ -12,7 +13,7 @@ use crate::eviction::measure::Meter;
 use crate::manifest::Quantity;
 use crate::node::{HostFacts, ResourcePolicy};
 use crate::pod::node_credentials::CredentialsFile;
-use crate::store::{DirSettings, PollMode};
+use crate::store::{DirSettings, PollMode, TrustSettings};
 
 /// Where the store keeps its last good content, below the state directory.
 pub(super) const STORE_DIR: &str = "store";
@@ -70,8 +71,20 @@ pub(super) fn store_settings(settings: &Settings) -> DirSettings {
         poll_interval: store.poll_interval,
         relist_interval: store.relist_interval,
         empty_hold: store.empty_hold,
-        ..DirSettings::new(&store.path, settings.root_dir.join(STORE_DIR).join("last-good.json"))
+        trust: store_trust(settings),
+        ..DirSettings::new(&store.path, last_good(settings))
     }
+}
+
+/// What vouches for the store; none where nothing has to.
+pub(crate) fn store_trust(settings: &Settings) -> Option<TrustSettings> {
+    let trust_file = settings.trust_file.clone()?;
+    Some(TrustSettings { trust_file, bundles: settings.root_dir.join(bundle::STATE) })
+}
+
+/// Where the last good content of the store is.
+pub(crate) fn last_good(settings: &Settings) -> PathBuf {
+    settings.root_dir.join(STORE_DIR).join("last-good.json")
 }
 
 pub(super) fn amounts(

@@ -42,6 +42,7 @@ mod runtime;
 mod serving;
 mod stance;
 mod standby;
+mod store_news;
 mod take_over;
 
 use tokio_util::sync::CancellationToken;
@@ -49,6 +50,7 @@ use tokio_util::sync::CancellationToken;
 use self::attend::attend;
 use self::attended::attended;
 use self::derived::amounts;
+pub(crate) use self::derived::{last_good, store_trust};
 pub use self::error::AgentError;
 pub use self::lock::LockError;
 use self::purpose::{Ended, Purpose};

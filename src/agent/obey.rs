@@ -43,7 +43,7 @@ impl Reconciler {
                 let _ = answer.send(self.holds.all(self.context.clock.wall()));
             }
             // The store's and the node's to obey.
-            Command::ConfirmRemovals { .. } | Command::EditNode { .. } => {}
+            Command::ConfirmRemovals { .. } | Command::AllowOlderStore { .. } | Command::EditNode { .. } => {}
         }
     }
 

@@ -116,6 +116,12 @@ impl Prefetch {
         asked.found = Some(result);
     }
 
+    /// Image archives were imported: what could not be had is asked for at once.
+    pub(super) fn images_came(&mut self) {
+        let missed = self.asked.values_mut().filter(|asked| matches!(asked.found, Some(Err(_))));
+        missed.for_each(|asked| asked.backoff = Backoff::default());
+    }
+
     /// Forgets a DaemonSet: what was found may not hold at its next update.
     pub(super) fn forget(&mut self, daemon_set: &DaemonSetKey) {
         self.asked.remove(daemon_set);
@@ -188,5 +194,22 @@ mod tests {
         let wanted = wanted(&spec);
         let shown: Vec<_> = wanted.iter().map(|(image, policy)| format!("{image} {policy}")).collect();
         assert_eq!(shown, ["init:1 Never", "main Always", "main:2 IfNotPresent", "data:1 Always"]);
+    }
+
+    #[test]
+    fn images_that_could_not_be_had_are_asked_for_at_once_when_archives_have_come() {
+        let mut prefetch = Prefetch::default();
+        let key = |name: &str| DaemonSetKey { namespace: "test".into(), name: name.into() };
+        let revision = RevisionHash::from_label("r");
+        for (name, result) in [("missed", Err("no route to host".to_owned())), ("there", Ok(()))] {
+            let asked = Asked { revision: revision.clone(), found: None, backoff: Backoff::default() };
+            prefetch.asked.insert(key(name), asked);
+            let fetched = Fetched { daemon_set: key(name), revision: revision.clone(), result };
+            prefetch.note(fetched, Duration::from_secs(1));
+        }
+        assert!(!prefetch.asked[&key("missed")].backoff.delay().is_zero());
+        prefetch.images_came();
+        assert!(prefetch.asked[&key("missed")].backoff.delay().is_zero());
+        assert_eq!(prefetch.asked[&key("there")].found, Some(Ok(())));
     }
 }

@@ -132,6 +132,12 @@ impl Reconciler {
         self.pods.values().for_each(|tracked| tracked.handle.wake(Wake::RuntimeAnswers));
     }
 
+    /// Image archives were imported: whoever waits for an image looks for it now.
+    pub(super) fn images_came(&mut self) {
+        self.prefetch.images_came();
+        self.pods.values().for_each(|tracked| tracked.handle.wake(Wake::ImagesCame));
+    }
+
     /// Does what a node that runs short wants of its pods.
     pub(super) fn follow(&self, demand: Demand) {
         match demand {

@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use thiserror::Error;
 
 use super::lock::{LockError, StateLock};
+use crate::bundle::keep;
 use crate::kubelet::standing_back::FILE;
 
 /// What the agent keeps below its state directory, beside its pods. Seccomp profiles there are the operator's.
@@ -54,28 +55,28 @@ pub enum ResetError {
     },
 }
 
-/// What [`reset`] would remove.
+/// What [`reset`] would remove. In the folder of archives that is what bundles have left there; the others are the operator's.
 ///
 /// # Errors
 /// When an agent runs, or pods are left.
-pub fn removable(root_dir: &Path) -> Result<Vec<PathBuf>, ResetError> {
+pub fn removable(root_dir: &Path, archives: &Path) -> Result<Vec<PathBuf>, ResetError> {
     if !root_dir.exists() {
         return Ok(Vec::new());
     }
     let _lock = StateLock::take(root_dir)?;
-    look(root_dir)
+    look(root_dir, archives)
 }
 
 /// Removes what the agent keeps on the disk, and returns what that was.
 ///
 /// # Errors
 /// When an agent runs, pods are left, or something can't be removed. What is gone by then stays gone.
-pub fn reset(root_dir: &Path) -> Result<Vec<PathBuf>, ResetError> {
+pub fn reset(root_dir: &Path, archives: &Path) -> Result<Vec<PathBuf>, ResetError> {
     if !root_dir.exists() {
         return Ok(Vec::new());
     }
     let _lock = StateLock::take(root_dir)?;
-    let found = look(root_dir)?;
+    let found = look(root_dir, archives)?;
     for path in &found {
         let is_dir = fs::symlink_metadata(path).is_ok_and(|it| it.is_dir());
         let removed = if is_dir { fs::remove_dir_all(path) } else { fs::remove_file(path) };
@@ -84,7 +85,7 @@ pub fn reset(root_dir: &Path) -> Result<Vec<PathBuf>, ResetError> {
     Ok(found)
 }
 
-fn look(root_dir: &Path) -> Result<Vec<PathBuf>, ResetError> {
+fn look(root_dir: &Path, archives: &Path) -> Result<Vec<PathBuf>, ResetError> {
     for name in OF_PODS {
         let dir = root_dir.join(name);
         let pods = match fs::read_dir(&dir) {
@@ -96,7 +97,8 @@ fn look(root_dir: &Path) -> Result<Vec<PathBuf>, ResetError> {
             return Err(ResetError::Pods { dir, pods });
         }
     }
-    Ok(KEPT.iter().map(|name| root_dir.join(name)).filter(|path| path.symlink_metadata().is_ok()).collect())
+    let kept = KEPT.iter().map(|name| root_dir.join(name)).filter(|path| path.symlink_metadata().is_ok());
+    Ok(kept.chain(keep::kept(archives).into_iter().map(|(path, _)| path)).collect())
 }
 
 /// Half-written files begin with a dot.
@@ -112,30 +114,35 @@ mod tests {
     fn a_reset_waits_for_pods_and_the_agent_and_leaves_what_is_the_operators() {
         let folder = tempfile::tempdir().unwrap();
         let root = folder.path();
-        for dir in ["records", "pods/a-uid/volumes", "daemonsets", "seccomp"] {
+        let archives = &root.join("images");
+        for dir in ["records", "pods/a-uid/volumes", "daemonsets", "seccomp", "images"] {
             fs::create_dir_all(root.join(dir)).unwrap();
         }
-        for file in ["taints.json", "node.json", "daemonsets/x.json", "seccomp/mine.json"] {
+        let of_bundle = format!("images/bundle-sha256-{}.tar", "0".repeat(64));
+        let files =
+            ["taints.json", "node.json", "daemonsets/x.json", "seccomp/mine.json", "images/bundle-mine.tar"];
+        for file in files.into_iter().chain([of_bundle.as_str()]) {
             fs::write(root.join(file), "{}").unwrap();
         }
-        assert!(matches!(reset(root), Err(ResetError::Pods { pods: 1, .. })));
+        assert!(matches!(reset(root, archives), Err(ResetError::Pods { pods: 1, .. })));
         fs::remove_dir_all(root.join("pods/a-uid")).unwrap();
         fs::write(root.join("records/a-uid.json"), "{}").unwrap();
-        assert!(matches!(removable(root), Err(ResetError::Pods { pods: 1, .. })));
+        assert!(matches!(removable(root, archives), Err(ResetError::Pods { pods: 1, .. })));
         fs::remove_file(root.join("records/a-uid.json")).unwrap();
         let running = StateLock::take(root).unwrap();
-        assert!(matches!(reset(root), Err(ResetError::Lock(LockError::Held { .. }))));
+        assert!(matches!(reset(root, archives), Err(ResetError::Lock(LockError::Held { .. }))));
         drop(running);
-        let named = removable(root).unwrap();
+        let named = removable(root, archives).unwrap();
         assert!(root.join("taints.json").exists(), "to ask removes nothing");
-        assert_eq!(reset(root).unwrap(), named);
+        assert_eq!(reset(root, archives).unwrap(), named);
         let mut left: Vec<_> = fs::read_dir(root)
             .unwrap()
             .map(|entry| entry.unwrap().file_name().into_string().unwrap())
             .collect();
         left.sort();
-        assert_eq!(left, ["lock", "pods", "seccomp"]);
+        assert_eq!(left, ["images", "lock", "pods", "seccomp"]);
+        assert!(archives.join("bundle-mine.tar").exists() && !root.join(of_bundle).exists());
         assert!(root.join("seccomp/mine.json").exists());
-        assert_eq!(reset(&root.join("nowhere")).unwrap(), Vec::<PathBuf>::new());
+        assert_eq!(reset(&root.join("nowhere"), archives).unwrap(), Vec::<PathBuf>::new());
     }
 }

@@ -58,7 +58,7 @@ pub(super) fn status(state: &ApiState) -> Response {
     let runtime = board.runtime_status();
     let readiness = board.readiness();
     let (freshness, reason) = match &store.freshness {
-        Freshness::Unknown => ("Unknown", None),
+        Freshness::Unknown => ("Unknown", store.refused.as_ref()),
         Freshness::Current => ("Current", None),
         Freshness::LastGood { reason } => ("LastGood", Some(reason)),
     };

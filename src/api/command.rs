@@ -70,6 +70,11 @@ pub enum Command {
         /// Told when the store has been asked.
         answer: oneshot::Sender<()>,
     },
+    /// Take the store's signed list, though it is older than one that was taken before.
+    AllowOlderStore {
+        /// Told when the store has been asked.
+        answer: oneshot::Sender<()>,
+    },
 }
 
 /// How many commands may wait; more are refused.

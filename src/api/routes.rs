@@ -50,6 +50,10 @@ pub(super) fn router(state: ApiState) -> Router {
             post(async |State(state): State<ApiState>| writes::confirm_removals(&state).await),
         )
         .route(
+            &format!("{own}/v1/store/allow-older"),
+            post(async |State(state): State<ApiState>| writes::allow_older_store(&state).await),
+        )
+        .route(
             &format!("{own}/v1/holds"),
             get(async |State(state): State<ApiState>| holds::list(&state).await)
                 .post(async |State(state): State<ApiState>, body: Bytes| holds::put(&state, &body).await)

@@ -146,6 +146,13 @@ pub(super) async fn confirm_removals(state: &ApiState) -> Result<Response, Failu
     Ok(objects::json(&json!({"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success"})))
 }
 
+/// `POST /apis/daemonlet.dev/v1/store/allow-older`
+pub(super) async fn allow_older_store(state: &ApiState) -> Result<Response, Failure> {
+    let (answer, answered) = oneshot::channel();
+    ask(state, Command::AllowOlderStore { answer }, answered).await?;
+    Ok(objects::json(&json!({"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success"})))
+}
+
 pub(super) async fn ask<T>(
     state: &ApiState,
     command: Command,

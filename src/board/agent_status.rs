@@ -12,6 +12,8 @@ pub struct StoreStatus {
     pub source: String,
     /// Whether what is used is what the store says now.
     pub freshness: Freshness,
+    /// Why the store is not trusted, where it has to be and is not.
+    pub refused: Option<String>,
     /// Everything wrong or noteworthy, in file order.
     pub problems: Vec<Problem>,
     /// Files that are no manifests by their name or type.

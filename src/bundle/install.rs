@@ -1,5 +1,6 @@
 //! Puts the manifests of a bundle into a store, all at once: a directory of their own that takes the place of the one before in one step. Beside
-//! it the one before stays, out of the store's sight, for a way back.
+//! it the one before stays, out of the store's sight, for a way back. In which order this happens, and what the record says meanwhile, is
+//! [`changeover`](super::changeover)'s to say.
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
@@ -7,6 +8,8 @@ use std::io::{self, ErrorKind, Write as _};
 use std::path::{Path, PathBuf};
 
 use nix::fcntl::{AT_FDCWD, RenameFlags, renameat2};
+
+use crate::archive::Digest;
 
 /// The directory in the store.
 pub const DIRECTORY: &str = "bundle";
@@ -73,33 +76,68 @@ impl Staged {
         self.store.join(NEW)
     }
 
-    /// Puts them into the store. What was there lies where [`roll_back`] finds it.
-    ///
-    /// # Errors
-    /// When the system refuses.
-    pub fn commit(self, keep_previous: bool) -> Result<(), InstallError> {
-        let (new, current, previous) = (self.path(), self.store.join(DIRECTORY), self.store.join(PREVIOUS));
-        if exchange(&new, &current)? && keep_previous {
-            remove(&previous)?;
-            rename(&new, &previous)?;
-        }
-        remove(&new)?;
-        // Also a power cut finds it so.
-        sync(&self.store).map_err(|source| InstallError::Write { path: self.store.clone(), source })
+    /// Puts them into the store, in one step. Says whether others were there; those lie in their place now.
+    pub(super) fn exchange(&self) -> Result<bool, InstallError> {
+        exchange(&self.path(), &self.store.join(DIRECTORY))
     }
 }
 
+/// What [`Staged::exchange`] has taken out of the store becomes the way back, or goes.
+pub(super) fn put_away(store: &Path, keep: bool) -> Result<(), InstallError> {
+    let (new, previous) = (store.join(NEW), store.join(PREVIOUS));
+    if keep {
+        remove(&previous)?;
+        rename(&new, &previous)?;
+    }
+    remove(&new)?;
+    // Also a power cut finds it so.
+    sync(store).map_err(|source| InstallError::Write { path: store.to_owned(), source })
+}
+
 /// Puts the manifests before into the store again, and those that are there in their place.
-///
-/// # Errors
-/// When there are none before, or the system refuses.
-pub fn roll_back(store: &Path) -> Result<(), InstallError> {
+pub(super) fn roll_back(store: &Path) -> Result<(), InstallError> {
     let previous = store.join(PREVIOUS);
     if !previous.is_dir() {
         return Err(InstallError::NothingBefore);
     }
     exchange(&previous, &store.join(DIRECTORY))?;
     sync(store).map_err(|source| InstallError::Write { path: store.to_owned(), source })
+}
+
+/// The manifests that the store has from a bundle.
+pub(super) fn in_store(store: &Path) -> Option<BTreeMap<String, Digest>> {
+    digests(&store.join(DIRECTORY))
+}
+
+/// The manifests for the way back.
+pub(super) fn before(store: &Path) -> Option<BTreeMap<String, Digest>> {
+    digests(&store.join(PREVIOUS))
+}
+
+/// The manifests that were written, or taken out of the store, and not put away.
+pub(super) fn left_over(store: &Path) -> Option<BTreeMap<String, Digest>> {
+    digests(&store.join(NEW))
+}
+
+/// The manifests below a directory, by path; none where it isn't there, can't be read, or has anything in it that no bundle puts there.
+fn digests(dir: &Path) -> Option<BTreeMap<String, Digest>> {
+    let mut found = BTreeMap::new();
+    let mut dirs = vec![dir.to_owned()];
+    while let Some(at) = dirs.pop() {
+        for entry in fs::read_dir(&at).ok()? {
+            let entry = entry.ok()?;
+            let (path, kind) = (entry.path(), entry.file_type().ok()?);
+            let name = path.strip_prefix(dir).ok()?.to_str()?.to_owned();
+            if kind.is_dir() {
+                dirs.push(path);
+            } else if kind.is_file() {
+                found.insert(name, Digest::of(&fs::read(&path).ok()?));
+            } else {
+                return None;
+            }
+        }
+    }
+    Some(found)
 }
 
 /// Puts one directory in the place of another, in one step, and the other in its; says whether there was another.

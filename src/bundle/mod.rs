@@ -4,10 +4,12 @@
 //! more, the site: a serial number, and the manifests as layers. Behind the layout stands the digest of every byte before it; so no byte can be
 //! changed without that being seen, even where nobody signs. A signature is minisign's, in a file beside the bundle: made and checked with the
 //! tools that people have, with a key that never comes near a node. [`Bundle::read`] and [`Writer`] are the format and do nothing else;
-//! [`install`] puts manifests into a store. Nothing here talks to a runtime.
+//! [`install`] puts manifests into a store, [`keep`] keeps a bundle for its images, and [`changeover`] does so in an order that no power cut leaves half done. Nothing here talks to a runtime.
 
+pub mod changeover;
 mod error;
 pub mod install;
+pub mod keep;
 mod read;
 pub mod signature;
 pub mod state;
@@ -22,6 +24,9 @@ use crate::archive::{Descriptor, Digest, Platform, TarWriter};
 pub use error::BundleError;
 pub use read::{Bundle, ManifestFile};
 pub use write::Writer;
+
+/// Where bundles are remembered, below the state directory.
+pub const STATE: &str = "bundle.json";
 
 /// The media type of the site's description.
 const SITE: &str = "application/vnd.daemonlet.site.v1+json";

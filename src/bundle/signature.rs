@@ -1,4 +1,4 @@
-//! Signatures of bundles: minisign's, in a file beside the bundle.
+//! Signatures of bundles, and of the list of a store's manifests: minisign's, in a file beside what is signed.
 //!
 //! `minisign -S -m site.bundle` makes `site.bundle.minisig`. A trust file has one public key or several, as minisign writes them. With one, only
 //! what one of these keys has signed counts. Only signatures over a hash are taken (minisign's way since 0.8): a bundle need not fit in memory.
@@ -88,9 +88,9 @@ impl Verifier<'_> {
     }
 }
 
-/// Where the signature of a bundle lies.
-pub fn beside(bundle: &Path) -> PathBuf {
-    let mut name = bundle.as_os_str().to_owned();
+/// Where the signature of a file lies.
+pub fn beside(file: &Path) -> PathBuf {
+    let mut name = file.as_os_str().to_owned();
     name.push(".minisig");
     name.into()
 }
@@ -105,6 +105,22 @@ pub fn read(path: &Path) -> Result<Signature, SignatureError> {
             Err(SignatureError::Unsigned(path.to_owned()))
         }
         Err(source) => Err(SignatureError::Read { path: path.to_owned(), source }),
-        Ok(text) => Signature::decode(&text).map_err(|_| SignatureError::BadSignature(path.to_owned())),
+        Ok(text) => decode(text.as_bytes(), path),
     }
+}
+
+/// Understands a signature that was read from `path`.
+///
+/// # Errors
+/// When it is none.
+pub fn decode(bytes: &[u8], path: &Path) -> Result<Signature, SignatureError> {
+    let decoded = std::str::from_utf8(bytes).ok().and_then(|text| Signature::decode(text).ok());
+    decoded.ok_or_else(|| SignatureError::BadSignature(path.to_owned()))
+}
+
+/// When a signature was made, by its trusted comment: seconds since 1970. It means something only once the signature has been found good. None
+/// where whoever signed has put another comment there.
+pub fn signed_at(signature: &Signature) -> Option<u64> {
+    let mut fields = signature.trusted_comment().split('\t');
+    fields.find_map(|field| field.strip_prefix("timestamp:")?.parse().ok())
 }

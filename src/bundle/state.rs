@@ -1,6 +1,8 @@
 //! Which bundles a node has had: the one that counts, the one before it, and the highest serial number, below which nothing is taken
-//! without being told to.
+//! without being told to. What a bundle that was found signed has put into the store stands here with its digests, and vouches for it where
+//! the store has to be trusted: so this file is root's alone, and only ever replaced as a whole.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -9,6 +11,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::archive::Digest;
 use crate::atomic_file::{self, AtomicFileError};
+
+/// What a node has of bundles before its first.
+static NOTHING: BTreeMap<String, Digest> = BTreeMap::new();
 
 /// A bundle that was applied.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -21,6 +26,12 @@ pub struct Applied {
     /// The names and IDs of the images that it pinned.
     #[serde(default)]
     pub images: Vec<String>,
+    /// Its manifests, by path, with the digests of their content.
+    #[serde(default)]
+    pub manifests: BTreeMap<String, Digest>,
+    /// Whether a trusted key had signed it.
+    #[serde(default)]
+    pub verified: bool,
 }
 
 /// What a node remembers of bundles.
@@ -36,6 +47,9 @@ pub struct State {
     /// The one before it.
     #[serde(default)]
     pub previous: Option<Applied>,
+    /// The one that is taking the place of the one that counts. It stays here when that is broken off.
+    #[serde(default)]
+    pub coming: Option<Applied>,
 }
 
 /// Why a bundle is not applied.
@@ -100,6 +114,24 @@ impl State {
         if known.is_some_and(|known| known.digest != digest) { Err(Replay::Other { serial }) } else { Ok(()) }
     }
 
+    /// What verified bundles have put into the store, or are just putting there: nothing, before the first of them has come.
+    pub fn vouched(&self) -> impl Iterator<Item = &BTreeMap<String, Digest>> {
+        fn of(applied: Option<&Applied>) -> Option<&BTreeMap<String, Digest>> {
+            applied.filter(|it| it.verified).map(|it| &it.manifests)
+        }
+        let is_first = self.current.is_none() && self.coming.is_some();
+        is_first
+            .then_some(&NOTHING)
+            .into_iter()
+            .chain(of(self.current.as_ref()))
+            .chain(of(self.coming.as_ref()))
+    }
+
+    /// The names and IDs of the images that the bundle that counts has pinned, and the one before it.
+    pub fn pinned(&self) -> BTreeSet<String> {
+        self.current.iter().chain(&self.previous).flat_map(|it| it.images.iter().cloned()).collect()
+    }
+
     /// The bundle counts from now on.
     pub fn apply(&mut self, applied: Applied) {
         self.highest = self.highest.max(applied.serial);
@@ -108,10 +140,5 @@ impl State {
         if !is_same {
             self.previous = before;
         }
-    }
-
-    /// The one before counts again. The highest serial number stays.
-    pub fn roll_back(&mut self) {
-        std::mem::swap(&mut self.current, &mut self.previous);
     }
 }

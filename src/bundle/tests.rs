@@ -6,7 +6,7 @@ use std::path::Path;
 use minisign::KeyPair;
 use proptest::prelude::*;
 
-use super::install::{Staged, roll_back};
+use super::install::{Staged, put_away, roll_back};
 use super::signature::{SignatureError, Trust, beside};
 use super::state::{Applied, Replay, State};
 use super::*;
@@ -158,7 +158,13 @@ fn only_what_a_trusted_key_has_signed_is_trusted() {
 
 #[test]
 fn an_older_bundle_is_not_taken_and_the_way_back_does_not_lower_the_number() {
-    let applied = |serial, text: &[u8]| Applied { serial, digest: Digest::of(text), images: Vec::new() };
+    let applied = |serial, text: &[u8]| Applied {
+        serial,
+        digest: Digest::of(text),
+        images: Vec::new(),
+        manifests: BTreeMap::new(),
+        verified: false,
+    };
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("bundle.json");
     let mut state = State::read(&path).unwrap();
@@ -173,7 +179,7 @@ fn an_older_bundle_is_not_taken_and_the_way_back_does_not_lower_the_number() {
     assert_eq!(state.admits(8, Digest::of(b"8")), Ok(()));
     state.apply(applied(7, b"7"));
     assert_eq!(state.previous, Some(applied(5, b"5")), "the same again is no new one");
-    state.roll_back();
+    state.apply(applied(5, b"5"));
     assert_eq!((state.current.clone(), state.highest), (Some(applied(5, b"5")), 7));
     assert!(state.admits(6, Digest::of(b"6")).is_err());
     fs::write(&path, "{").unwrap();
@@ -193,7 +199,8 @@ fn manifests_take_their_place_all_at_once_and_give_it_back() {
             staged.path().file_name().unwrap().to_str().unwrap().starts_with('.'),
             "the store doesn't see it"
         );
-        staged.commit(true).unwrap();
+        let had_some = staged.exchange().unwrap();
+        put_away(&store, had_some).unwrap();
     };
     assert!(roll_back(&store).is_err());
     install("a.yaml", "one");

@@ -85,7 +85,7 @@ enum Verb {
     Hold(hold::HoldArgs),
     /// Have updates go on
     Release(hold::ReleaseArgs),
-    /// Confirm what the store no longer says
+    /// Confirm what the store no longer says, or check whether it would be trusted
     Store(store::StoreArgs),
     /// Import images from archives, list them or remove them
     Image(image::ImageArgs),
@@ -195,7 +195,7 @@ async fn run(cli: Cli, output: &mut Output<'_>) -> Result<ExitCode, CliError> {
         Verb::Taint(args) => node::taint::run(&args, &client, output).await?,
         Verb::Hold(args) => hold::hold(&args, &client, output).await?,
         Verb::Release(args) => hold::release(&args, &client, output).await?,
-        Verb::Store(args) => store::run(&args, &client, output).await?,
+        Verb::Store(args) => return store::run(&args, &client, output).await,
         Verb::Image(args) => return image::run(&args, output).await,
         Verb::Bundle(args) => return bundle::run(&args, output).await,
         Verb::Status(args) => status::run(&args, &client, output).await?,

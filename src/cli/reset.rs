@@ -40,7 +40,7 @@ pub(super) async fn run(args: &ResetArgs, output: &mut Output<'_>) -> Result<Exi
             return Ok(ExitCode::Config);
         }
     };
-    let mut found = agent::removable(&settings.root_dir);
+    let mut found = agent::removable(&settings.root_dir, &settings.image_archives_dir());
     if args.end_pods
         && let Err(ResetError::Pods { dir, pods }) = &found
     {
@@ -51,10 +51,10 @@ pub(super) async fn run(args: &ResetArgs, output: &mut Output<'_>) -> Result<Exi
         writeln!(output.out, "ending {pods} pods")?;
         output.out.flush()?;
         end_pods(&settings, args.timeout).await?;
-        found = agent::removable(&settings.root_dir);
+        found = agent::removable(&settings.root_dir, &settings.image_archives_dir());
     }
     if args.yes && found.is_ok() {
-        found = agent::reset(&settings.root_dir);
+        found = agent::reset(&settings.root_dir, &settings.image_archives_dir());
     }
     let found = found.map_err(|error| CliError::Failed(error_chain(&error)))?;
     for path in &found {

@@ -130,6 +130,7 @@ fn describe(status: &Status) -> String {
         ("Current", _) => "up to date".to_owned(),
         ("LastGood", Some(reason)) => format!("last good content is used: {reason}"),
         ("LastGood", None) => "last good content is used".to_owned(),
+        (_, Some(reason)) => format!("nothing of it is used, and there is no last good content: {reason}"),
         _ => "not read yet".to_owned(),
     };
     let runtime = match (status.runtime.version.as_str(), &status.runtime.problem) {

@@ -7,7 +7,9 @@ use super::keys::{Key, Shape, find};
 use super::layer::{Given, Layer, kind, leaf};
 use super::policy::policy;
 use super::problem::{Origin, Problem};
-use super::settings::{ApiServer, LogBounds, LogFormat, LogLevel, Logging, OnKubelet, Poll, Settings, Store};
+use super::settings::{
+    ApiServer, AppliedBundles, LogBounds, LogFormat, LogLevel, Logging, OnKubelet, Poll, Settings, Store,
+};
 use super::value::{
     amount, cpu_millis, domain, duration_within, endpoint, flag, ip, log_size, node_name, number_within,
     path, sysctl,
@@ -93,6 +95,7 @@ pub(super) fn settings(layer: &Layer, problems: &mut Vec<Problem>) -> Settings {
         image_archives_dir: read.optional("imageArchivesDir", path),
         built_in_sandbox_image: read.text("builtInSandboxImage", flag),
         trust_file: read.optional("trustFile", path),
+        bundles: if read.text("keepBundles", flag) { AppliedBundles::Kept } else { AppliedBundles::LetGo },
         max_parallel_image_pulls: read.number("maxParallelImagePulls", 1),
         api_server: api_server(&mut read),
         policy: policy(&mut read),

@@ -157,7 +157,15 @@ pub(super) const KEYS: &[Key] = &[
     text(
         "trustFile",
         "",
-        "minisign's public keys, one of which must have signed every bundle that is applied (FILE.minisig beside FILE). Empty: no signature is asked for.",
+        "minisign's public keys, one of which must have signed every bundle that is applied (FILE.minisig beside FILE), and the list of the store's \
+         manifests (SHA256SUMS with SHA256SUMS.minisig in its root). What is not signed, or is not as it was signed, is refused as a whole. \
+         Empty: no signature is asked for.",
+    ),
+    bare(
+        "keepBundles",
+        "true",
+        "Whether the bundle that was applied last and the one before stay among the image archives, so that images of theirs that go missing \
+         come back. They are hard links where that can be, else copies, and take the room of the bundles.",
     ),
     bare(
         "imageGCHighThresholdPercent",

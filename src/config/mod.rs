@@ -22,6 +22,8 @@ mod tests;
 
 pub use problem::{Origin, Problem, Refused};
 pub use sample::sample;
-pub use settings::{ApiServer, LogBounds, LogFormat, LogLevel, Logging, OnKubelet, Poll, Settings, Store};
+pub use settings::{
+    ApiServer, AppliedBundles, LogBounds, LogFormat, LogLevel, Logging, OnKubelet, Poll, Settings, Store,
+};
 pub use sources::{Loaded, Sources, load, of_text};
 pub(crate) use value::duration;

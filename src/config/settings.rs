@@ -78,6 +78,8 @@ pub struct Settings {
     pub built_in_sandbox_image: bool,
     /// The keys with which bundles must be signed; none: they need not be.
     pub trust_file: Option<PathBuf>,
+    /// What becomes of bundles that were applied.
+    pub bundles: AppliedBundles,
     /// How many images are pulled at once, at least 1.
     pub max_parallel_image_pulls: u32,
     /// Where pods find the Kubernetes API.
@@ -104,6 +106,16 @@ pub struct Settings {
     pub logging: Logging,
 }
 
+/// Where image archives lie unless configured, below the state directory.
+const ARCHIVES_DIR: &str = "images";
+
+impl Settings {
+    /// The folder of image archives.
+    pub fn image_archives_dir(&self) -> PathBuf {
+        self.image_archives_dir.clone().unwrap_or_else(|| self.root_dir.join(ARCHIVES_DIR))
+    }
+}
+
 /// The bounds of one container's log.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct LogBounds {
@@ -123,6 +135,16 @@ pub enum OnKubelet {
     Yield,
     /// It makes the pods the kubelet's own, one DaemonSet at a time.
     HandOver,
+}
+
+/// What becomes of bundles that were applied.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum AppliedBundles {
+    /// The last two stay among the image archives, so that their images come back.
+    #[default]
+    Kept,
+    /// They go.
+    LetGo,
 }
 
 /// Where pods find the Kubernetes API.

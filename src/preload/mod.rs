@@ -36,6 +36,8 @@ pub struct Surroundings {
     pub folder: PathBuf,
     /// Where is remembered what was imported.
     pub memory: PathBuf,
+    /// The record of bundles: what one has pinned stays pinned without an archive, too.
+    pub bundles: PathBuf,
     /// The runtime.
     pub cri: CriClient,
     /// Where Events go.
@@ -48,6 +50,8 @@ pub struct Surroundings {
 #[derive(Debug, Clone)]
 pub struct Preload {
     looked: channel::Receiver<bool>,
+    /// How often archives were imported since the agent started.
+    imports: channel::Receiver<u64>,
     names: Names,
     asks: mpsc::Sender<Ask>,
 }
@@ -77,16 +81,38 @@ impl Preload {
     /// Looks after a folder from now on, for as long as the runtime of tasks lives.
     pub fn spawn(surroundings: Surroundings) -> (Self, impl Future<Output = ()> + Send + 'static) {
         let (look, looked) = channel::channel(false);
+        let (imported, imports) = channel::channel(0);
         let (asks, asked) = mpsc::channel(1);
         let names = Names::default();
-        let task = task::Task::new(surroundings, names.clone(), look, asked);
-        (Self { looked, names, asks }, task.run())
+        let task = task::Task::new(surroundings, names.clone(), (look, imported), asked);
+        (Self { looked, imports, names, asks }, task.run())
     }
 
     /// A node without archives.
     pub fn none() -> Self {
-        let (_, looked) = channel::channel(true);
-        Self { looked, names: Names::default(), asks: mpsc::channel(1).0 }
+        Self::of(Names::default())
+    }
+
+    /// A node whose archives have these images, in full, and give none of them back.
+    #[cfg(test)]
+    pub(crate) fn with(names: impl IntoIterator<Item = String>) -> Self {
+        let held = Names::default();
+        held.set(names.into_iter().collect());
+        Self::of(held)
+    }
+
+    fn of(names: Names) -> Self {
+        Self {
+            looked: channel::channel(true).1,
+            imports: channel::channel(0).1,
+            names,
+            asks: mpsc::channel(1).0,
+        }
+    }
+
+    /// Tells each time that archives were imported: whoever waits for an image may have it now.
+    pub fn imports(&self) -> channel::Receiver<u64> {
+        self.imports.clone()
     }
 
     /// Waits until what lay in the folder when the agent started is imported. Before that nothing should be pulled.

@@ -17,6 +17,7 @@ use super::watch::Watch;
 use super::{Ask, Names, Surroundings};
 use crate::archive::{self, ArchiveError, Contents, Platform};
 use crate::board::{EventDraft, EventKind, reference_to};
+use crate::bundle::state::State;
 use crate::containerd::{self, Existing, Import, ImportError};
 use crate::error_chain::error_chain;
 
@@ -53,6 +54,7 @@ pub(super) struct Task {
     platform: Platform,
     names: Names,
     looked: channel::Sender<bool>,
+    imports: channel::Sender<u64>,
     asks: mpsc::Receiver<Ask>,
     memory: Memory,
     /// What was refused: it is not tried again until it is another.
@@ -65,7 +67,7 @@ impl Task {
     pub(super) fn new(
         surroundings: Surroundings,
         names: Names,
-        looked: channel::Sender<bool>,
+        (looked, imports): (channel::Sender<bool>, channel::Sender<u64>),
         asks: mpsc::Receiver<Ask>,
     ) -> Self {
         Self {
@@ -74,6 +76,7 @@ impl Task {
             platform: Platform::of_this_node(),
             names,
             looked,
+            imports,
             asks,
             refused: BTreeMap::new(),
             told: BTreeSet::new(),
@@ -160,6 +163,9 @@ impl Task {
                 Ok(imported) => {
                     self.refused.remove(&name);
                     self.memory.archives.insert(name, imported);
+                    // Already, for the next archive may be a large one.
+                    self.names.set(self.memory.names());
+                    self.imports.send_modify(|imports| *imports += 1);
                     is_changed = true;
                 }
                 Err(problem) => is_done &= self.tell_of(&name, identity, &problem),
@@ -215,7 +221,12 @@ impl Task {
 
     /// Unpins what no archive gives any more.
     async fn let_go(&self, before: &BTreeSet<String>) {
-        for name in before.difference(&self.memory.pinned()) {
+        let bundles = State::read(&self.surroundings.bundles).unwrap_or_else(|error| {
+            warn!(error = error_chain(&error), "cannot read which images bundles have pinned");
+            State::default()
+        });
+        let kept: BTreeSet<String> = self.memory.pinned().into_iter().chain(bundles.pinned()).collect();
+        for name in before.difference(&kept) {
             match containerd::unpin(&self.surroundings.cri, name).await {
                 Ok(()) => info!(image = name, "image unpinned: no archive has it any more"),
                 Err(status) => warn!(image = name, error = status.message(), "cannot unpin the image"),

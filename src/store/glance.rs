@@ -9,7 +9,7 @@ use std::time::Duration;
 use tokio::time::timeout;
 
 use super::dir::{DirSettings, on_thread};
-use super::reader::Reader;
+use super::reader::{Reader, Said};
 use super::settle::Look;
 use super::{Freshness, Snapshot, Thresholds, boot, last_good, reading};
 
@@ -37,12 +37,12 @@ fn look(settings: &DirSettings) -> Snapshot {
     let root: Arc<Path> =
         std::path::absolute(&settings.path).map_or_else(|_| settings.path.as_path().into(), Arc::from);
     let thresholds = Thresholds { hold: settings.empty_hold, ..Thresholds::default() };
-    let mut reader = Reader::new(root, reading::read, thresholds, None);
+    let mut reader = Reader::new(root, reading::read, thresholds, None, settings.trust.clone());
     if let Ok(Some((objects, memory))) = last_good::load(&settings.state_file) {
         reader.restore(Arc::new(Snapshot { objects, ..Snapshot::default() }), memory);
     }
     let look = Look::Settled { writing: std::collections::HashSet::new() };
-    let seen = reader.look(&look, false, &boot::now());
+    let seen = reader.look(&look, Said::default(), &boot::now());
     Snapshot::clone(&seen.snapshot)
 }
 

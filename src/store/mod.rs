@@ -16,6 +16,7 @@ mod reading;
 mod settle;
 mod snapshot;
 mod survey;
+mod trust;
 mod watch;
 
 pub use dir::{DirSettings, DirStore, PollMode, StoreHandle};
@@ -23,3 +24,4 @@ pub use glance::glance;
 pub use guard::Thresholds;
 pub use snapshot::{Freshness, IgnoredFile, Snapshot};
 pub use survey::{Source, Survey, survey};
+pub use trust::{TrustSettings, Verification, verify};

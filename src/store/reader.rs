@@ -1,4 +1,4 @@
-//! One look at the store: list, merge, ask the guard. What it remembers between looks is all the store's state.
+//! One look at the store: list, ask whether it is trusted, merge, ask the guard. What it remembers between looks is all the store's state.
 //!
 //! It blocks as long as the file system does, and is handed to a thread of its own for each look.
 
@@ -11,6 +11,7 @@ use super::listing::{Lister, Listing};
 use super::merge::{Merged, Removals, merge};
 use super::reading::Parse;
 use super::settle::Look;
+use super::trust::{self, Grounds, Refusal, TrustSettings};
 use super::watch::Watches;
 use super::{Freshness, Snapshot};
 use crate::manifest::{Kind, Problem, Severity};
@@ -22,6 +23,17 @@ pub(super) struct Memory {
     pub(super) place: Option<Place>,
     /// The hold on removals, if there is one.
     pub(super) hold: Option<Hold>,
+    /// When the newest list was signed that ever vouched for the store, in seconds since 1970.
+    pub(super) signed: Option<u64>,
+}
+
+/// What an operator has said since the last settled look.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) struct Said {
+    /// What is gone is meant to be.
+    pub(super) removals_are_meant: bool,
+    /// A signed list that is older than one before is meant.
+    pub(super) older_is_meant: bool,
 }
 
 /// What a look brought.
@@ -58,10 +70,24 @@ pub(super) struct Reader {
     lister: Lister,
     thresholds: Thresholds,
     watches: Option<Watches>,
+    /// What vouches for the store; none: everything in it counts.
+    trust: Option<TrustSettings>,
     previous: Arc<Snapshot>,
     memory: Memory,
     /// Whether some listing was ever complete, now or before a restart.
     known: bool,
+    /// Why the store is not trusted now, once that has been told.
+    refused: Option<Refusal>,
+}
+
+/// Whether what a listing found may be used.
+enum Standing {
+    /// All of it.
+    Trusted,
+    /// Nothing of it: this is what was wrong when the store was last quiet.
+    Refused(Refusal),
+    /// Nothing of it yet: it is changing, and a settled look will know more.
+    Undecided,
 }
 
 impl Reader {
@@ -70,14 +96,17 @@ impl Reader {
         parse: Parse,
         thresholds: Thresholds,
         watches: Option<Watches>,
+        trust: Option<TrustSettings>,
     ) -> Self {
         Reader {
             lister: Lister::new(root, parse),
             thresholds,
             watches,
+            trust,
             previous: Arc::default(),
             memory: Memory::default(),
             known: false,
+            refused: None,
         }
     }
 
@@ -88,8 +117,8 @@ impl Reader {
         self.known = true;
     }
 
-    /// Looks. `confirmed`: an operator says that what is gone is meant to be.
-    pub(super) fn look(&mut self, look: &Look, confirmed: bool, now: &BootTime) -> Seen {
+    /// Looks.
+    pub(super) fn look(&mut self, look: &Look, said: Said, now: &BootTime) -> Seen {
         if let Some(watches) = &mut self.watches {
             watches.begin();
         }
@@ -107,16 +136,25 @@ impl Reader {
             listing.problems.push(self.problem(Severity::Warning, &unwatched));
         }
 
+        match self.standing(look, &mut listing, said) {
+            Standing::Trusted => {}
+            Standing::Refused(refusal) => return self.refuse(listing, refusal, next),
+            Standing::Undecided => {
+                let unsettled = listing.unsettled;
+                return self.seen(listing.real_root, unsettled, None, next);
+            }
+        }
         let settled = matches!(look, Look::Settled { .. });
         let complete = listing.failures.is_empty();
         let mut merged = merge(&previous.objects, &listing.files, Removals::Held);
         if complete && settled && !listing.racing {
-            match self.judge(&listing, &merged, confirmed, now) {
+            match self.judge(&listing, &merged, said.removals_are_meant, now) {
                 Verdict::Believe => {
                     if !merged.absent.is_empty() {
                         merged = merge(&previous.objects, &listing.files, Removals::Believed);
                     }
-                    self.memory = Memory { place: Some(listing.place.clone()), hold: None };
+                    self.memory.place = Some(listing.place.clone());
+                    self.memory.hold = None;
                     self.known = true;
                 }
                 Verdict::Hold { hold } => self.memory.hold = Some(hold),
@@ -131,19 +169,90 @@ impl Reader {
         let hold_ends = self.memory.hold.as_ref().and_then(|hold| hold.remaining(now, &self.thresholds));
         let freshness = self.freshness(&listing.failures);
         let problems = self.problems(merged.problems, listing.problems, &listing.failures, &freshness);
-        let snapshot = Snapshot { objects: merged.objects, problems, ignored: listing.ignored, freshness };
-        if *previous != snapshot {
+        let snapshot = Snapshot {
+            objects: merged.objects,
+            problems,
+            ignored: listing.ignored,
+            freshness,
+            refused: None,
+        };
+        self.replace(snapshot);
+        self.seen(listing.real_root, listing.unsettled, hold_ends, next)
+    }
+
+    fn replace(&mut self, snapshot: Snapshot) {
+        if *self.previous != snapshot {
             self.previous = Arc::new(snapshot);
         }
+    }
+
+    fn seen(
+        &self,
+        real_root: Option<PathBuf>,
+        unsettled: bool,
+        hold_ends: Option<Duration>,
+        next: Next,
+    ) -> Seen {
         Seen {
             snapshot: Arc::clone(&self.previous),
-            real_root: listing.real_root,
+            real_root,
             known: self.known,
             memory: self.memory.clone(),
-            unsettled: listing.unsettled,
+            unsettled,
             hold_ends,
             next,
         }
+    }
+
+    /// Whether what the listing found may be used. Where it may, that is remembered.
+    fn standing(&mut self, look: &Look, listing: &mut Listing, said: Said) -> Standing {
+        let Some(trust) = &self.trust else { return Standing::Trusted };
+        listing.ignored.retain(|ignored| !trust::is_own_file(self.lister.root(), &ignored.path));
+        if !listing.failures.is_empty() {
+            // What can't be listed can't be compared either. The failures say so.
+            return Standing::Refused(Refusal::default());
+        }
+        let context = trust::Context { newest: self.memory.signed, older_is_meant: said.older_is_meant };
+        let refusal = match trust::ask(trust, &self.lister, listing, context) {
+            Ok(Grounds { signed }) => {
+                // An older list that is meant counts from now on, too.
+                self.memory.signed = signed;
+                self.refused = None;
+                return Standing::Trusted;
+            }
+            Err(refusal) => refusal,
+        };
+        if self.refused.as_ref() == Some(&refusal) {
+            return Standing::Refused(refusal);
+        }
+        if matches!(look, Look::Settled { .. }) && !listing.racing {
+            return Standing::Refused(refusal);
+        }
+        listing.unsettled = true;
+        Standing::Undecided
+    }
+
+    /// Uses nothing of a listing, and says why.
+    fn refuse(&mut self, listing: Listing, refusal: Refusal, next: Next) -> Seen {
+        let mut problems = listing.problems;
+        problems.extend(listing.failures.iter().map(|failure| self.problem(Severity::Error, failure)));
+        problems.extend(refusal.findings().map(|(path, fault)| Problem {
+            file: Arc::from(self.lister.root().join(path)),
+            message: fault.to_string(),
+            ..self.problem(Severity::Error, "")
+        }));
+        problems.sort_by(|a, b| (&a.file, a.line).cmp(&(&b.file, b.line)));
+        let failed = (!listing.failures.is_empty()).then(|| listing.failures.join("; "));
+        let reason = failed.unwrap_or_else(|| refusal.to_string());
+        let freshness =
+            if self.known { Freshness::LastGood { reason: reason.clone() } } else { Freshness::Unknown };
+        let refused = listing.failures.is_empty().then_some(reason);
+        let objects = self.previous.objects.clone();
+        self.replace(Snapshot { objects, problems, ignored: listing.ignored, freshness, refused });
+        self.refused = listing.failures.is_empty().then_some(refusal);
+        // Neither the keys nor the record are watched: what puts this right may be told by nothing.
+        let next = if next == Next::Event { Next::Retry } else { next };
+        self.seen(listing.real_root, listing.unsettled, None, next)
     }
 
     fn judge(&self, listing: &Listing, merged: &Merged, confirmed: bool, now: &BootTime) -> Verdict {

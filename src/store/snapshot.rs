@@ -16,11 +16,14 @@ pub struct Snapshot {
     pub ignored: Vec<IgnoredFile>,
     /// How far the snapshot can be trusted to say what is *absent*.
     pub freshness: Freshness,
+    /// Why nothing of what the store says now is used, where it has to be trusted and is not.
+    pub refused: Option<String>,
 }
 
 impl PartialEq for Snapshot {
     fn eq(&self, other: &Self) -> bool {
         self.freshness == other.freshness
+            && self.refused == other.refused
             && self.problems == other.problems
             && self.ignored == other.ignored
             && self.has_same_objects(other)

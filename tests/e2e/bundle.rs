@@ -5,12 +5,14 @@ use std::path::{Path, PathBuf};
 
 use k8s_openapi::api::core::v1::Pod;
 use minisign::KeyPair;
+use serde_json::json;
 
-use crate::kit::{Node, container_ids, daemon_set, is_ready};
+use crate::images::digest_of;
+use crate::kit::{Node, container_ids, daemon_set, is_ready, wait_until};
 
 const BUSYBOX: &str = "docker.io/library/busybox:1";
 
-fn spec(word: &str) -> String {
+pub(crate) fn spec(word: &str) -> String {
     format!(
         "
 terminationGracePeriodSeconds: 1
@@ -24,7 +26,7 @@ containers:
 }
 
 /// Packs a site whose one DaemonSet says this word.
-fn pack(node: &Node, serial: u32, word: &str) -> PathBuf {
+pub(crate) fn pack(node: &Node, serial: u32, word: &str) -> PathBuf {
     let dir = node.path(&format!("site-{serial}"));
     fs::create_dir_all(dir.join("apps")).unwrap();
     fs::write(dir.join("apps/app.yaml"), daemon_set("app", &spec(word))).unwrap();
@@ -106,13 +108,95 @@ fn with_a_trust_file_only_signed_bundles_count_and_the_last_good_one_goes_on() {
     wait_word(&node, "two");
 }
 
-fn shown(path: &Path) -> String {
+#[test]
+fn an_image_that_only_a_bundle_gave_comes_back_by_itself() {
+    let Some(node) = Node::start() else { return };
+    // The same name stands for another image in each.
+    let bundles = ["one", "two", "three"].into_iter().zip(1..).map(|(word, serial)| {
+        node.containerd.import_busybox(BUSYBOX, &json!({"Env": ["PATH=/bin"]}), &[("mark", word)]);
+        (pack(&node, serial, word), word)
+    });
+    let bundles: Vec<_> = bundles.collect();
+    let kept = || {
+        let entries = fs::read_dir(node.path("state/images")).unwrap().map(|it| it.unwrap().file_name());
+        entries.filter(|name| name.to_string_lossy().contains("bundle-sha256-")).count()
+    };
+    let is_marked = |word: &str| {
+        let pod = wait_word(&node, word);
+        assert_eq!(node.exec(&pod, "main", &["cat", "/mark"]), word);
+        pod
+    };
+    node.agent.says(&["image", "rm", "busybox:1"]);
+    for (number, (bundle, word)) in bundles.iter().enumerate() {
+        node.agent.says(&["bundle", "apply", &shown(bundle)]);
+        is_marked(word);
+        assert_eq!(kept(), (number + 1).min(2), "the one that counts, and the one before");
+        // The bundle itself may go.
+        fs::remove_file(bundle).unwrap();
+    }
+    let archived = || {
+        let memory = fs::read_to_string(node.path("state/images.json")).unwrap_or_default();
+        memory.matches("bundle-sha256-").count()
+    };
+    wait_until("the bundle that counts is an archive", || archived() == 1);
+    let comes_back = |word: &str| {
+        node.agent.says(&["image", "rm", "--force", "busybox:1"]);
+        let pod = is_marked(word);
+        node.kill(&pod, "main");
+        node.agent.wait_pod("app", "restarted", |pod| restarts(pod) == 1 && is_ready(pod));
+        is_marked(word);
+        assert!(is_pinned(&node));
+    };
+    comes_back("three");
+
+    node.agent.says(&["bundle", "rollback"]);
+    is_marked("two");
+    assert_eq!(kept(), 2, "the way back needs both");
+    comes_back("two");
+
+    node.agent.configure("keepBundles: false\n");
+    node.agent.says(&["bundle", "apply", &shown(&pack(&node, 4, "four"))]);
+    wait_word(&node, "four");
+    assert_eq!(kept(), 0);
+    // A bundle has pinned it, whatever archive has gone.
+    wait_until("the archives' going was seen", || archived() == 0);
+    assert!(is_pinned(&node));
+}
+
+#[test]
+fn the_way_back_has_its_own_images_also_with_no_agent() {
+    let Some(mut node) = Node::start() else { return };
+    let mut digests = Vec::new();
+    for (word, serial) in ["one", "two"].into_iter().zip(1..) {
+        node.containerd.import_busybox(BUSYBOX, &json!({"Env": ["PATH=/bin"]}), &[("mark", word)]);
+        node.agent.says(&["bundle", "apply", &shown(&pack(&node, serial, word))]);
+        digests.push(digest_of(&node, BUSYBOX));
+    }
+    node.agent.kill9();
+    for wanted in [&digests[0], &digests[1]] {
+        node.agent.says(&["bundle", "rollback"]);
+        assert_eq!(digest_of(&node, BUSYBOX), *wanted);
+    }
+    assert_ne!(digests[0], digests[1]);
+}
+
+fn restarts(pod: &Pod) -> i32 {
+    let statuses = pod.status.clone().unwrap_or_default().container_statuses.unwrap_or_default();
+    statuses.first().map_or(0, |status| status.restart_count)
+}
+
+fn is_pinned(node: &Node) -> bool {
+    let list = node.agent.says(&["image", "ls"]);
+    list.lines().any(|line| line.starts_with(BUSYBOX) && line.ends_with("yes"))
+}
+
+pub(crate) fn shown(path: &Path) -> String {
     path.display().to_string()
 }
 
 /// Waits for the pod whose environment has this word.
 #[track_caller]
-fn wait_word(node: &Node, word: &str) -> Pod {
+pub(crate) fn wait_word(node: &Node, word: &str) -> Pod {
     let says = |pod: &Pod| {
         let env = pod.spec.as_ref().unwrap().containers[0].env.clone().unwrap_or_default();
         env.first().and_then(|it| it.value.as_deref()) == Some(word) && is_ready(pod)
@@ -132,13 +216,13 @@ fn altered(bundle: &Path) -> PathBuf {
     path
 }
 
-fn signature_of(bundle: &Path) -> PathBuf {
-    PathBuf::from(format!("{}.minisig", bundle.display()))
+fn signature_of(file: &Path) -> PathBuf {
+    PathBuf::from(format!("{}.minisig", file.display()))
 }
 
-/// As `minisign -S -m BUNDLE` does.
-fn sign(key: &KeyPair, bundle: &Path) {
+/// As `minisign -S -m FILE` does.
+pub(crate) fn sign(key: &KeyPair, file: &Path) {
     let signature =
-        minisign::sign(Some(&key.pk), &key.sk, fs::File::open(bundle).unwrap(), None, None).unwrap();
-    fs::write(signature_of(bundle), signature.to_string()).unwrap();
+        minisign::sign(Some(&key.pk), &key.sk, fs::File::open(file).unwrap(), None, None).unwrap();
+    fs::write(signature_of(file), signature.to_string()).unwrap();
 }

@@ -3,6 +3,7 @@
 use std::fs::{self, File};
 use std::io::Write as _;
 use std::path::Path;
+use std::time::{Duration, Instant};
 
 use flate2::Compression;
 use flate2::write::GzEncoder;
@@ -99,6 +100,28 @@ fn an_archive_that_comes_later_counts_once_it_is_whole_and_a_bad_one_hurts_no_ot
     let pod = node.agent.wait_ready("late");
     assert_eq!(node.exec(&pod, "main", &["cat", "/mark"]), "late");
     node.agent.wait_event("late-", "Pulled", |message| message.contains("an archive of this node has"));
+}
+
+#[test]
+fn a_pod_that_waits_for_its_image_has_it_as_soon_as_an_archive_brings_it() {
+    let Some(mut node) = Node::with(&SETUP, "") else { return };
+    node.apply("late.yaml", daemon_set("late", &spec(LATE, "Always")));
+    node.agent.launch();
+    node.agent.wait_until_ready();
+    // The second try has failed, too: the next is 20 s away.
+    let twice = |event: &Value| {
+        let is_it = event["message"].as_str().is_some_and(|it| it.contains("Failed to pull image"));
+        is_it && event["count"].as_i64() >= Some(2)
+    };
+    let waited = node.agent.api.wait("/api/v1/events", |events| events.values().any(twice).then_some(()));
+    waited.unwrap();
+    let made = busybox_with(&node.path("made"), LATE, &json!({"Env": ["PATH=/bin"]}), &[("mark", "late")]);
+    lay(&fs::read(made).unwrap(), &node.path("state/images/late.tar"));
+    let name = node.slot().node_name();
+    node.agent.wait_event(&name, "ImageArchiveImported", |message| message.contains(LATE));
+    let imported = Instant::now();
+    node.agent.wait_ready("late");
+    assert!(imported.elapsed() < Duration::from_secs(10), "{:?}", imported.elapsed());
 }
 
 #[test]
@@ -200,7 +223,7 @@ fn is_pinned(node: &Node, name: &str) -> bool {
     line.is_some_and(|line| line.contains("io.cri-containerd.pinned=pinned"))
 }
 
-fn digest_of(node: &Node, name: &str) -> String {
+pub(crate) fn digest_of(node: &Node, name: &str) -> String {
     let list = node.containerd.ctr(&["images", "list"]);
     let line = list.lines().find(|line| line.starts_with(&format!("{name} "))).unwrap();
     line.split_whitespace().nth(2).unwrap().to_owned()

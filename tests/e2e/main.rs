@@ -29,4 +29,5 @@ mod runtime;
 mod sandbox_image;
 mod soak;
 mod strategies;
+mod trust;
 mod updates;

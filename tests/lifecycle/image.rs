@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use daemonlet::cri::Method;
+use daemonlet::pod::worker::Wake;
 use serde_json::json;
 use tokio::time::{Instant, sleep};
 
@@ -46,6 +47,22 @@ async fn an_image_that_is_imported_by_hand_is_found_within_a_minute() {
     agent.until_ready(&pod).await;
     assert!(imported.elapsed() <= s(60), "{:?}", imported.elapsed());
     assert_eq!(machine.runtime.count(Method::PullImage), pulls);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_image_that_an_archive_brings_is_found_at_once() {
+    for policy in ["IfNotPresent", "Never"] {
+        let machine = Machine::boot();
+        let agent = machine.start_agent().await;
+        machine.runtime.fail(Method::PullImage, 1000, "no route to host");
+        let pod = agent.run(&one_container(&json!({"imagePullPolicy": policy})));
+        sleep(s(701)).await;
+        machine.runtime.preload("registry.example/app:1");
+        let imported = Instant::now();
+        agent.wake(&pod, Wake::ImagesCame);
+        agent.until_ready(&pod).await;
+        assert!(imported.elapsed() < s(1), "{policy}: {:?}", imported.elapsed());
+    }
 }
 
 #[tokio::test(start_paused = true)]

@@ -13,6 +13,7 @@ target=${CARGO_TARGET_DIR:-$here/target}
 vm=$target/vm/$suite
 packages=systemd,systemd-sysv,dbus,udev,linux-image-amd64,containerd,runc,containernetworking-plugins
 packages+=,iproute2,iptables,kmod,procps,util-linux,libpam-systemd,jq
+mirror=${DEBIAN_MIRROR:-http://deb.debian.org/debian}
 POWER_CUTS=${POWER_CUTS:-3}
 DEADLINE=${DEADLINE:-$((1500 + 200 * POWER_CUTS))} # seconds for everything that the machine does; it is emulated, not virtualised
 
@@ -24,7 +25,10 @@ mkdir -p "$vm"
 if [ ! -e "$vm/base/.complete" ]; then
     say "fetching Debian $suite (a few minutes, once)"
     rm -rf "$vm/base"
-    debootstrap --variant=minbase --include="$packages" "$suite" "$vm/base" >"$vm/debootstrap.log" 2>&1 ||
+    # A release that this machine's debootstrap doesn't know yet is made as the newest one is.
+    recipe=/usr/share/debootstrap/scripts/$suite
+    [ -e "$recipe" ] || recipe=/usr/share/debootstrap/scripts/sid
+    debootstrap --variant=minbase --include="$packages" "$suite" "$vm/base" "$mirror" "$recipe" >"$vm/debootstrap.log" 2>&1 ||
         die "debootstrap failed; see $vm/debootstrap.log"
     rm -rf "$vm/base"/var/cache/apt/archives/*.deb "$vm/base"/var/lib/apt/lists/*
     touch "$vm/base/.complete"

@@ -22,6 +22,7 @@ use super::prefetch::Fetched;
 use super::reconcile::{Hand, Reconciler};
 use super::recording::Recorded;
 use super::runtime::{Health, Look, Looked, Relist};
+use super::store_news::StoreNews;
 use super::{AgentError, Ended, attended};
 use crate::api::command::Command;
 use crate::board::{Board, Metrics};
@@ -57,6 +58,7 @@ pub(super) struct Agent {
     pub(super) metrics: Arc<Metrics>,
     pub(super) board: Arc<Board>,
     pub(super) store: StoreHandle,
+    pub(super) store_news: StoreNews,
     pub(super) store_node: watch::Sender<Option<Arc<Node>>>,
     pub(super) node_files: NodeFiles,
     pub(super) node_problems: watch::Receiver<Vec<Problem>>,
@@ -64,6 +66,8 @@ pub(super) struct Agent {
     pub(super) reconciler: Reconciler,
     /// What a node that runs short wants of its pods.
     pub(super) demands: mpsc::UnboundedReceiver<Demand>,
+    /// Tells each time that image archives were imported.
+    pub(super) image_imports: watch::Receiver<u64>,
     pub(super) relist: Relist,
     /// Whether the runtime tells what happens, or must be asked.
     pub(super) has_events: bool,
@@ -95,6 +99,7 @@ enum Happening {
     RelistDue,
     Looked(Option<Looked>),
     Swept(Swept),
+    ImagesCame,
     Fetched(Fetched),
     Demand(Demand),
     Shutdown(Order),
@@ -140,6 +145,7 @@ impl Agent {
                 () = tokio::time::sleep_until(relist_at), if self.look.is_idle() => Happening::RelistDue,
                 looked = self.look.ended() => Happening::Looked(looked),
                 Some(fetched) = self.reconciler.prefetch.fetched.recv() => Happening::Fetched(fetched),
+                Ok(()) = self.image_imports.changed() => Happening::ImagesCame,
                 swept = self.orphans.ended() => Happening::Swept(swept),
                 Some(command) = self.commands.recv() => Happening::Asked(command),
                 Some(demand) = self.demands.recv() => Happening::Demand(demand),
@@ -180,6 +186,7 @@ impl Agent {
                     self.take_sweep(swept);
                     continue;
                 }
+                Happening::ImagesCame => self.reconciler.images_came(),
                 Happening::Fetched(fetched) => self.take_fetched(fetched),
                 Happening::Asked(command) => self.obey(command),
                 Happening::Demand(demand) => {
@@ -228,6 +235,10 @@ impl Agent {
             Command::ConfirmRemovals { answer } => {
                 self.store.confirm_removals();
                 // Whoever asked may have gone.
+                let _ = answer.send(());
+            }
+            Command::AllowOlderStore { answer } => {
+                self.store.allow_older();
                 let _ = answer.send(());
             }
             Command::EditNode { edit, answer } => drop(answer.send(self.edit_node(&edit))),

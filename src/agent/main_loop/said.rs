@@ -3,23 +3,18 @@
 use std::sync::Arc;
 
 use k8s_openapi::api::core::v1::Node;
-use tracing::{info, warn};
+use tracing::info;
 
 use super::Agent;
 use crate::agent::host;
-use crate::board::StoreStatus;
-use crate::manifest::{Kind, Object, Objects, Problem, Severity};
+use crate::manifest::{Kind, Object, Objects};
 use crate::node::host::Host as Machine;
 use crate::node::{self, Edit, HostFacts, RewriteError};
-use crate::store::{Freshness, Snapshot};
 
 impl Agent {
     /// Passes on what the store says now.
     pub(super) fn take_snapshot(&mut self) {
         let snapshot = Arc::clone(&self.store.snapshots.borrow_and_update());
-        if snapshot.freshness != Freshness::Unknown {
-            self.board.set_met("store");
-        }
         let node = match snapshot.objects.get(Kind::Node, "", self.name.as_str()) {
             Some(Object::Node(found)) => Some(Arc::new(Node::clone(found))),
             _ => None,
@@ -30,12 +25,8 @@ impl Agent {
             changed
         });
         self.node_pending |= passed_on;
-        let status = self.store_status(&snapshot);
-        let known = self.board.store_status();
-        let is_new =
-            |problem: &&Problem| !known.problems.contains(problem) && problem.severity != Severity::Notice;
-        status.problems.iter().filter(is_new).for_each(|problem| warn!("{problem}"));
-        self.board.set_store_status(status);
+        let node_problems = self.node_problems.borrow_and_update().clone();
+        self.store_news.tell(&snapshot, node_problems);
         let objects = pod_objects(&snapshot.objects);
         self.objects.send_if_modified(|shown| {
             let changed = **shown != objects;
@@ -51,18 +42,6 @@ impl Agent {
         info!(?edit, "a client of the API changes the node");
         let shown = self.board.node().unwrap_or_default();
         node::rewrite(&self.node_files, &self.name, self.store_node.borrow().as_deref(), &shown, edit)
-    }
-
-    fn store_status(&mut self, snapshot: &Snapshot) -> StoreStatus {
-        let mut problems = self.node_problems.borrow_and_update().clone();
-        problems.extend(snapshot.problems.iter().cloned());
-        StoreStatus {
-            source: self.settings.store.path.display().to_string(),
-            freshness: snapshot.freshness.clone(),
-            problems,
-            ignored: snapshot.ignored.clone(),
-            objects: snapshot.objects.0.len(),
-        }
     }
 
     pub(super) fn take_node(&mut self) {

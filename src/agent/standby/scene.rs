@@ -17,7 +17,8 @@ use super::seen::{Eyes, Look, Maker, SeenPod};
 use crate::agent::offline::{self, OfflineNode};
 use crate::agent::reconcile::key_of;
 use crate::agent::runtime::Health;
-use crate::board::{Board, EventDraft, EventKind, StoreStatus, reference_to};
+use crate::agent::store_news::StoreNews;
+use crate::board::{Board, EventDraft, EventKind, reference_to};
 use crate::clock::Clock;
 use crate::config::Settings;
 use crate::cri::CriError;
@@ -35,6 +36,7 @@ pub(super) struct Scene {
     clock: Clock,
     health: Health,
     store: StoreHandle,
+    store_news: StoreNews,
     note: SteppedBack,
     /// What the kubelet was given.
     given: BTreeMap<DaemonSetKey, Pod>,
@@ -58,7 +60,9 @@ impl Scene {
         store: StoreHandle,
     ) -> Self {
         let (runtime, _) = watch::channel(Health::unknown(clock.wall()));
+        let source = settings.store.path.display().to_string();
         let mut scene = Self {
+            store_news: StoreNews::new(source, Arc::clone(&board), clock),
             settings: settings.clone(),
             health: Health::new(Arc::clone(&board), runtime),
             board,
@@ -140,13 +144,6 @@ impl Scene {
     pub(super) fn show(&mut self, look: Option<&Look>) {
         let snapshot = Arc::clone(&self.store.snapshots.borrow_and_update());
         if self.on.as_ref().is_none_or(|(by, _)| !Arc::ptr_eq(by, &snapshot)) {
-            self.board.set_store_status(StoreStatus {
-                source: self.settings.store.path.display().to_string(),
-                freshness: snapshot.freshness.clone(),
-                problems: snapshot.problems.clone(),
-                ignored: snapshot.ignored.clone(),
-                objects: snapshot.objects.0.len(),
-            });
             match offline::this_machine(&self.settings, &snapshot.objects) {
                 Ok(on) => self.on = Some((Arc::clone(&snapshot), on)),
                 Err(problem) => warn!(problem = error_chain(&problem), "cannot tell of this node"),
@@ -155,6 +152,7 @@ impl Scene {
         if let Some((_, on)) = &self.on {
             self.board.put_node(self.node(&on.node));
         }
+        self.store_news.tell(&snapshot, Vec::new());
         let pods = look.map(|look| self.show_pods(&look.pods)).unwrap_or_default();
         self.show_daemon_sets(&snapshot, &pods);
         self.tell_of_node();

@@ -254,6 +254,7 @@ async fn the_agents_status_names_its_store_and_runtime_and_every_problem() {
     state.board.set_store_status(StoreStatus {
         source: "/m".into(),
         freshness: Freshness::LastGood { reason: "/m is not mounted".into() },
+        refused: None,
         problems: vec![Problem {
             severity: Severity::Error,
             file: std::path::Path::new("/m/a.yaml").into(),

@@ -8,19 +8,22 @@ use std::sync::Arc;
 
 use super::opened::{self, Opened};
 use super::{CliError, Output, failed, failed_at};
+use crate::agent::{last_good, store_trust};
 use crate::archive::{Contents, Platform};
-use crate::bundle::install::{self, Staged};
+use crate::bundle;
+use crate::bundle::changeover::Changeover;
+use crate::bundle::install::Staged;
+use crate::bundle::keep;
 use crate::bundle::state::{Applied, State};
 use crate::cli::progress::Progress;
-use crate::config::Settings;
+use crate::config::{AppliedBundles, Settings};
 use crate::containerd::{self, Existing, Import};
 use crate::cri::CriClient;
+use crate::error_chain::error_chain;
 use crate::manifest::Severity;
 use crate::preload;
-use crate::store::{Source, survey};
+use crate::store::{Source, survey, verify};
 
-/// Where bundles are remembered, below the state directory.
-const STATE: &str = "bundle.json";
 const LOCK: &str = "bundle.lock";
 
 pub(super) async fn apply(
@@ -32,11 +35,11 @@ pub(super) async fn apply(
 ) -> Result<(), CliError> {
     let failed_here = failed_at(file);
     let _lock = lock(settings)?;
-    let Opened { bundle, .. } = opened::open(file, settings.trust_file.as_deref())?;
-    let state_file = settings.root_dir.join(STATE);
-    let mut state = State::read(&state_file).map_err(failed)?;
+    let Opened { bundle, identity, is_signed } = opened::open(file, settings.trust_file.as_deref())?;
+    let mut changeover = begin(settings)?;
     if !allow_older {
-        state.admits(bundle.site.serial, bundle.digest).map_err(|error| failed_here(&error))?;
+        let admitted = changeover.state().admits(bundle.site.serial, bundle.digest);
+        admitted.map_err(|error| failed_here(&error))?;
     }
     let contents = bundle.contents(&Platform::of_this_node()).map_err(|error| failed_here(&error))?;
     let manifests = bundle.read_manifests(opened::again(file)?).map_err(|error| failed_here(&error))?;
@@ -44,20 +47,29 @@ pub(super) async fn apply(
     let staged = Staged::write(&settings.store.path, &manifests).map_err(failed)?;
     check(&staged.path(), output)?;
     import(file, &contents, client).await?;
+    if settings.bundles == AppliedBundles::Kept && !contents.images.is_empty() {
+        keep::keep(file, identity, &bundle, &settings.image_archives_dir()).map_err(|error| {
+            let remedy = "free the space that it takes, or set keepBundles to false";
+            CliError::Failed(format!("keep the bundle for its images: {}: {remedy}", error_chain(&error)))
+        })?;
+    }
 
     let names = contents.images.iter().flat_map(|image| {
         let id = image.id.to_string();
         image.names.iter().cloned().chain([id])
     });
-    let applied = Applied { serial: bundle.site.serial, digest: bundle.digest, images: names.collect() };
-    let is_same = state.current.as_ref().is_some_and(|current| current.digest == applied.digest);
-    // The number counts from before the step on, so that whoever cuts the power can't have it forgotten.
-    state.highest = state.highest.max(applied.serial);
-    state.write(&state_file).map_err(failed)?;
-    staged.commit(!is_same).map_err(failed)?;
-    let before: BTreeSet<String> = pinned(&state);
-    state.apply(applied);
-    state.write(&state_file).map_err(failed)?;
+    let applied = Applied {
+        serial: bundle.site.serial,
+        digest: bundle.digest,
+        images: names.collect(),
+        manifests: bundle.manifests.iter().map(|it| (it.path.clone(), it.descriptor.digest)).collect(),
+        verified: is_signed == Some(true),
+    };
+    let before = changeover.state().pinned();
+    changeover.announce(applied).map_err(failed)?;
+    changeover.exchange(&staged).map_err(failed)?;
+    let state = changeover.conclude().map_err(failed)?;
+    arrange(settings, &state)?;
     let_go(&before, &state, settings, client, output).await?;
     writeln!(
         output.out,
@@ -66,21 +78,60 @@ pub(super) async fn apply(
         contents.images.len(),
         manifests.len()
     )?;
+    warn_if_refused(settings, output)
+}
+
+/// The store may have more in it than bundles have put there.
+fn warn_if_refused(settings: &Settings, output: &mut Output<'_>) -> Result<(), CliError> {
+    let Some(trust) = store_trust(settings) else { return Ok(()) };
+    let found = verify(&settings.store.path, &trust, &last_good(settings));
+    if !found.problems.is_empty() {
+        writeln!(output.err, "warning: the bundle does not count before the store as a whole is trusted:")?;
+    }
+    for problem in &found.problems {
+        writeln!(output.err, "{problem}")?;
+    }
     Ok(())
 }
 
-pub(super) fn roll_back(settings: &Settings, output: &mut Output<'_>) -> Result<(), CliError> {
+pub(super) async fn roll_back(
+    settings: &Settings,
+    client: &CriClient,
+    output: &mut Output<'_>,
+) -> Result<(), CliError> {
     let _lock = lock(settings)?;
-    let state_file = settings.root_dir.join(STATE);
-    let mut state = State::read(&state_file).map_err(failed)?;
-    let Some(serial) = state.previous.as_ref().map(|previous| previous.serial) else {
-        return Err(CliError::Failed("there is no bundle before this one".to_owned()));
-    };
-    install::roll_back(&settings.store.path).map_err(failed)?;
-    state.roll_back();
-    state.write(&state_file).map_err(failed)?;
+    let mut changeover = begin(settings)?;
+    let previous = changeover.way_back().map_err(failed)?;
+    let serial = previous.serial;
+    if settings.trust_file.is_some() && !previous.verified {
+        let why = "it was not found signed when it was applied, and a trust file is configured; apply it again, signed";
+        return Err(CliError::Failed(format!("bundle {serial} does not come back: {why}")));
+    }
+    // Under the names of its images there may be others by now.
+    if let Some(kept) = keep::find(&settings.image_archives_dir(), previous.digest) {
+        let (bundle, _) = opened::read(&kept, |_| {})?;
+        let contents =
+            bundle.contents(&Platform::of_this_node()).map_err(|error| failed_at(&kept)(&error))?;
+        import(&kept, &contents, client).await?;
+    }
+    changeover.announce(previous).map_err(failed)?;
+    changeover.exchange_back().map_err(failed)?;
+    arrange(settings, &changeover.conclude().map_err(failed)?)?;
     writeln!(output.out, "bundle {serial} is back")?;
-    Ok(())
+    warn_if_refused(settings, output)
+}
+
+/// Has the bundle that counts be an archive of the node's, if it is to be kept.
+fn arrange(settings: &Settings, state: &State) -> Result<(), CliError> {
+    let is_kept = settings.bundles == AppliedBundles::Kept;
+    let digest = |applied: &Option<Applied>| applied.as_ref().filter(|_| is_kept).map(|it| it.digest);
+    let arranged =
+        keep::arrange(&settings.image_archives_dir(), digest(&state.current), digest(&state.previous));
+    arranged.map_err(failed)
+}
+
+fn begin(settings: &Settings) -> Result<Changeover, CliError> {
+    Changeover::begin(&settings.store.path, &settings.root_dir.join(bundle::STATE)).map_err(failed)
 }
 
 /// One at a time.
@@ -116,10 +167,6 @@ async fn import(file: &Path, contents: &Contents, client: &CriClient) -> Result<
     import.run(client, &mut |bytes| bar.add(bytes)).await.map_err(failed)
 }
 
-fn pinned(state: &State) -> BTreeSet<String> {
-    state.current.iter().chain(&state.previous).flat_map(|it| it.images.iter().cloned()).collect()
-}
-
 /// Unpins what only a bundle has pinned that there is no way back to.
 async fn let_go(
     before: &BTreeSet<String>,
@@ -129,7 +176,7 @@ async fn let_go(
     output: &mut Output<'_>,
 ) -> Result<(), CliError> {
     let memory: PathBuf = settings.root_dir.join(preload::MEMORY);
-    let kept: BTreeSet<String> = pinned(state).into_iter().chain(preload::pinned_by(&memory)).collect();
+    let kept: BTreeSet<String> = state.pinned().into_iter().chain(preload::pinned_by(&memory)).collect();
     for name in before.difference(&kept) {
         if let Err(status) = containerd::unpin(client, name).await {
             writeln!(output.err, "warning: cannot unpin {name}: {}", status.message())?;

@@ -38,6 +38,9 @@ enum BundleVerb {
         file: PathBuf,
     },
     /// Import a bundle's images, then put its manifests into the store, all at once
+    ///
+    /// The bundle stays among the image archives, a hard link where that can be, else a copy, so that its images come back when they go missing;
+    /// so does the one before it, for `bundle rollback`. With `keepBundles: false` in the configuration neither does.
     Apply {
         /// The bundle
         #[arg(value_name = "FILE")]
@@ -46,7 +49,7 @@ enum BundleVerb {
         #[arg(long)]
         allow_older: bool,
     },
-    /// Put the manifests of the bundle before into the store again
+    /// Put the manifests of the bundle before into the store again, once its images are imported if it was kept
     Rollback,
 }
 
@@ -64,7 +67,7 @@ pub(super) async fn run(args: &BundleArgs, output: &mut Output<'_>) -> Result<Ex
         BundleVerb::Apply { file, allow_older } => {
             apply::apply(file, *allow_older, &settings, &runtime(&settings)?, output).await?;
         }
-        BundleVerb::Rollback => apply::roll_back(&settings, output)?,
+        BundleVerb::Rollback => apply::roll_back(&settings, &runtime(&settings)?, output).await?,
     }
     Ok(ExitCode::Ok)
 }

@@ -149,6 +149,7 @@ async fn status_names_what_is_wrong_with_the_agent() {
     agent.board.set_store_status(StoreStatus {
         source: "/m".into(),
         freshness: Freshness::LastGood { reason: "/m is not mounted".into() },
+        refused: None,
         problems: vec![Problem {
             severity: Severity::Error,
             file: std::path::Path::new("/m/a.yaml").into(),

@@ -50,6 +50,8 @@ pub enum Wake {
     LookAgain,
     /// The disk is short: dead containers that are only kept to tell of them are to go.
     DropDead,
+    /// Image archives were imported: an image that is waited for may be there.
+    ImagesCame,
 }
 
 /// The agent's end of a worker.
@@ -123,6 +125,8 @@ pub(super) struct Heard {
     pub(super) look_again: bool,
     /// Dead containers are to go.
     pub(super) drop_dead: bool,
+    /// Images may be there that are waited for.
+    pub(super) images_came: bool,
     /// Sandboxes and containers that something happened to, and whether it was their end.
     pub(super) ids: BTreeMap<String, Happened>,
 }
@@ -145,6 +149,11 @@ impl Inbox {
             }
             Wake::DropDead => {
                 heard.drop_dead = true;
+                drop(heard);
+                return self.news.notify_one();
+            }
+            Wake::ImagesCame => {
+                heard.images_came = true;
                 drop(heard);
                 return self.news.notify_one();
             }

@@ -17,7 +17,9 @@ use crate::backoff::{Backoff, BackoffPolicy};
 use crate::board::EventKind;
 use crate::cri::proto;
 use crate::error_chain::error_chain;
-use crate::image::{self, Decision, ImageName, ImageProblem, Keyring, Presence, PullPolicy, PullReport};
+use crate::image::{
+    self, Decision, ImageName, ImageProblem, ImageReason, Keyring, Presence, PullPolicy, PullReport,
+};
 use crate::pod::pull_secrets;
 use crate::pod::status::Waiting;
 
@@ -89,6 +91,14 @@ impl Worker {
                 Err(no_image(&problem, event, Retry::After(wait), Tell::Once))
             }
             Decision::Pull => self.pull(container, &name).await,
+        }
+    }
+
+    /// Archives were imported: what is waited for is looked for at once, and what an archive has is asked for anew.
+    pub(super) fn look_for_images(&mut self) {
+        if self.memory.retry_for(is_of_image) {
+            let preload = &self.context.preload;
+            self.pulls.retain(|written, _| !ImageName::parse(written).is_ok_and(|name| preload.holds(&name)));
         }
     }
 
@@ -193,6 +203,18 @@ impl Worker {
         }
         keyring
     }
+}
+
+/// Whether a container waits for its image, or for one that it mounts.
+fn is_of_image(waiting: &Waiting) -> bool {
+    let reasons = [
+        ImageReason::ErrImageNeverPull,
+        ImageReason::ErrImagePull,
+        ImageReason::ImagePullBackOff,
+        ImageReason::RegistryUnavailable,
+        ImageReason::SignatureValidationFailed,
+    ];
+    reasons.iter().any(|reason| waiting.reason == reason.as_str())
 }
 
 /// No image: an Event of its own says why, and a Warning `Failed` that the container is not started for it.

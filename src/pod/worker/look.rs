@@ -84,6 +84,9 @@ impl Worker {
         if heard.drop_dead {
             self.spare = Spare::Dropped;
         }
+        if heard.images_came {
+            self.look_for_images();
+        }
         for (id, happened) in heard.ids {
             self.unsure.of(&self.observed, id, happened);
         }

@@ -9,6 +9,7 @@ use serde_json::json;
 use tokio::sync::{Semaphore, mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
+use super::memory::Retry;
 use super::*;
 use crate::backoff::BackoffPolicy;
 use crate::board::{Board, Metrics};
@@ -24,6 +25,7 @@ use crate::pod::network::Network;
 use crate::pod::node_credentials::{CredentialsFile, NodeCredentials};
 use crate::pod::record::Records;
 use crate::pod::sandbox_image::SandboxImage;
+use crate::pod::status::Waiting;
 use crate::pod::user_namespace::UserNamespaces;
 use crate::preload::Preload;
 use crate::rollout::RevisionHash;
@@ -73,6 +75,28 @@ fn record() -> PodRecord {
         Timestamp::UNIX_EPOCH,
         pod,
     )
+}
+
+/// `Always` asks a registry at each start, and waits for it ever longer; what an archive has is no reason to wait.
+#[tokio::test]
+async fn a_back_off_ends_when_an_archive_brings_the_image_and_no_other() {
+    let runtime = FakeRuntime::start();
+    let dir = tempfile::tempdir().expect("a folder");
+    let (orders, inbox) = (watch::channel(Orders::Run).1, Arc::default());
+    let mut context = context(&runtime, dir.path());
+    Arc::get_mut(&mut context).expect("nobody else has it").preload =
+        Preload::with(["registry.example/app:1".to_owned()]);
+    let mut worker = Worker::new(context, record(), None, orders, inbox);
+    for image in ["registry.example/app:1", "registry.example/other:1"] {
+        worker.pulls.insert(image.to_owned(), image::PullMemory::default());
+    }
+    worker.look_for_images();
+    assert_eq!(worker.pulls.len(), 2, "nobody waits for an image");
+    let waiting = Waiting { reason: "ImagePullBackOff".into(), message: String::new() };
+    worker.memory.note_failure("main", waiting, Retry::After(std::time::Duration::from_secs(300)));
+    worker.look_for_images();
+    assert_eq!(worker.pulls.keys().collect::<Vec<_>>(), ["registry.example/other:1"]);
+    assert_eq!(plan::Memory::retry_delay(&worker.memory, "main"), std::time::Duration::ZERO);
 }
 
 /// A node has a hundred of them, nearly always waiting: what they need only while they act is on the heap while they do.

@@ -8,7 +8,7 @@ mod settings;
 mod thread;
 
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::{Notify, oneshot, watch};
@@ -20,7 +20,7 @@ pub use self::settings::{DirSettings, PollMode};
 use self::thread::answer;
 pub(super) use self::thread::on_thread;
 use super::mounts::Mounts;
-use super::reader::{Next, Reader, Seen};
+use super::reader::{Next, Reader, Said, Seen};
 use super::reading::{self, Parse};
 use super::settle::{Look, Settle};
 use super::watch::Events;
@@ -40,13 +40,42 @@ pub struct DirStore;
 pub struct StoreHandle {
     /// Whole snapshots, newest only. [`Freshness::Unknown`](super::Freshness::Unknown) until something is known.
     pub snapshots: watch::Receiver<Arc<Snapshot>>,
-    confirm: Arc<Notify>,
+    says: Arc<Operator>,
+}
+
+/// What an operator says, until a settled look has heard it.
+#[derive(Debug, Default)]
+struct Operator {
+    said: Mutex<Said>,
+    speaks: Notify,
+}
+
+impl Operator {
+    fn say(&self, what: impl FnOnce(&mut Said)) {
+        what(&mut self.said.lock().unwrap_or_else(PoisonError::into_inner));
+        self.speaks.notify_one();
+    }
+
+    /// What a look has to heed.
+    fn heard(&self, look: &Look) -> Said {
+        match look {
+            Look::Settled { .. } => {
+                std::mem::take(&mut *self.said.lock().unwrap_or_else(PoisonError::into_inner))
+            }
+            Look::Prompt { .. } => Said::default(),
+        }
+    }
 }
 
 impl StoreHandle {
     /// Says that what is gone from the store is meant to be gone: ends a hold on removals.
     pub fn confirm_removals(&self) {
-        self.confirm.notify_one();
+        self.says.say(|said| said.removals_are_meant = true);
+    }
+
+    /// Says that the store's signed list is meant, though it is older than one before.
+    pub fn allow_older(&self) {
+        self.says.say(|said| said.older_is_meant = true);
     }
 }
 
@@ -58,8 +87,8 @@ impl DirStore {
 
     fn spawn_with(settings: DirSettings, parse: Parse, shutdown: CancellationToken) -> StoreHandle {
         let (sender, snapshots) = watch::channel(Arc::<Snapshot>::default());
-        let confirm = Arc::new(Notify::new());
-        let handle = StoreHandle { snapshots, confirm: Arc::clone(&confirm) };
+        let says = Arc::<Operator>::default();
+        let handle = StoreHandle { snapshots, says: Arc::clone(&says) };
         let root: Arc<Path> =
             std::path::absolute(&settings.path).map_or_else(|_| settings.path.as_path().into(), Arc::from);
         let task = Task {
@@ -72,7 +101,7 @@ impl DirStore {
         tokio::spawn(async move {
             tokio::select! {
                 () = shutdown.cancelled() => {}
-                () = task.run(confirm) => {}
+                () = task.run(says) => {}
             }
         });
         handle
@@ -90,13 +119,12 @@ struct Task {
 type Looking = oneshot::Receiver<(Reader, Seen)>;
 
 impl Task {
-    async fn run(mut self, confirm: Arc<Notify>) {
+    async fn run(mut self, says: Arc<Operator>) {
         self.outlet.load().await;
         let mut mounts = Mounts::open(&self.root).ok();
         let (mut reader, mut events) = self.reader();
         let mut looking: Option<Looking> = None;
         let mut saving: Option<Saving> = None;
-        let mut confirmed = false;
         let mut next = Some(Look::Settled { writing: std::collections::HashSet::new() });
         let mut started = Instant::now();
         let mut round = started + self.settings.relist_interval;
@@ -107,8 +135,8 @@ impl Task {
                 match next.take().or_else(|| self.settle.take(now.into_std())) {
                     Some(look) => {
                         started = now;
-                        let believe = matches!(look, Look::Settled { .. }) && std::mem::take(&mut confirmed);
-                        looking = on_thread("store-look", look_with(idle, look, believe));
+                        let heard = says.heard(&look);
+                        looking = on_thread("store-look", look_with(idle, look, heard));
                     }
                     None => reader = Some(idle),
                 }
@@ -168,10 +196,7 @@ impl Task {
                                 }
                                 self.settle.disturb(Instant::now().into_std());
                             }
-                            () = confirm.notified() => {
-                                confirmed = true;
-                                self.settle.disturb(Instant::now().into_std());
-                            }
+                            () = says.speaks.notified() => self.settle.disturb(Instant::now().into_std()),
                             () = sleep_until(wake) => {
                                 let now = Instant::now();
                                 if round <= now {
@@ -208,7 +233,8 @@ impl Task {
         };
         let (events, watches) = watching.unzip();
         let thresholds = Thresholds { hold: self.settings.empty_hold, ..Thresholds::default() };
-        let mut reader = Reader::new(Arc::clone(&self.root), self.parse, thresholds, watches);
+        let mut reader =
+            Reader::new(Arc::clone(&self.root), self.parse, thresholds, watches, self.settings.trust.clone());
         if let Some((snapshot, memory)) = self.outlet.known() {
             reader.restore(snapshot, memory);
         }
@@ -245,9 +271,9 @@ impl Task {
     }
 }
 
-fn look_with(mut reader: Reader, look: Look, confirmed: bool) -> impl FnOnce() -> (Reader, Seen) + Send {
+fn look_with(mut reader: Reader, look: Look, said: Said) -> impl FnOnce() -> (Reader, Seen) + Send {
     move || {
-        let seen = reader.look(&look, confirmed, &boot::now());
+        let seen = reader.look(&look, said, &boot::now());
         (reader, seen)
     }
 }

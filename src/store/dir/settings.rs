@@ -3,6 +3,8 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use super::super::TrustSettings;
+
 /// Whether to look at the directory at intervals.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum PollMode {
@@ -34,6 +36,8 @@ pub struct DirSettings {
     pub answer_within: Duration,
     /// The last good content.
     pub state_file: PathBuf,
+    /// What has to vouch for the directory; none: everything in it counts.
+    pub trust: Option<TrustSettings>,
 }
 
 impl DirSettings {
@@ -48,6 +52,7 @@ impl DirSettings {
             empty_hold: Duration::from_secs(15 * 60),
             answer_within: Duration::from_secs(60),
             state_file: state_file.into(),
+            trust: None,
         }
     }
 }

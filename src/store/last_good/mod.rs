@@ -50,6 +50,9 @@ struct Body<O> {
     version: u32,
     place: Option<Place>,
     hold: Option<HeldBody>,
+    /// When the newest list was signed that ever vouched for the store.
+    #[serde(default)]
+    signed: Option<u64>,
     objects: Vec<O>,
 }
 
@@ -97,7 +100,7 @@ pub(super) fn load(path: &Path) -> Result<Option<(Objects, Memory)>, LoadError> 
     let body: Body<Loaded> = serde_json::from_slice(&bytes).map_err(damaged)?;
     let objects = body.objects.into_iter().map(|Loaded(stored)| (stored.object.key(), Arc::new(stored)));
     let hold = body.hold.map(HeldBody::into_hold).transpose().map_err(damaged)?;
-    Ok(Some((Objects(objects.collect()), Memory { place: body.place, hold })))
+    Ok(Some((Objects(objects.collect()), Memory { place: body.place, hold, signed: body.signed })))
 }
 
 /// Saves the last good content.
@@ -112,7 +115,7 @@ pub(super) fn save(path: &Path, objects: &Objects, memory: &Memory) -> Result<()
         })
         .collect();
     let hold = memory.hold.as_ref().map(HeldBody::of);
-    let body = Body { version: VERSION, place: memory.place.clone(), hold, objects };
+    let body = Body { version: VERSION, place: memory.place.clone(), hold, signed: memory.signed, objects };
     Ok(atomic_file::write(path, &serde_json::to_vec(&body)?, 0o600)?)
 }
 

@@ -45,7 +45,7 @@ fn memory() -> Memory {
         cause: Cause::Many(3, 4),
         vanishing: objects().0.into_keys().collect(),
     };
-    Memory { place: Some(place), hold: Some(hold) }
+    Memory { place: Some(place), hold: Some(hold), signed: Some(1_700_000_000) }
 }
 
 #[test]

@@ -19,6 +19,7 @@ use super::super::merge::FileState;
 use super::super::reading::Parse;
 use super::super::settle::Look;
 use super::problem;
+use crate::archive::Digest;
 
 /// Larger files are no manifests: etcd takes no object above 1.5 MiB either.
 const LARGEST: u64 = 10 * 1024 * 1024;
@@ -96,6 +97,11 @@ impl Cache {
     pub(super) fn retain(&mut self, keep: impl Fn(&Arc<Path>) -> bool) {
         self.known.retain(|path, _| keep(path));
         self.pending.retain(|path, _| keep(path));
+    }
+
+    /// The digest of what is known of a file: of the bytes that were parsed.
+    pub(super) fn digest(&self, path: &Path) -> Option<Digest> {
+        self.known.get(path).and_then(|known| known.digest).map(Digest::from)
     }
 
     /// Judges a file. Sets `unsettled` if a later look will know more.
@@ -230,6 +236,33 @@ fn open(path: &Path) -> io::Result<Opened> {
         return Ok(Opened::Moving(after));
     }
     Ok(Opened::Whole(bytes, signature))
+}
+
+/// Why a file beside the manifests was not read.
+#[derive(Debug, thiserror::Error)]
+pub(in crate::store) enum NotRead {
+    #[error("there is none")]
+    Absent,
+    #[error("it is being written")]
+    Moving,
+    #[error("it is larger than {} MiB", LARGEST >> 20)]
+    TooLarge,
+    #[error("it is {0}")]
+    Special(&'static str),
+    #[error("{0}")]
+    System(io::Error),
+}
+
+/// Reads a file that is no manifest, with the same care: nothing that may lie there stops the walk.
+pub(in crate::store) fn read(path: &Path) -> Result<Vec<u8>, NotRead> {
+    match open(path) {
+        Ok(Opened::Whole(bytes, _)) => Ok(bytes),
+        Ok(Opened::Moving(_)) => Err(NotRead::Moving),
+        Ok(Opened::TooLarge(_)) => Err(NotRead::TooLarge),
+        Ok(Opened::Special(reason)) => Err(NotRead::Special(reason)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Err(NotRead::Absent),
+        Err(error) => Err(NotRead::System(error)),
+    }
 }
 
 /// Why a thing that is neither a directory nor a regular file is left out.

@@ -18,7 +18,9 @@ use nix::errno::Errno;
 use nix::sys::statfs::statfs;
 
 use self::file::{Cache, Candidate, Judged, remedy, special};
+pub(super) use self::file::{NotRead, read};
 use self::name::Name;
+pub(super) use self::name::is_manifest_path;
 use self::trail::follow;
 use super::IgnoredFile;
 use super::guard::{DirectoryId, Place};
@@ -26,6 +28,7 @@ use super::merge::{FileState, Files};
 use super::reading::Parse;
 use super::settle::Look;
 use super::watch::Watches;
+use crate::archive::Digest;
 use crate::manifest::{Problem, Severity};
 
 /// A store of more directories has a link to somewhere that it shouldn't have.
@@ -60,6 +63,8 @@ pub(super) struct Listing {
     pub(super) files: Files,
     /// What else is there.
     pub(super) ignored: Vec<IgnoredFile>,
+    /// More names of manifests, links to them, each with the one under which it is in `files`.
+    pub(super) twins: Vec<(PathBuf, Arc<Path>)>,
     /// What is wrong with the tree; the files' own problems are with them.
     pub(super) problems: Vec<Problem>,
     /// Why the listing is incomplete, each with its remedy; empty if it is complete.
@@ -115,6 +120,11 @@ impl Lister {
 
     pub(super) fn root(&self) -> &Arc<Path> {
         &self.root
+    }
+
+    /// The digest of the bytes from which the newest listing has what it says of a file.
+    pub(super) fn digest(&self, path: &Path) -> Option<Digest> {
+        self.cache.digest(path)
     }
 
     /// Walks the store.
@@ -307,6 +317,7 @@ impl Walk<'_> {
     fn file(&mut self, shown: Arc<Path>, found: &Found, cache: &mut Cache) {
         if let Some(first) = self.met.get(&found.real) {
             let reason = format!("the same file as {}", first.display());
+            self.listing.twins.push((shown.to_path_buf(), Arc::clone(first)));
             return self.ignore(shown.to_path_buf(), reason);
         }
         self.met.insert(found.real.clone(), Arc::clone(&shown));

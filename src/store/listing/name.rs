@@ -41,6 +41,13 @@ pub(super) fn judge(name: &str) -> Name {
     }
 }
 
+/// Whether a file of this path below the store's root may be a manifest.
+pub(in crate::store) fn is_manifest_path(path: &str) -> bool {
+    let (directories, name) = path.rsplit_once('/').unwrap_or(("", path));
+    let may_lead = |part: &str| !matches!(judge(part), Name::Ignored(_) | Name::Hidden);
+    judge(name) == Name::Manifest && (directories.is_empty() || directories.split('/').all(may_lead))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -72,6 +79,20 @@ mod tests {
         }
         for name in ["..data", "..2024_01_02_03_04_05.123", "..x.yaml"] {
             assert_eq!(judge(name), Name::Hidden, "{name}");
+        }
+    }
+
+    #[test]
+    fn a_path_is_a_manifests_if_the_walk_would_come_to_it() {
+        for (path, is_one) in [
+            ("a.yaml", true),
+            ("x.old/a.yaml", true),
+            (".git/a.yaml", false),
+            ("x/..data/a.yaml", false),
+            ("x/a.txt", false),
+            ("x/.a.yaml", false),
+        ] {
+            assert_eq!(is_manifest_path(path), is_one, "{path}");
         }
     }
 }

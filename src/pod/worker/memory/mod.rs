@@ -197,6 +197,14 @@ impl Memory {
         failures.filter(|failure| failure.made.is_none()).for_each(|failure| failure.retry_at = now);
     }
 
+    /// Lets starts that wait for such a reason be tried at once; says whether there are any.
+    pub(super) fn retry_for(&mut self, is_such: impl Fn(&Waiting) -> bool) -> bool {
+        let now = self.clock.monotonic();
+        let failures = self.containers.values_mut().filter_map(|known| known.failure.as_mut());
+        let such = failures.filter(|failure| failure.made.is_none() && is_such(&failure.waiting));
+        such.map(|failure| failure.retry_at = now).count() > 0
+    }
+
     /// Counts a sandbox that is about to be made.
     pub(super) fn note_sandbox_try(&mut self) {
         self.sandboxes.note_try(self.clock.monotonic());

@@ -3,6 +3,7 @@
 mod changes;
 mod content;
 mod loss;
+mod trust;
 
 use std::fs;
 use std::future::Future;
