@@ -9,7 +9,7 @@ use std::fs;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
-use serde::Deserialize;
+use crate::manifest::yaml;
 
 /// The runtime that a kubelet uses unless it is told otherwise.
 const DEFAULT_ENDPOINT: &str = "unix:///run/containerd/containerd.sock";
@@ -28,8 +28,7 @@ pub struct Kubelet {
 }
 
 /// The part of a kubelet's configuration that concerns us.
-#[derive(Debug, Default, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "camelCase", default)]
+#[derive(Debug, Default, PartialEq, Eq)]
 struct Configuration {
     container_runtime_endpoint: Option<String>,
     static_pod_path: Option<PathBuf>,
@@ -111,7 +110,12 @@ fn options(line: &[u8]) -> BTreeMap<String, String> {
 }
 
 fn configuration(text: &str) -> Configuration {
-    serde_saphyr::from_str(text).unwrap_or_default()
+    let (documents, _) = yaml::parse(text, 1);
+    let said = |key| documents.first().and_then(|document| document.root.str(key)).map(str::to_owned);
+    Configuration {
+        container_runtime_endpoint: said("containerRuntimeEndpoint"),
+        static_pod_path: said("staticPodPath").map(PathBuf::from),
+    }
 }
 
 #[cfg(test)]
