@@ -24,6 +24,7 @@ use crate::config::Settings;
 use crate::cri::CriError;
 use crate::error_chain::error_chain;
 use crate::kubelet::standing_back::{Start, SteppedBack};
+use crate::kubelet::static_pod;
 use crate::manifest::{DaemonSetKey, Object};
 use crate::pod::record::Records;
 use crate::rollout::ledger::Ledger;
@@ -89,8 +90,7 @@ impl Scene {
     pub(super) fn set_note(&mut self, note: SteppedBack) {
         let given = note.written.iter().filter_map(|written| {
             let text = fs::read_to_string(&written.path).ok()?;
-            let value: serde_json::Value = serde_saphyr::from_str(&text).ok()?;
-            Some((written.daemon_set.clone(), serde_json::from_value(value).ok()?))
+            Some((written.daemon_set.clone(), static_pod::read(&text)?))
         });
         self.given = given.collect();
         let dir = self.settings.root_dir.join("records");
