@@ -74,29 +74,10 @@ ctr() { command ctr --address "$dir/containerd.sock" --namespace k8s.io "$@"; }
 
 # --- tearing down ---------------------------------------------------------------------------------------------------------
 
-# Processes of the demo: those that have its mark in their environment or run in its cgroups.
-processes() {
-    local process
-    for process in /proc/[0-9]*; do
-        [ "${process#/proc/}" != $$ ] && [ "${process#/proc/}" != "$BASHPID" ] || continue
-        if grep -qs "/$name" "$process/cgroup" ||
-            { grep -qsz "^IN_DAEMONLET_DEMO=$dir\$" "$process/environ" && ! is_ours "${process#/proc/}"; }; then
-            echo "${process#/proc/}"
-        fi
-    done 2>/dev/null
-}
-# Whether a process is this script, or something that it runs right now.
-is_ours() {
-    local pid=$1
-    while [ "${pid:-0}" -gt 1 ]; do
-        [ "$pid" != "$containerd_pid" ] && [ "$pid" != "$agent_pid" ] || return 1
-        [ "$pid" != $$ ] || return 0
-        pid=$(awk '/^PPid:/ {print $2}' "/proc/$pid/status" 2>/dev/null)
-    done
-    return 1
-}
-mounts() { awk -v below="$dir/" 'index($5, below) == 1 {print $5}' /proc/self/mountinfo; }
-cgroups() { find /sys/fs/cgroup -depth -type d -path "*/$name*" 2>/dev/null; }
+mark=IN_DAEMONLET_DEMO
+started() { echo "$containerd_pid $agent_pid"; }
+# shellcheck source=examples/leftovers.sh
+. "$here/examples/leftovers.sh"
 # What CNI remembers of the demo's sandboxes, which it does in one place for everybody.
 results() {
     local sandbox
@@ -121,7 +102,7 @@ end_process() {
 }
 
 teardown() {
-    local status=$? pid mount
+    local status=$? pid
     exec >&3 2>&4
     cd /
     trap '' INT TERM HUP # a second Ctrl-C must not leave half of it behind
@@ -137,36 +118,23 @@ teardown() {
         for pid in $(ctr tasks list -q 2>/dev/null); do ctr tasks delete --force "$pid"; done >/dev/null 2>&1
         end_process "$containerd_pid"
     fi
-    local sockets
+    local shims
     sandboxes=$(ls "$dir/lib/io.containerd.grpc.v1.cri/sandboxes" 2>/dev/null)
-    sockets=$(cat "$state"/io.containerd.runtime.v2.task/k8s.io/*/address 2>/dev/null | sed 's|unix://|\n|g')
-    for _ in 1 2 3 4 5 6 7 8 9 10; do
-        pid=$(processes)
-        [ -n "$pid" ] || break
-        # shellcheck disable=SC2086
-        kill -KILL $pid 2>/dev/null
-        sleep 0.05
-    done
+    shims=$(sockets)
+    end_processes 0
     # shellcheck disable=SC2086
-    rm -f $sockets
-    while mount=$(mounts | tail -n 1) && [ -n "$mount" ]; do
-        umount --lazy "$mount" || break
-    done
+    rm -f $shims
     ip link delete "$bridge" 2>/dev/null
     results | xargs -r rm -f
-    for _ in 1 2 3 4 5; do cgroups | xargs -r rmdir 2>/dev/null && break || sleep 0.1; done
-    # With a mount left, what is below would be somebody else's.
-    [ -n "$(mounts)" ] || rm -rf "$dir"
+    remove_leftovers
     for directory in "${made_outside[@]}"; do rmdir "$directory" 2>/dev/null; done
 
     local left
     left=$(
-        for pid in $(processes); do echo "process $pid: $(tr '\0' ' ' <"/proc/$pid/cmdline")"; done
-        mounts | sed 's/^/mount /'
-        cgroups | sed 's/^/cgroup /'
+        leftovers
         ip -o link show "$bridge" 2>/dev/null | sed 's/^/link /'
         results | sed 's/^/file /'
-        for directory in "$dir" "${made_outside[@]}" $sockets; do
+        for directory in "${made_outside[@]}" $shims; do
             [ ! -e "$directory" ] || echo "file $directory"
         done
     )

@@ -31,34 +31,20 @@ fi
 
 dir=$(mktemp -d /tmp/daemonlet-etcd.XXXXXX)
 id=${dir##*.}
+name=daemonlet-etcd-$id # of the network namespaces and of the cgroups
 export IN_DAEMONLET_ETCD=$dir # by which the example's processes are found again
 store=$dir/store
 agents=() containerds=()
 
 # --- tearing down ---------------------------------------------------------------------------------------------------------
 
-processes() {
-    local process
-    for process in /proc/[0-9]*; do
-        if grep -qs "/daemonlet-etcd-$id" "$process/cgroup"; then
-            echo "${process#/proc/}"
-        elif grep -qsz "^IN_DAEMONLET_ETCD=$dir\$" "$process/environ" && ! is_ours "${process#/proc/}"; then
-            echo "${process#/proc/}"
-        fi
-    done 2>/dev/null
-}
-# Whether a process is this script, or something that it runs right now and waits for.
-is_ours() {
-    local pid=$1 known
-    while [ "${pid:-0}" -gt 1 ]; do
-        for known in "${agents[@]}" "${containerds[@]}"; do [ "$pid" != "$known" ] || return 1; done
-        [ "$pid" != $$ ] || return 0
-        pid=$(awk '/^PPid:/ {print $2}' "/proc/$pid/status" 2>/dev/null)
-    done
-    return 1
-}
+mark=IN_DAEMONLET_ETCD
+started() { echo "${agents[*]} ${containerds[*]}"; }
+# shellcheck source=examples/leftovers.sh
+. "$here/examples/leftovers.sh"
+
 teardown() {
-    local status=$? node pid mount sockets
+    local status=$? node pid shims left
     exec >&3
     trap '' INT TERM HUP
     trap - EXIT
@@ -71,28 +57,20 @@ teardown() {
         done 2>/dev/null
     fi
     step "Cleaning up"
-    sockets=$(cat "$dir"/node-*/run/io.containerd.runtime.v2.task/k8s.io/*/address 2>/dev/null | sed 's|unix://|\n|g')
+    shims=$(sockets)
     [ ${#agents[@]} = 0 ] || kill -TERM "${agents[@]}" 2>/dev/null
     for node in 1 2 3; do
         for pid in $(on_containerd $node tasks list -q 2>/dev/null); do on_containerd $node tasks delete --force "$pid"; done
     done >/dev/null 2>&1
     [ ${#containerds[@]} = 0 ] || kill -TERM "${containerds[@]}" 2>/dev/null
-    local round
-    for round in {1..50}; do
-        pid=$(processes)
-        [ -n "$pid" ] || break
-        sleep 0.1
-        # shellcheck disable=SC2086
-        [ "$round" -lt 10 ] || kill -KILL $pid 2>/dev/null
-    done
+    end_processes 1
     # shellcheck disable=SC2086
-    [ -z "$sockets" ] || rm -f $sockets
-    for mount in $(awk -v below="$dir/" 'index($5, below) == 1 {print $5}' /proc/self/mountinfo | sort -r); do umount -l "$mount"; done
+    [ -z "$shims" ] || rm -f $shims
     for node in lab 1 2 3; do ip netns delete "$(namespace $node)" 2>/dev/null; done
-    find /sys/fs/cgroup -depth -type d -path "*/daemonlet-etcd-$id*" -exec rmdir {} \; 2>/dev/null
-    grep -q " $dir/" /proc/self/mountinfo || rm -rf "$dir"
-    if [ -e "$dir" ] || [ -n "$(processes)" ] || ip netns list | grep -q "daemonlet-etcd-$id"; then
-        echo "left behind: $dir $(processes)" >&2
+    remove_leftovers
+    left=$(leftovers; ip netns list | grep "$name")
+    if [ -n "$left" ]; then
+        printf 'left behind:\n%s\n' "$left" >&2
         status=1
     fi
     exit $status
@@ -100,7 +78,7 @@ teardown() {
 
 # --- nodes ----------------------------------------------------------------------------------------------------------------
 
-namespace() { echo "daemonlet-etcd-$id-$1"; }
+namespace() { echo "$name-$1"; }
 # on NODE COMMAND...: on that node's network, and on this machine's files.
 on() {
     local node=$1

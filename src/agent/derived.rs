@@ -8,7 +8,7 @@ use crate::cgroup::{CgroupError, CgroupManager};
 use crate::config::{Poll, Settings};
 use crate::cri::translate::Host;
 use crate::cri::translate::cgroup_parent::CgroupName;
-use crate::cri::translate::host::{Allocatable, CgroupDriver, CgroupVersion};
+use crate::cri::translate::host::{Allocatable, Cgroups};
 use crate::eviction::measure::Meter;
 use crate::manifest::Quantity;
 use crate::node::{HostFacts, ResourcePolicy};
@@ -28,15 +28,8 @@ pub(super) fn credentials_file(settings: &Settings) -> CredentialsFile {
 
 /// Who makes the pods' cgroups.
 pub(super) fn cgroups(host: &Host) -> Result<CgroupManager, CgroupError> {
-    let version = match host.cgroups.version {
-        CgroupVersion::V1 => crate::cgroup::Version::V1,
-        CgroupVersion::V2 => crate::cgroup::Version::V2,
-    };
-    let driver = match host.cgroups.driver {
-        CgroupDriver::Cgroupfs => crate::cgroup::Driver::Cgroupfs,
-        CgroupDriver::Systemd => crate::cgroup::Driver::Systemd,
-    };
-    let root = CgroupName::all_pods(&host.cgroups).path(host.cgroups.driver);
+    let Cgroups { version, driver, .. } = host.cgroups;
+    let root = CgroupName::all_pods(&host.cgroups).path(driver);
     CgroupManager::new(version, driver, Path::new("/sys/fs/cgroup"), &root)
 }
 
@@ -45,10 +38,7 @@ pub(super) fn meter(root_dir: &Path, host: &Host, facts: &HostFacts, memory_of_p
     Meter {
         proc: PathBuf::from("/proc"),
         cgroups: PathBuf::from("/sys/fs/cgroup"),
-        version: match host.cgroups.version {
-            CgroupVersion::V1 => crate::cgroup::Version::V1,
-            CgroupVersion::V2 => crate::cgroup::Version::V2,
-        },
+        version: host.cgroups.version,
         all_pods: CgroupName::all_pods(&host.cgroups).path(host.cgroups.driver),
         memory_capacity: facts.memory_bytes,
         memory_of_pods,

@@ -9,19 +9,19 @@ use std::path::Path;
 
 use tracing::warn;
 
-use crate::config::{CgroupDriver as DriverSetting, Settings};
+use crate::cgroup::{Driver, Version};
+use crate::config::Settings;
 use crate::cri::translate::dns::ResolvConf;
 use crate::cri::translate::host::{
-    Allocatable, ApiServer, CgroupDriver, CgroupVersion, Cgroups, DnsSettings, HandlerFeatures, Host,
-    KernelVersion, Swap,
+    Allocatable, ApiServer, Cgroups, DnsSettings, HandlerFeatures, Host, KernelVersion, Swap,
 };
 use crate::cri::{CriClient, CriError, Detail, proto};
-use crate::node::{CgroupVersion as HostCgroups, HostFacts};
+use crate::node::HostFacts;
 
 /// What the runtime says of itself that requests depend on.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct RuntimeFacts {
-    driver: Option<CgroupDriver>,
+    driver: Option<Driver>,
     handlers: BTreeMap<String, HandlerFeatures>,
     strict_groups: bool,
 }
@@ -34,8 +34,8 @@ impl RuntimeFacts {
             None => cri.configured_cgroup_driver().await?,
         };
         let driver = driver.map(|driver| match driver {
-            proto::CgroupDriver::Systemd => CgroupDriver::Systemd,
-            proto::CgroupDriver::Cgroupfs => CgroupDriver::Cgroupfs,
+            proto::CgroupDriver::Systemd => Driver::Systemd,
+            proto::CgroupDriver::Cgroupfs => Driver::Cgroupfs,
         });
         let status = cri.status(Detail::Brief).await?;
         let strict_groups = status.features.is_some_and(|features| features.supplemental_groups_policy);
@@ -59,12 +59,7 @@ pub(super) fn describe(
     allocatable: Allocatable,
     runtime: RuntimeFacts,
 ) -> Host {
-    let driver = match settings.cgroup_driver {
-        DriverSetting::Cgroupfs => CgroupDriver::Cgroupfs,
-        DriverSetting::Systemd => CgroupDriver::Systemd,
-        DriverSetting::Auto => runtime.driver.unwrap_or(CgroupDriver::Cgroupfs),
-    };
-    let is_v2 = facts.cgroup == HostCgroups::V2;
+    let driver = settings.cgroup_driver.or(runtime.driver).unwrap_or(Driver::Cgroupfs);
     Host {
         node_name: node_name.to_owned(),
         node_ips: addresses_or_loopback(&facts.addresses),
@@ -72,11 +67,11 @@ pub(super) fn describe(
         allocatable,
         hugepage_sizes: crate::cgroup::host_page_sizes().unwrap_or_default(),
         cgroups: Cgroups {
-            version: if is_v2 { CgroupVersion::V2 } else { CgroupVersion::V1 },
+            version: facts.cgroup,
             driver,
             root: cgroup_root(&settings.cgroup_root),
             per_qos: true,
-            single_process_oom_kill: !is_v2,
+            single_process_oom_kill: facts.cgroup == Version::V1,
         },
         swap: if facts.swap_controller { Swap::NoSwap } else { Swap::NoController },
         root_dir: settings.root_dir.clone(),

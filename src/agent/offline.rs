@@ -1,26 +1,36 @@
-//! The node as the agent would know it, described without a runtime: for `daemonlet plan`.
+//! The node as the agent would know it, described without a runtime: for `daemonlet plan`, and for an agent that stands by.
 //!
 //! Either this machine, or any node by its Node object: then name, labels, taints, capacity and addresses are the object's, and what a
 //! Node doesn't tell (kernel, cgroup version, resolver) is this machine's. The runtime is taken for one that says nothing of itself.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::fs;
 use std::net::IpAddr;
 use std::path::Path;
 
-use k8s_openapi::api::core::v1::Node;
+use k8s_openapi::api::apps::v1::DaemonSet;
+use k8s_openapi::api::core::v1::{Node, Pod};
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 use k8s_openapi::jiff::Timestamp;
+use thiserror::Error;
 
 use super::amounts;
 use super::host::{RuntimeFacts, describe};
+use super::reconcile::key_of;
 use crate::config::Settings;
 use crate::cri::translate::Host;
+use crate::cri::translate::runtime_class::runtime_class;
 use crate::manifest::{self, Kind, Object, Objects};
 use crate::node::host::Host as Machine;
 use crate::node::{
     HostError, HostFacts, Inputs, NodeName, Pressure, Readiness, Runtime, THIS_NODE, effective,
 };
+use crate::pod::blueprint::Blueprint;
+use crate::pod::identity::{self, Incarnation};
+use crate::pod::priority;
+use crate::pod::requests::marks;
+use crate::rollout::revision_of;
 
 /// A node, as placement and the translation to requests see it.
 #[derive(Debug, Clone)]
@@ -31,6 +41,58 @@ pub struct OfflineNode {
     pub host: Host,
     /// What the node gives to pods.
     pub allocatable: BTreeMap<String, Quantity>,
+}
+
+/// The first pod that a node would have of a DaemonSet.
+#[derive(Debug, Clone)]
+pub struct FirstPod {
+    /// The pod.
+    pub pod: Pod,
+    /// The labels by which what the runtime has of it is known.
+    pub marks: BTreeMap<String, String>,
+}
+
+/// Why no pod can be made of a DaemonSet.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[error("{field}: {problem}")]
+pub struct NotMade {
+    /// The field of the DaemonSet.
+    pub field: &'static str,
+    /// What is wrong with it.
+    pub problem: String,
+}
+
+impl OfflineNode {
+    /// The first pod that this node would have of a DaemonSet, as the agent would make it.
+    ///
+    /// # Errors
+    /// When it names a class that is not among `objects`.
+    pub fn first_pod(&self, daemon_set: &DaemonSet, objects: &Objects) -> Result<FirstPod, NotMade> {
+        let not_made = |field, problem: &dyn fmt::Display| NotMade { field, problem: problem.to_string() };
+        let Some(spec) = daemon_set.spec.as_ref() else { return Err(not_made("spec", &"there is none")) };
+        let pod_spec = spec.template.spec.clone().unwrap_or_default();
+        let priority = priority::resolve(&pod_spec, objects)
+            .map_err(|error| not_made("spec.template.spec.priorityClassName", &error))?;
+        let runtime_class = runtime_class(&pod_spec, objects)
+            .map_err(|error| not_made("spec.template.spec.runtimeClassName", &error))?;
+        let key = key_of(daemon_set);
+        let (revision, incarnation) = (revision_of(&spec.template), Incarnation(1));
+        let node_name = self.host.node_name.as_str();
+        let identity = identity::derive(node_name, &key, &revision, incarnation);
+        let pod = Blueprint {
+            daemon_set,
+            template: &spec.template,
+            revision_hash: revision.as_str(),
+            template_generation: Some(1),
+            name: &identity.name,
+            uid: identity.uid.as_str(),
+            node_name,
+            priority,
+            runtime_class,
+        }
+        .pod();
+        Ok(FirstPod { pod, marks: marks(node_name, &key, &revision, incarnation) })
+    }
 }
 
 /// This machine, with the Nodes that its `nodeFile` and `objects` hold laid over it.

@@ -6,6 +6,7 @@
 mod admission;
 mod generation;
 mod known;
+mod open;
 mod released;
 mod shutdown;
 mod taints;
@@ -25,6 +26,7 @@ use tokio::sync::{Notify, mpsc, watch};
 use tracing::info;
 
 use self::known::{Known, discard};
+pub(super) use self::open::Surroundings;
 pub(super) use self::released::Released;
 use self::tracked::Sight;
 pub(super) use self::tracked::{Hand, Tracked};

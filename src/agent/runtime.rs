@@ -3,14 +3,18 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
+use std::time::Duration;
 
 use k8s_openapi::jiff::Timestamp;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
-use tracing::{info, warn};
+use tokio::time::sleep;
+use tracing::{debug, info, warn};
 
+use super::host::RuntimeFacts;
 use crate::board::{Board, RuntimeStatus};
-use crate::cri::{CriClient, CriError, Detail};
+use crate::config::Settings;
+use crate::cri::{ClientOptions, CriClient, CriError, Detail, Endpoint, EndpointError};
 use crate::error_chain::error_chain;
 use crate::node::{Readiness, Runtime};
 use crate::pod::MARK;
@@ -20,6 +24,44 @@ use crate::systemd::logind::Machine;
 
 /// Everything of ours that the runtime has, by pod.
 pub(super) type Listing = BTreeMap<PodUid, Listed>;
+
+/// The waits for a runtime that doesn't answer.
+const RETRY: (Duration, Duration) = (Duration::from_millis(200), Duration::from_secs(10));
+
+/// The runtime that is configured. Nothing is asked of it yet.
+pub(super) fn connect(settings: &Settings) -> Result<CriClient, EndpointError> {
+    let endpoint = Endpoint::new(&settings.container_runtime_endpoint)?;
+    let options = ClientOptions { request_timeout: settings.runtime_request_timeout };
+    Ok(CriClient::connect(&endpoint, options))
+}
+
+/// Asks the runtime until it answers.
+pub(super) async fn wait_for_runtime(cri: &CriClient, health: &Health) -> RuntimeFacts {
+    let (mut pause, longest) = RETRY;
+    loop {
+        let answer = match health.check(cri).await {
+            Ok(()) => RuntimeFacts::ask(cri).await,
+            Err(problem) => Err(problem),
+        };
+        match answer {
+            Ok(facts) => return facts,
+            Err(problem) => debug!(%problem, "waiting for the container runtime"),
+        }
+        sleep(pause).await;
+        pause = (pause * 2).min(longest);
+    }
+}
+
+/// Asks for the listing until the runtime answers, and says how it is.
+pub(super) async fn wait_for_listing(cri: &CriClient, node_name: &str, health: &Health) -> Listing {
+    loop {
+        match list(cri, node_name).await {
+            Ok(listing) => return listing,
+            Err(problem) => health.lost(cri, &error_chain(&problem)),
+        }
+        sleep(RETRY.1).await;
+    }
+}
 
 /// Lists what carries our mark, and nothing else: what others run is none of our business.
 pub(super) async fn list(cri: &CriClient, node_name: &str) -> Result<Listing, CriError> {

@@ -3,9 +3,9 @@
 //! ```text
 //!                      a kubelet                     onKubelet
 //!  looking after ────────────────────► refuse ──► the agent ends
-//!        ▲                             yield ───► standing by ◄─┐
-//!        │                             handover ► handing over ─┘
-//!        └──────────── takeover ────────────────────┘
+//!        ▲                             yield ───► standing by ◄─────────────┐
+//!        │                             handover ► handing over ◄─► waiting ─┘ for the kubelet to start a pod
+//!        └──────────── takeover ───────────┴────────────────────────┘
 //! ```
 //!
 //! What is not "looking after" is on disk ([`SteppedBack`]), so that no restart and no reboot begins a fight.
@@ -13,20 +13,21 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use k8s_openapi::jiff::Timestamp;
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 use tracing::{error, warn};
 
-use super::hand_over;
+use super::hand_over::{self, Progress};
 use super::kubelet_watch;
 use super::lock::{LockError, StateLock};
 use super::standby::{self, Outcome};
 use super::{AgentError, Ended, Purpose, attend};
+use crate::clock::Clock;
 use crate::config::{OnKubelet, Settings};
 use crate::kubelet::Sign;
 use crate::kubelet::process::DEFAULT_STATIC_POD_PATH;
 use crate::kubelet::standing_back::{Stage, SteppedBack};
+use crate::systemd::ServiceManager;
 
 /// How often the lock is tried for, and at what intervals, while `takeover` has it.
 const LOCK_TRIES: u32 = 100;
@@ -35,30 +36,35 @@ const LOCK_PAUSE: Duration = Duration::from_millis(100);
 /// Runs the agent in whatever stance, until `shutdown`.
 pub(super) async fn run(settings: &Settings, shutdown: &CancellationToken) -> Result<(), AgentError> {
     let mut lock = StateLock::take(&settings.root_dir)?;
+    let mut waits_on = None;
     loop {
-        match SteppedBack::read(&settings.root_dir)? {
-            None => {
-                let sign = match kubelet_watch::confirmed(&settings.container_runtime_endpoint).await {
-                    Some(kubelet) => Sign::Process(kubelet),
-                    None => match attend(settings, Purpose::LookAfter, shutdown).await? {
-                        Ended::ToldTo | Ended::Done => return Ok(()),
-                        Ended::Kubelet(sign) => sign,
-                    },
-                };
-                step_back(settings, sign)?;
+        let Some(note) = SteppedBack::read(&settings.root_dir)? else {
+            let sign = match kubelet_watch::confirmed(&settings.container_runtime_endpoint).await {
+                Some(kubelet) => Sign::Process(kubelet),
+                None => match attend(settings, Purpose::LookAfter, shutdown).await? {
+                    Ended::ToldTo | Ended::Done => return Ok(()),
+                    Ended::Kubelet(sign) => sign,
+                },
+            };
+            step_back(settings, sign)?;
+            continue;
+        };
+        if note.stage == Stage::HandingOver && waits_on.is_none() {
+            ServiceManager.ready(&note.describe());
+            match hand_over::go_on(settings, note, shutdown).await? {
+                Progress::ToldToEnd => return Ok(()),
+                Progress::Waits(sight) => waits_on = Some(sight),
+                Progress::Done => {}
             }
-            Some(note) if note.stage == Stage::HandingOver => {
-                if !hand_over::go_on(settings, note, shutdown).await? {
-                    return Ok(());
-                }
-            }
-            Some(note) => {
-                // `takeover` needs it.
-                drop(lock);
-                match standby::wait(settings, &note, shutdown).await? {
-                    Outcome::ToldToEnd => return Ok(()),
-                    Outcome::TakenOver => warn!("taken over: this agent looks after the node's pods again"),
-                }
+            continue;
+        }
+        // `takeover` and `handover` need it.
+        drop(lock);
+        match standby::wait(settings, &note, waits_on.take(), shutdown).await? {
+            Outcome::ToldToEnd => return Ok(()),
+            Outcome::GoOn(taken) => lock = taken,
+            Outcome::TakenOver => {
+                warn!("taken over: this agent looks after the node's pods again");
                 lock = take_again(&settings.root_dir).await?;
             }
         }
@@ -73,8 +79,13 @@ fn step_back(settings: &Settings, sign: Sign) -> Result<(), AgentError> {
         OnKubelet::Yield => Stage::Yielded,
         OnKubelet::HandOver => Stage::HandingOver,
     };
-    let note =
-        SteppedBack::new(stage, Timestamp::now(), sign.to_string(), static_pods(settings, Some(&sign)));
+    let mut note = SteppedBack::new(
+        stage,
+        Clock::start().wall_seconds(),
+        sign.to_string(),
+        static_pods(settings, Some(&sign)),
+    );
+    note.pace = hand_over::pace(settings, true);
     Ok(note.write(&settings.root_dir)?)
 }
 

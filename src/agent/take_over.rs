@@ -14,9 +14,10 @@ use thiserror::Error;
 
 use super::kubelet_watch;
 use super::lock::{LockError, StateLock};
+use super::runtime::connect;
 use crate::config::Settings;
 use crate::cri::proto::{Container, ContainerState, PodSandbox};
-use crate::cri::{ClientOptions, CriClient, CriError, Endpoint, EndpointError};
+use crate::cri::{CriClient, CriError, EndpointError};
 use crate::kubelet::Sign;
 use crate::kubelet::standing_back::{NoteError, SteppedBack, digest};
 use crate::kubelet::static_pod::HANDED_OVER;
@@ -77,10 +78,7 @@ pub async fn take_over(settings: &Settings) -> Result<Option<Taken>, TakeOverErr
     let Some(note) = SteppedBack::read(&settings.root_dir)? else { return Ok(None) };
     let _lock = StateLock::take(&settings.root_dir)?;
     let ours = ours(&note)?;
-    let cri = CriClient::connect(
-        &Endpoint::new(&settings.container_runtime_endpoint)?,
-        ClientOptions { request_timeout: settings.runtime_request_timeout },
-    );
+    let cri = connect(settings)?;
     // First of all the files: whatever happens then, no kubelet starts those pods again.
     for path in &ours {
         fs::remove_file(path).map_err(|source| TakeOverError::Remove { path: path.clone(), source })?;
@@ -90,15 +88,17 @@ pub async fn take_over(settings: &Settings) -> Result<Option<Taken>, TakeOverErr
     Ok(Some(Taken { files: ours, pods }))
 }
 
-/// The files that are still there, all as they were written.
+/// The files that are still there, all as they were written. The one that is under way may be there already.
 fn ours(note: &SteppedBack) -> Result<Vec<PathBuf>, TakeOverError> {
+    let written = note.written.iter().map(|written| (&written.path, written.sha256.clone()));
+    let pending = note.pending.iter().map(|pending| (&pending.path, digest(pending.text.as_bytes())));
     let mut there = Vec::new();
-    for written in &note.written {
-        match fs::read(&written.path) {
-            Ok(bytes) if digest(&bytes) == written.sha256 => there.push(written.path.clone()),
-            Ok(_) => return Err(TakeOverError::Changed(written.path.clone())),
+    for (path, sha256) in written.chain(pending) {
+        match fs::read(path) {
+            Ok(bytes) if digest(&bytes) == sha256 => there.push(path.clone()),
+            Ok(_) => return Err(TakeOverError::Changed(path.clone())),
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-            Err(source) => return Err(TakeOverError::Remove { path: written.path.clone(), source }),
+            Err(source) => return Err(TakeOverError::Remove { path: path.clone(), source }),
         }
     }
     Ok(there)

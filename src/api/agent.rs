@@ -10,6 +10,7 @@ use super::failure::Failure;
 use super::objects::json;
 use super::resource::DAEMON_SETS;
 use crate::board::ItemKind;
+use crate::kubelet::standing_back::{Start, SteppedBack};
 use crate::manifest::{DaemonSetKey, Problem, Severity};
 use crate::placement::Verdict;
 use crate::store::Freshness;
@@ -88,7 +89,37 @@ pub(super) fn status(state: &ApiState) -> Response {
         "runtime": {"endpoint": runtime.endpoint, "version": runtime.version, "problem": runtime.problem},
         "daemonSets": board.count(ItemKind::DaemonSet),
         "pods": board.count(ItemKind::Pod),
+        "standingBy": board.stepped_back().as_deref().map(standing_by),
     }))
+}
+
+/// Files are named, and what is in them is not: variables may be secrets.
+fn standing_by(note: &SteppedBack) -> Value {
+    let handed_over = note.written.iter().map(|written| {
+        let (started, at) = match written.start {
+            Start::NotAwaited => ("NotAwaited", None),
+            Start::Awaited => ("Awaited", None),
+            Start::Seen { at } => ("Started", Some(at)),
+        };
+        json!({
+            "daemonSet": written.daemon_set.to_string(),
+            "file": written.path.display().to_string(),
+            "since": written.at,
+            "kubelet": started,
+            "startedBy": at,
+        })
+    });
+    let refused = note
+        .refused
+        .iter()
+        .map(|(daemon_set, reasons)| json!({"daemonSet": daemon_set.to_string(), "reasons": reasons}));
+    json!({
+        "since": note.since,
+        "reason": note.why,
+        "staticPodPath": note.static_pod_path.display().to_string(),
+        "handedOver": handed_over.collect::<Vec<_>>(),
+        "notHandedOver": refused.collect::<Vec<_>>(),
+    })
 }
 
 fn problem(problem: &Problem) -> Value {

@@ -21,6 +21,7 @@ use k8s_openapi::api::core::v1::{Event, Node, Pod};
 use k8s_openapi::jiff::Timestamp;
 use tokio::sync::broadcast;
 
+use crate::kubelet::standing_back::SteppedBack;
 use crate::manifest::DaemonSetKey;
 use crate::placement::Verdict;
 
@@ -57,6 +58,8 @@ struct Facts {
     store: Arc<StoreStatus>,
     runtime: Arc<RuntimeStatus>,
     readiness: Readiness,
+    /// That the node is a kubelet's.
+    stepped_back: Option<Arc<SteppedBack>>,
 }
 
 /// A consistent listing: these items are all there were at this version.
@@ -109,6 +112,7 @@ impl Board {
                 store: Arc::default(),
                 runtime: Arc::default(),
                 readiness: Readiness::default(),
+                stepped_back: None,
             }),
         }
     }
@@ -199,6 +203,11 @@ impl Board {
         self.lock().readiness.set(condition, None);
     }
 
+    /// Says that the node is a kubelet's, and what it was given.
+    pub fn set_stepped_back(&self, note: SteppedBack) {
+        self.lock().stepped_back = Some(Arc::new(note));
+    }
+
     /// The pod of this name.
     pub fn pod(&self, namespace: &str, name: &str) -> Option<Arc<Pod>> {
         self.lock().pods.get(&NamespacedName::new(namespace, name))
@@ -252,6 +261,11 @@ impl Board {
     /// How the runtime is doing.
     pub fn runtime_status(&self) -> Arc<RuntimeStatus> {
         Arc::clone(&self.lock().runtime)
+    }
+
+    /// That the node is a kubelet's, and what it was given; nothing while this agent looks after it.
+    pub fn stepped_back(&self) -> Option<Arc<SteppedBack>> {
+        self.lock().stepped_back.clone()
     }
 
     /// What keeps the agent from being ready.

@@ -8,11 +8,12 @@ use std::path::{Path, PathBuf};
 use nix::sys::statfs::{CGROUP2_SUPER_MAGIC, statfs};
 
 /// The version of the interface under `/sys/fs/cgroup`. A hybrid system counts as the first.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum Version {
     /// One tree a controller.
     V1,
     /// One tree for all controllers.
+    #[default]
     V2,
 }
 

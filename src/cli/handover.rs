@@ -31,7 +31,7 @@ pub(super) async fn hand_over(args: &HandoverArgs, output: &mut Output<'_>) -> R
     let Some(settings) = load(&args.agent, output)? else { return Ok(ExitCode::Config) };
     if args.dry_run {
         let steps =
-            agent::plan_hand_over(&settings).map_err(|error| CliError::Failed(error_chain(&error)))?;
+            agent::plan_hand_over(&settings).await.map_err(|error| CliError::Failed(error_chain(&error)))?;
         return show(&steps, output);
     }
     let done = agent::hand_over(&settings, &CancellationToken::new()).await;

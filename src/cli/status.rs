@@ -48,6 +48,31 @@ struct Status {
     runtime: Runtime,
     daemon_sets: usize,
     pods: usize,
+    standing_by: Option<StandingBy>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct StandingBy {
+    handed_over: Vec<HandedOver>,
+    not_handed_over: Vec<NotHandedOver>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct HandedOver {
+    daemon_set: String,
+    file: String,
+    since: Option<String>,
+    kubelet: String,
+    started_by: Option<String>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct NotHandedOver {
+    daemon_set: String,
+    reasons: Vec<String>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -132,6 +157,12 @@ fn describe(status: &Status) -> String {
         condition.waits_for.as_ref().map(|waits_for| format!("{}: {waits_for}", condition.name))
     });
     section(&mut text, "Not ready", pending);
+    if let Some(standing_by) = &status.standing_by {
+        section(&mut text, "Handed over", standing_by.handed_over.iter().map(handed_over));
+        let refused = standing_by.not_handed_over.iter();
+        let refused = refused.map(|it| format!("{}: {}", it.daemon_set, it.reasons.join("; ")));
+        section(&mut text, "Not handed over", refused);
+    }
     section(
         &mut text,
         "Problems",
@@ -153,6 +184,22 @@ fn describe(status: &Status) -> String {
 /// What it is and how it is; the latter alone before it has said what it is.
 fn with_state(what: &str, state: &str) -> String {
     if what.is_empty() { state.to_owned() } else { format!("{what} ({state})") }
+}
+
+/// Which DaemonSet, to which file, when, and whether the kubelet has started it.
+fn handed_over(it: &HandedOver) -> String {
+    let mut line = format!("{}: {}", it.daemon_set, it.file);
+    if let Some(since) = &it.since {
+        let _ = write!(line, ", written {since}");
+    }
+    match (it.kubelet.as_str(), &it.started_by) {
+        ("Started", Some(at)) => {
+            let _ = write!(line, ", started by the kubelet {at}");
+        }
+        ("Awaited", _) => line.push_str(", not started by the kubelet yet"),
+        _ => {}
+    }
+    line
 }
 
 /// A title and its lines; nothing if there are none.

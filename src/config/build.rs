@@ -8,13 +8,13 @@ use super::layer::{Given, Layer, kind, leaf};
 use super::policy::policy;
 use super::problem::{Origin, Problem};
 use super::settings::{
-    ApiServer, AppliedBundles, CgroupDriver, LogBounds, LogFormat, LogLevel, Logging, OnKubelet, Poll,
-    Settings, Store,
+    ApiServer, AppliedBundles, LogBounds, LogFormat, LogLevel, Logging, OnKubelet, Poll, Settings, Store,
 };
 use super::value::{
     amount, cpu_millis, domain, duration_within, endpoint, flag, ip, log_size, node_name, number_within,
     path, sysctl,
 };
+use crate::cgroup::Driver;
 use crate::image::garbage::Thresholds as ImageThresholds;
 use crate::manifest::tree::{Entry, Node, Value};
 use crate::node::{Reserved, ResourcePolicy};
@@ -70,11 +70,7 @@ pub(super) fn settings(layer: &Layer, problems: &mut Vec<Problem>) -> Settings {
         container_logs_dir: read.text("containerLogsDir", path),
         cgroup_driver: read.word(
             "cgroupDriver",
-            &[
-                ("auto", CgroupDriver::Auto),
-                ("cgroupfs", CgroupDriver::Cgroupfs),
-                ("systemd", CgroupDriver::Systemd),
-            ],
+            &[("auto", None), ("cgroupfs", Some(Driver::Cgroupfs)), ("systemd", Some(Driver::Systemd))],
         ),
         cgroup_root: read.text("cgroupRoot", |text| Ok(text.to_owned())),
         cluster_dns: read.list("clusterDNS", ip),
@@ -117,6 +113,7 @@ pub(super) fn settings(layer: &Layer, problems: &mut Vec<Problem>) -> Settings {
             &[("refuse", OnKubelet::Refuse), ("yield", OnKubelet::Yield), ("handover", OnKubelet::HandOver)],
         ),
         static_pod_path: read.optional("staticPodPath", path),
+        static_pod_start_deadline: read.text("staticPodStartDeadline", duration_within(Duration::ZERO, HOUR)),
         shutdown: shutdown(&mut read),
         logging,
     }

@@ -242,6 +242,11 @@ pub(super) const KEYS: &[Key] = &[
         "Where handover writes static pods. Empty: where the kubelet says that it reads them, or /etc/kubernetes/manifests.",
     ),
     text(
+        "staticPodStartDeadline",
+        "2m",
+        "How long the kubelet may take to start a static pod before handover says that it is stuck. Until the kubelet has started it, no further pod that runs is ended. 0s: handover waits for no start.",
+    ),
+    text(
         "shutdownGracePeriod",
         "30s",
         "How long the machine's shutdown waits, through logind, for pods to end. 0s: it does not wait.",

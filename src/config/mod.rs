@@ -23,8 +23,7 @@ mod tests;
 pub use problem::{Origin, Problem, Refused};
 pub use sample::sample;
 pub use settings::{
-    ApiServer, AppliedBundles, CgroupDriver, LogBounds, LogFormat, LogLevel, Logging, OnKubelet, Poll,
-    Settings, Store,
+    ApiServer, AppliedBundles, LogBounds, LogFormat, LogLevel, Logging, OnKubelet, Poll, Settings, Store,
 };
 pub use sources::{Loaded, Sources, load, of_text};
 pub(crate) use value::duration;

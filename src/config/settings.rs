@@ -7,6 +7,7 @@ use std::net::IpAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use crate::cgroup::Driver;
 use crate::eviction::EvictionPolicy;
 use crate::image::garbage::Thresholds as ImageThresholds;
 use crate::node::{NodeName, ResourcePolicy};
@@ -43,8 +44,8 @@ pub struct Settings {
     pub pod_logs_dir: PathBuf,
     /// Links to containers' logs.
     pub container_logs_dir: PathBuf,
-    /// Who manages control groups.
-    pub cgroup_driver: CgroupDriver,
+    /// Who manages control groups; none: whoever the runtime says.
+    pub cgroup_driver: Option<Driver>,
     /// The control group below which pods have theirs; empty: the root.
     pub cgroup_root: String,
     /// DNS servers of pods with dnsPolicy `ClusterFirst`.
@@ -97,6 +98,8 @@ pub struct Settings {
     pub on_kubelet: OnKubelet,
     /// Where static pods are handed over to; none: where the kubelet reads them, or its usual place.
     pub static_pod_path: Option<PathBuf>,
+    /// How long the kubelet may take to start a static pod; zero: its start is not waited for.
+    pub static_pod_start_deadline: Duration,
     /// In which order and how long pods end before the machine goes down.
     pub shutdown: Schedule,
     /// The agent's own log.
@@ -142,18 +145,6 @@ pub enum AppliedBundles {
     Kept,
     /// They go.
     LetGo,
-}
-
-/// Who manages control groups.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub enum CgroupDriver {
-    /// Whoever the runtime says.
-    #[default]
-    Auto,
-    /// The runtime itself.
-    Cgroupfs,
-    /// systemd.
-    Systemd,
 }
 
 /// Where pods find the Kubernetes API.

@@ -20,4 +20,4 @@ pub use message::{
 };
 pub use name::{ImageName, ImageNameError, InvalidReference};
 pub use policy::{Decision, Presence, PullPolicy, UnknownPullPolicy};
-pub use progress::PullProgress;
+pub use progress::{PULLING, PullProgress, Pulling, Received};

@@ -31,6 +31,33 @@ pub enum Stage {
     HandedOver,
 }
 
+/// What the kubelet's start of a static pod means for the DaemonSets after it.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Start {
+    /// Nothing: no pod of ours ended for it, or nobody is there to start it yet.
+    #[default]
+    NotAwaited,
+    /// No pod of ours that runs is ended before the kubelet has started this one.
+    Awaited,
+    /// The kubelet has started it.
+    Seen {
+        /// When that was noticed.
+        at: Timestamp,
+    },
+}
+
+/// Whether one DaemonSet waits for the other.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Pace {
+    /// All are handed over at once: there is no kubelet yet that could start one.
+    #[default]
+    AtOnce,
+    /// The next goes when the kubelet has started the one before.
+    AfterEachStart,
+}
+
 /// A static pod that was written.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -41,6 +68,12 @@ pub struct Written {
     pub path: PathBuf,
     /// What is in it.
     pub sha256: String,
+    /// When it was written; earlier releases didn't note that.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub at: Option<Timestamp>,
+    /// Whether the kubelet has started it.
+    #[serde(default)]
+    pub start: Start,
 }
 
 /// A DaemonSet that is being handed over: its pods end, and then this file is written.
@@ -53,6 +86,9 @@ pub struct Pending {
     pub path: PathBuf,
     /// What will be in it.
     pub text: String,
+    /// Whether the kubelet's start of it is waited for.
+    #[serde(default)]
+    pub start: Start,
 }
 
 /// That daemonlet has stepped back.
@@ -68,6 +104,9 @@ pub struct SteppedBack {
     pub why: String,
     /// Where static pods go.
     pub static_pod_path: PathBuf,
+    /// Whether one DaemonSet waits for the other.
+    #[serde(default)]
+    pub pace: Pace,
     /// The one that is under way.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pending: Option<Pending>,
@@ -119,6 +158,7 @@ impl SteppedBack {
             since,
             why,
             static_pod_path,
+            pace: Pace::default(),
             pending: None,
             written: Vec::new(),
             refused: Vec::new(),
@@ -164,12 +204,24 @@ impl SteppedBack {
         fs::remove_file(&path).map_err(|source| NoteError::Remove { path, source })
     }
 
+    /// The static pods whose start is waited for.
+    pub fn awaited(&self) -> impl Iterator<Item = &Written> {
+        self.written.iter().filter(|written| written.start == Start::Awaited)
+    }
+
     /// The state in one sentence.
     pub fn describe(&self) -> String {
         let files = self.written.len();
         let how = match self.stage {
             Stage::Yielded => "pods are left to it".to_owned(),
-            Stage::HandingOver => format!("DaemonSets are being handed over to it, {files} so far"),
+            Stage::HandingOver => {
+                let mut how = format!("DaemonSets are being handed over to it, {files} so far");
+                for (index, written) in self.awaited().enumerate() {
+                    how.push_str(if index == 0 { "; it is to start " } else { ", " });
+                    how.push_str(&written.daemon_set.to_string());
+                }
+                how
+            }
             Stage::HandedOver => format!(
                 "{files} DaemonSets are static pods in {} now, {} could not be handed over",
                 self.static_pod_path.display(),
@@ -200,6 +252,8 @@ mod tests {
             daemon_set: DaemonSetKey { namespace: "a".into(), name: "b".into() },
             path: "/pods/x.yaml".into(),
             sha256: digest(b""),
+            at: Some(Timestamp::UNIX_EPOCH),
+            start: Start::Awaited,
         });
         note.write(root).unwrap();
         assert_eq!(SteppedBack::read(root).unwrap(), Some(note.clone()));
@@ -210,5 +264,16 @@ mod tests {
         }
         SteppedBack::remove(root).unwrap();
         assert_eq!(SteppedBack::read(root).unwrap(), None);
+    }
+
+    #[test]
+    fn a_note_of_an_earlier_release_is_read_and_waits_for_nothing() {
+        let folder = tempfile::tempdir().unwrap();
+        let earlier = r#"{"format": 1, "stage": "handingOver", "since": "2026-01-02T03:04:05Z", "why": "a kubelet",
+            "staticPodPath": "/pods", "written": [{"daemonSet": {"namespace": "a", "name": "b"}, "path": "/pods/x", "sha256": ""}]}"#;
+        fs::write(folder.path().join(FILE), earlier).unwrap();
+        let note = SteppedBack::read(folder.path()).unwrap().unwrap();
+        assert_eq!((note.pace, note.awaited().count()), (Pace::AtOnce, 0));
+        assert_eq!((note.written[0].at, note.written[0].start), (None, Start::NotAwaited));
     }
 }

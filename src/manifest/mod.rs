@@ -3,7 +3,7 @@
 //! This room turns bytes into typed `k8s-openapi` objects exactly as the API server would (decode, default, validate). It does no
 //! I/O: the `store` room brings the bytes, the CLI's `validate` does too.
 
-mod decode;
+pub(crate) mod decode;
 pub mod defaults;
 mod key;
 mod object;

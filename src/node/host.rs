@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 use std::{fs, io};
 
 use super::{InvalidNodeName, NodeName};
+use crate::cgroup::Version;
 
 /// What the host is.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -40,19 +41,9 @@ pub struct HostFacts {
     /// The node's IPs, at most one a family, the primary one first. Empty on a host without network.
     pub addresses: Vec<IpAddr>,
     /// Which control group hierarchy the host uses.
-    pub cgroup: CgroupVersion,
+    pub cgroup: Version,
     /// Whether the swap of a control group can be limited.
     pub swap_controller: bool,
-}
-
-/// Which control group hierarchy a host uses.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub enum CgroupVersion {
-    /// One hierarchy a controller; the hybrid layout too.
-    V1,
-    /// The unified hierarchy.
-    #[default]
-    V2,
 }
 
 /// Why the host can't be read.
@@ -170,16 +161,16 @@ impl Host {
         value.trim().trim_matches(['"', '\'']).to_owned()
     }
 
-    fn cgroup(&self) -> CgroupVersion {
+    fn cgroup(&self) -> Version {
         let unified = self.root.join("sys/fs/cgroup/cgroup.controllers").exists();
-        if unified { CgroupVersion::V2 } else { CgroupVersion::V1 }
+        if unified { Version::V2 } else { Version::V1 }
     }
 
     fn swap_controller(&self) -> bool {
         let path = match self.cgroup() {
-            CgroupVersion::V1 => "sys/fs/cgroup/memory/memory.memsw.limit_in_bytes".to_owned(),
+            Version::V1 => "sys/fs/cgroup/memory/memory.memsw.limit_in_bytes".to_owned(),
             // The root group has no limits: look at the agent's own.
-            CgroupVersion::V2 => {
+            Version::V2 => {
                 let own = self.read("proc/self/cgroup").unwrap_or_default();
                 let own = own.lines().find_map(|line| line.strip_prefix("0::/")).unwrap_or_default();
                 format!("sys/fs/cgroup/{own}/memory.swap.max")
@@ -285,14 +276,14 @@ mod tests {
         assert_eq!((facts.machine_id.as_str(), facts.system_uuid.as_str()), ("0123", "0123"));
         assert_eq!(facts.boot_id, "b007");
         assert_eq!(facts.addresses, ["192.0.2.1".parse::<IpAddr>().unwrap()]);
-        assert_eq!((facts.cgroup, facts.swap_controller), (CgroupVersion::V2, true));
+        assert_eq!((facts.cgroup, facts.swap_controller), (Version::V2, true));
     }
 
     #[test]
     fn a_host_that_tells_little_is_still_a_host() {
         let (root, host) = host(&[MEMINFO, ("proc/cpuinfo", "processor\t: 0\nmodel: x\nprocessor\t: 1\n")]);
         let facts = host.facts(root.path(), &[]).unwrap();
-        assert_eq!((facts.cpus, facts.cgroup, facts.swap_controller), (2, CgroupVersion::V1, false));
+        assert_eq!((facts.cpus, facts.cgroup, facts.swap_controller), (2, Version::V1, false));
         assert_eq!(facts.os_image, "");
     }
 

@@ -20,7 +20,7 @@ mod well_known;
 pub use conditions::{Readiness, Runtime};
 pub use edit::Edit;
 pub use file::{THIS_NODE, interpret};
-pub use host::{CgroupVersion, HostError, HostFacts};
+pub use host::{HostError, HostFacts};
 pub use identity::{InvalidNodeName, NodeName};
 pub use merge::{Inputs, effective};
 pub use pressure::{Pressure, PressureKind, Strain};

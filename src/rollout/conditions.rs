@@ -24,6 +24,12 @@ pub enum Circumstance {
         /// Why, for people.
         message: String,
     },
+    /// The pod is a kubelet's.
+    HandedOver(String),
+    /// The pod could not be made a kubelet's.
+    NotHandedOver(String),
+    /// The agent stands by for a kubelet.
+    LeftAlone(String),
 }
 
 impl Circumstance {
@@ -40,6 +46,9 @@ impl Circumstance {
             Self::Refused(message) => ("Refused", "PolicyViolation", message),
             Self::Overridden { by_itself: true, message } => ("TemplateOverridden", "RolledBack", message),
             Self::Overridden { by_itself: false, message } => ("TemplateOverridden", "AskedFor", message),
+            Self::HandedOver(message) => ("HandedOver", "StaticPod", message),
+            Self::NotHandedOver(message) => ("StandingBy", "NotHandedOver", message),
+            Self::LeftAlone(message) => ("StandingBy", "LeftToKubelet", message),
         }
     }
 }

@@ -5,6 +5,7 @@
 
 mod boot;
 mod dir;
+mod glance;
 mod guard;
 mod last_good;
 mod listing;
@@ -19,6 +20,7 @@ mod trust;
 mod watch;
 
 pub use dir::{DirSettings, DirStore, PollMode, StoreHandle};
+pub use glance::glance;
 pub use guard::Thresholds;
 pub use snapshot::{Freshness, IgnoredFile, Snapshot};
 pub use survey::{Source, Survey, survey};

@@ -17,6 +17,8 @@ use tokio_stream::StreamExt;
 use zbus::connection::Builder;
 use zbus::{Connection, MatchRule, MessageStream, OwnedFd, OwnedVariant};
 
+use super::bus_error::BusError;
+
 const SERVICE: &str = "org.freedesktop.login1";
 const PATH: &str = "/org/freedesktop/login1";
 const MANAGER: &str = "org.freedesktop.login1.Manager";
@@ -30,9 +32,9 @@ const RELOADED_WITHIN: Duration = Duration::from_secs(5);
 #[expect(missing_docs, reason = "each variant is its message")]
 pub enum LogindError {
     #[error("reach the system bus")]
-    Connect { source: zbus::Error },
+    Connect { source: BusError },
     #[error("ask logind for {what}")]
-    Call { what: &'static str, source: zbus::Error },
+    Call { what: &'static str, source: BusError },
     #[error("write {DROP_IN}, by which logind learns how long a shutdown may be held back")]
     DropIn { source: io::Error },
     #[error("logind closed the connection")]
@@ -64,7 +66,7 @@ impl Logind {
     /// Connects, and listens to what logind announces from now on.
     pub async fn connect() -> Result<Self, LogindError> {
         let connection = Builder::system().build().await;
-        let connection = connection.map_err(|source| LogindError::Connect { source })?;
+        let connection = connection.map_err(|source| LogindError::Connect { source: source.into() })?;
         let rule = MatchRule::builder()
             .msg_type(zbus::message::Type::Signal)
             .sender(SERVICE)
@@ -76,7 +78,8 @@ impl Logind {
             Ok(rule) => MessageStream::for_match_rule(rule, &connection, None).await,
             Err(source) => Err(source),
         };
-        let news = news.map_err(|source| LogindError::Call { what: "its announcements", source })?;
+        let news =
+            news.map_err(|source| LogindError::Call { what: "its announcements", source: source.into() })?;
         Ok(Self { connection, news })
     }
 
@@ -89,7 +92,7 @@ impl Logind {
             Err(source) => Err(source),
         };
         fd.map(|held| DelayLock { _held: held })
-            .map_err(|source| LogindError::Call { what: "a delay lock", source })
+            .map_err(|source| LogindError::Call { what: "a delay lock", source: source.into() })
     }
 
     /// How long a shutdown waits at most.
@@ -116,7 +119,10 @@ impl Logind {
         let path = "/org/freedesktop/systemd1";
         // SIGHUP, to which it answers by reading its configuration.
         let sent = self.connection.call_method(Some(systemd), path, Some(manager), "KillUnit", &reload).await;
-        sent.map_err(|source| LogindError::Call { what: "reading its configuration again", source })?;
+        sent.map_err(|source| LogindError::Call {
+            what: "reading its configuration again",
+            source: source.into(),
+        })?;
         let deadline = Instant::now() + RELOADED_WITHIN;
         loop {
             let allowed = self.longest_delay().await?;
@@ -129,7 +135,8 @@ impl Logind {
 
     /// Waits for the next announcement.
     pub async fn announced(&mut self) -> Result<Machine, LogindError> {
-        let failed = |source| LogindError::Call { what: "its announcements", source };
+        let failed =
+            |source: zbus::Error| LogindError::Call { what: "its announcements", source: source.into() };
         let message = self.news.next().await.ok_or(LogindError::Closed)?.map_err(failed)?;
         let going_down = message.body().deserialize::<bool>().map_err(failed)?;
         Ok(if going_down { Machine::GoingDown } else { Machine::Up })
@@ -142,7 +149,7 @@ impl Logind {
             Ok(answer) => answer.body().deserialize::<OwnedVariant>(),
             Err(source) => Err(source),
         };
-        value.map_err(|source| LogindError::Call { what: name, source })
+        value.map_err(|source| LogindError::Call { what: name, source: source.into() })
     }
 }
 

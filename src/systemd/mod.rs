@@ -23,10 +23,13 @@
 //! # }
 //! ```
 
+mod bus_error;
 #[cfg(test)]
 pub(crate) mod fake;
 pub mod logind;
 pub mod units;
+
+pub use self::bus_error::BusError;
 
 use std::future::pending;
 use std::time::Duration;

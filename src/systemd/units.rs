@@ -14,6 +14,8 @@ use tokio_stream::StreamExt;
 use zbus::connection::Builder;
 use zbus::{Connection, MatchRule, Message, MessageStream, Variant};
 
+use super::bus_error::BusError;
+
 const SERVICE: &str = "org.freedesktop.systemd1";
 const PATH: &str = "/org/freedesktop/systemd1";
 const MANAGER: &str = "org.freedesktop.systemd1.Manager";
@@ -30,9 +32,9 @@ pub enum UnitError {
         "reach systemd over the system bus; where there is no D-Bus, install it, and where systemd isn't the init of this machine, \
          the agent and the runtime both need the cgroupfs driver"
     )]
-    Connect { source: zbus::Error },
+    Connect { source: BusError },
     #[error("ask systemd for {method} of {unit}")]
-    Call { method: &'static str, unit: String, source: zbus::Error },
+    Call { method: &'static str, unit: String, source: BusError },
     #[error("systemd answered {method} of {unit} with the job result {result:?}")]
     Job { method: &'static str, unit: String, result: String },
     #[error("systemd closed the connection before {method} of {unit} was done")]
@@ -132,7 +134,7 @@ impl Units {
 
 impl UnitError {
     fn is(&self, name: &str) -> bool {
-        matches!(self, Self::Call { source: zbus::Error::MethodError(error, ..), .. } if error.as_str() == name)
+        matches!(self, Self::Call { source, .. } if source.answered() == Some(name))
     }
 }
 
@@ -158,7 +160,7 @@ impl Request<'_> {
             None => Builder::system(),
             Some(address) => Builder::address(address.as_str()).p2p(),
         };
-        builder.build().await.map_err(|source| UnitError::Connect { source })
+        builder.build().await.map_err(|source| UnitError::Connect { source: source.into() })
     }
 
     async fn call<B>(self, connection: &Connection, body: &B) -> Result<Message, UnitError>
@@ -170,7 +172,7 @@ impl Request<'_> {
     }
 
     fn refused(self, source: zbus::Error) -> UnitError {
-        UnitError::Call { method: self.method, unit: self.unit.to_owned(), source }
+        UnitError::Call { method: self.method, unit: self.unit.to_owned(), source: source.into() }
     }
 
     async fn ended_jobs(self, connection: &Connection) -> zbus::Result<MessageStream> {

@@ -35,8 +35,8 @@ impl Released {
         }
     }
 
-    /// Whether it has to do with pods that are on no record.
-    pub(in crate::agent) const fn concerns_strays(&self) -> bool {
+    /// Whether it has to do with what belongs to no DaemonSet any more.
+    pub(in crate::agent) const fn concerns_others(&self) -> bool {
         matches!(self, Self::Nothing | Self::All)
     }
 }

@@ -55,24 +55,13 @@ pub(super) fn describe(daemon_set: &DaemonSet, pods: &[Pod], events: &[Event], n
 
 /// kubectl shows none, as its controller sets none; here they say what is out of the ordinary.
 fn conditions(description: &mut Description, conditions: &[DaemonSetCondition]) {
-    if conditions.is_empty() {
-        return;
-    }
-    description.line(0, "Conditions:");
-    description.line(1, "Type\tStatus\tReason\tMessage");
-    description.line(1, "----\t------\t------\t-------");
-    for condition in conditions {
-        description.line(
-            1,
-            format_args!(
-                "{} \t{} \t{} \t{}",
-                condition.type_,
-                condition.status,
-                condition.reason.as_deref().unwrap_or_default(),
-                condition.message.as_deref().unwrap_or_default(),
-            ),
-        );
-    }
+    let text = |text: &Option<String>| text.clone().unwrap_or_default();
+    description.conditions(
+        ["Type", "Status", "Reason", "Message"],
+        conditions
+            .iter()
+            .map(|it| [it.type_.clone(), it.status.clone(), text(&it.reason), text(&it.message)]),
+    );
 }
 
 fn template(description: &mut Description, template: &PodTemplateSpec) {

@@ -41,6 +41,24 @@ impl Description {
         }
     }
 
+    /// Writes a table of conditions with these columns; nothing if there are none.
+    pub(super) fn conditions<const COLUMNS: usize>(
+        &mut self,
+        columns: [&str; COLUMNS],
+        conditions: impl IntoIterator<Item = [String; COLUMNS]>,
+    ) {
+        let mut conditions = conditions.into_iter().peekable();
+        if conditions.peek().is_none() {
+            return;
+        }
+        self.line(0, "Conditions:");
+        self.line(1, columns.join("\t"));
+        self.line(1, columns.map(|column| "-".repeat(column.len())).join("\t"));
+        for condition in conditions {
+            self.line(1, condition.join(" \t"));
+        }
+    }
+
     /// Lines from here on are aligned without regard to those before.
     pub(super) fn break_columns(&mut self) {
         self.done.push_str(&TabWriter::for_descriptions().align(&self.text));

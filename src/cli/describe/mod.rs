@@ -29,6 +29,7 @@ use crate::api::resource::{EVENTS, PODS};
 use crate::api::selector::LabelSelector;
 use crate::api::table::format_label_selector;
 use crate::board::ItemKind;
+use crate::kubelet::static_pod::HANDED_OVER;
 
 #[derive(Debug, Args)]
 pub(super) struct DescribeArgs {
@@ -135,7 +136,7 @@ async fn events_of(
     Ok(client.get::<List<Event>>(&path).await?.items)
 }
 
-/// The pods that a DaemonSet controls.
+/// The pods that a DaemonSet controls, and the kubelet's that were made of it.
 pub(super) async fn pods_of(daemon_set: &DaemonSet, client: &Client) -> Result<Vec<Pod>, CliError> {
     let selector =
         daemon_set.spec.as_ref().map(|spec| format_label_selector(&spec.selector)).unwrap_or_default();
@@ -148,7 +149,16 @@ pub(super) async fn pods_of(daemon_set: &DaemonSet, client: &Client) -> Result<V
         &[("labelSelector", selector.as_str())],
     );
     let pods = client.get::<List<Pod>>(&path).await?.items;
+    let key = format!(
+        "{}/{}",
+        daemon_set.metadata.namespace.as_deref().unwrap_or_default(),
+        daemon_set.metadata.name.as_deref().unwrap_or_default()
+    );
     let is_ours = |pod: &Pod| {
+        // A kubelet's static pod has no owner; it says of which DaemonSet it was made.
+        if pod.metadata.annotations.as_ref().and_then(|all| all.get(HANDED_OVER)) == Some(&key) {
+            return true;
+        }
         let mut owners = pod.metadata.owner_references.iter().flatten();
         owners.any(|owner| {
             owner.controller == Some(true) && Some(&owner.uid) == daemon_set.metadata.uid.as_ref()

@@ -41,26 +41,20 @@ pub(super) fn describe(node: &Node, pods: &[Pod], node_events: &[Event], now: Ti
 }
 
 fn conditions(description: &mut Description, status: &NodeStatus) {
-    let Some(conditions) = status.conditions.as_ref().filter(|conditions| !conditions.is_empty()) else {
-        return;
-    };
-    description.line(0, "Conditions:");
-    description.line(1, "Type\tStatus\tLastHeartbeatTime\tLastTransitionTime\tReason\tMessage");
-    description.line(1, "----\t------\t-----------------\t------------------\t------\t-------");
-    for condition in conditions {
-        description.line(
-            1,
-            format_args!(
-                "{} \t{} \t{} \t{} \t{} \t{}",
-                condition.type_,
-                condition.status,
-                time(condition.last_heartbeat_time.as_ref()),
-                time(condition.last_transition_time.as_ref()),
-                condition.reason.as_deref().unwrap_or_default(),
-                condition.message.as_deref().unwrap_or_default(),
-            ),
-        );
-    }
+    let text = |text: &Option<String>| text.clone().unwrap_or_default();
+    description.conditions(
+        ["Type", "Status", "LastHeartbeatTime", "LastTransitionTime", "Reason", "Message"],
+        status.conditions.iter().flatten().map(|it| {
+            [
+                it.type_.clone(),
+                it.status.clone(),
+                time(it.last_heartbeat_time.as_ref()),
+                time(it.last_transition_time.as_ref()),
+                text(&it.reason),
+                text(&it.message),
+            ]
+        }),
+    );
 }
 
 fn amounts(description: &mut Description, title: &str, amounts: Option<&BTreeMap<String, Quantity>>) {

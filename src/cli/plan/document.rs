@@ -9,21 +9,16 @@ use k8s_openapi::api::apps::v1::DaemonSet;
 use k8s_openapi::api::core::v1::{Container, Pod, PodSpec};
 use serde_json::{Map, Value, json};
 
-use crate::agent::offline::OfflineNode;
+use crate::agent::offline::{FirstPod, NotMade, OfflineNode};
 use crate::cri::json::{JsonError, Printer};
 use crate::cri::proto::ContainerConfig;
 use crate::cri::translate::host::UserNamespaceRange;
 use crate::cri::translate::namespaces::can_have_own_users;
-use crate::cri::translate::runtime_class::runtime_class;
 use crate::cri::translate::{self, Host, ImageUser, TranslateError};
 use crate::image::{ImageName, PullPolicy};
-use crate::manifest::{DaemonSetKey, Objects};
+use crate::manifest::Objects;
 use crate::placement::Explanation;
-use crate::pod::blueprint::Blueprint;
-use crate::pod::identity::{self, Incarnation};
-use crate::pod::priority;
-use crate::pod::requests::{ContainerRun, NamedFiles, PodRequests, RequestError, marks, runtime_handler};
-use crate::rollout::revision_of;
+use crate::pod::requests::{ContainerRun, NamedFiles, PodRequests, RequestError, runtime_handler};
 use crate::volume::{MountSource, PodVolumes, VolumeRoot, planned};
 
 /// Stands for the pod's address, which the runtime's network gives. It is of a block that no host can have.
@@ -55,14 +50,14 @@ pub(super) fn plan(
 ) -> Result<Planned, JsonError> {
     let explanation = Explanation::of(&on.node, daemon_set);
     let (mut problems, mut notes, mut requests) = (Vec::new(), Vec::new(), Vec::new());
-    match pod_of(daemon_set, on, objects) {
-        Ok((pod, marks)) => {
+    match on.first_pod(daemon_set, objects) {
+        Ok(FirstPod { pod, marks }) => {
             let users = first_users(&pod, &on.host, objects);
             let made = PodRequests { pod: &pod, host: &on.host, objects, marks: &marks, users };
             let mut composer = Composer { made, on, printer, problems: &mut problems, notes: &mut notes };
             requests = composer.requests()?;
         }
-        Err((field, problem)) => problems.push((field, problem)),
+        Err(NotMade { field, problem }) => problems.push((field.to_owned(), problem)),
     }
     let shown: Vec<Value> =
         problems.iter().map(|(field, problem)| json!({"field": field, "message": problem})).collect();
@@ -82,40 +77,6 @@ pub(super) fn plan(
 fn first_users(pod: &Pod, host: &Host, objects: &Objects) -> Option<UserNamespaceRange> {
     let handler = runtime_handler(pod, objects).ok()?;
     can_have_own_users(pod, &handler, host).then_some(UserNamespaceRange { host_id: 65_536, length: 65_536 })
-}
-
-type Marked = (Pod, BTreeMap<String, String>);
-
-/// The pod as the agent would make it.
-fn pod_of(daemon_set: &DaemonSet, on: &OfflineNode, objects: &Objects) -> Result<Marked, (String, String)> {
-    let Some(spec) = daemon_set.spec.as_ref() else {
-        return Err(("spec".to_owned(), "there is none".to_owned()));
-    };
-    let pod_spec = spec.template.spec.clone().unwrap_or_default();
-    let priority = priority::resolve(&pod_spec, objects)
-        .map_err(|error| ("spec.template.spec.priorityClassName".to_owned(), error.to_string()))?;
-    let class = runtime_class(&pod_spec, objects)
-        .map_err(|error| ("spec.template.spec.runtimeClassName".to_owned(), error.to_string()))?;
-    let text = |text: &Option<String>| text.clone().unwrap_or_default();
-    let key = DaemonSetKey {
-        namespace: text(&daemon_set.metadata.namespace),
-        name: text(&daemon_set.metadata.name),
-    };
-    let (revision, incarnation) = (revision_of(&spec.template), Incarnation(1));
-    let node_name = on.host.node_name.as_str();
-    let identity = identity::derive(node_name, &key, &revision, incarnation);
-    let blueprint = Blueprint {
-        daemon_set,
-        template: &spec.template,
-        revision_hash: revision.as_str(),
-        template_generation: Some(1),
-        name: &identity.name,
-        uid: identity.uid.as_str(),
-        node_name,
-        priority,
-        runtime_class: class,
-    };
-    Ok((blueprint.pod(), marks(node_name, &key, &revision, incarnation)))
 }
 
 struct Composer<'a> {

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::*;
+use crate::cgroup::Driver;
 use crate::node::{Reserved, Threshold};
 
 struct Bench(tempfile::TempDir);
@@ -154,7 +155,7 @@ fn every_key_can_be_written() {
     assert_eq!(found.node_ips.len(), 2);
     assert_eq!((found.store.poll, found.store.poll_interval), (Poll::Always, Duration::from_secs(90)));
     assert_eq!(found.containerd_endpoint, Path::new("/run/c.sock"));
-    assert_eq!(found.cgroup_driver, CgroupDriver::Systemd);
+    assert_eq!(found.cgroup_driver, Some(Driver::Systemd));
     assert_eq!((found.cluster_dns.len(), found.cluster_domain.as_deref()), (1, Some("cluster.local")));
     assert_eq!((found.resolv_conf, found.resources.max_pods, found.pod_pids_limit), (None, 20, Some(4096)));
     assert!(found.seccomp_default && !found.cpu_cfs_quota);

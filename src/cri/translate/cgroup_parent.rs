@@ -3,8 +3,9 @@
 //! Rules: the kubelet's `pkg/kubelet/cm` (`CgroupName.ToCgroupfs`, `ToSystemd`, `GetPodContainerName`). The systemd form
 //! is the whole path of slices, for containerd takes the last part as the slice and runc re-expands it.
 
-use super::host::{CgroupDriver, Cgroups};
+use super::host::Cgroups;
 use super::qos::QosClass;
+use crate::cgroup::Driver;
 
 /// A cgroup below the hierarchy's root, one name a level, as no driver writes it yet.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -35,10 +36,10 @@ impl CgroupName {
     }
 
     /// The path below the hierarchy's root, with a leading `/`, as this driver names it.
-    pub fn path(&self, driver: CgroupDriver) -> String {
+    pub fn path(&self, driver: Driver) -> String {
         match driver {
-            CgroupDriver::Cgroupfs => format!("/{}", self.0.join("/")),
-            CgroupDriver::Systemd => self.slices(),
+            Driver::Cgroupfs => format!("/{}", self.0.join("/")),
+            Driver::Systemd => self.slices(),
         }
     }
 
@@ -70,14 +71,14 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    fn parent(driver: CgroupDriver, root: &[&str], class: QosClass) -> String {
+    fn parent(driver: Driver, root: &[&str], class: QosClass) -> String {
         let root = root.iter().map(ToString::to_string).collect();
         cgroup_parent(&Cgroups { driver, root, ..Host::for_tests().cgroups }, class, "ab-cd")
     }
 
     #[test]
     fn each_class_and_driver_has_its_path() {
-        use CgroupDriver::{Cgroupfs, Systemd};
+        use Driver::{Cgroupfs, Systemd};
         use QosClass::{BestEffort, Burstable, Guaranteed};
         let kubepods: &[&str] = &["kubepods"];
         for (driver, root, class, path) in [
@@ -112,8 +113,8 @@ mod tests {
     proptest! {
         #[test]
         fn every_slice_lies_in_the_one_its_name_says(uid in "[0-9a-f]{4}(-[0-9a-f]{4}){0,3}") {
-            let cgroups = Cgroups { driver: CgroupDriver::Systemd, ..Host::for_tests().cgroups };
-            let path = CgroupName::of_pod(&cgroups, QosClass::BestEffort, &uid).path(CgroupDriver::Systemd);
+            let cgroups = Cgroups { driver: Driver::Systemd, ..Host::for_tests().cgroups };
+            let path = CgroupName::of_pod(&cgroups, QosClass::BestEffort, &uid).path(Driver::Systemd);
             let slices: Vec<_> = path.split('/').skip(1).map(|s| s.strip_suffix(".slice").unwrap()).collect();
             for pair in slices.windows(2) {
                 prop_assert_eq!(pair[1].rsplit_once('-').unwrap().0, pair[0]);

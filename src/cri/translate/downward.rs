@@ -4,14 +4,17 @@
 //! `ExtractContainerResourceValue` in `pkg/api/v1/resource`.
 
 use std::collections::BTreeMap;
-use std::fmt::Write as _;
 use std::net::IpAddr;
 
-use k8s_openapi::api::core::v1::{Container, ObjectFieldSelector, Pod, PodSpec, ResourceFieldSelector};
+use k8s_openapi::api::core::v1::{
+    Container, ObjectFieldSelector, Pod, PodSpec, ResourceFieldSelector, ResourceRequirements,
+};
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 
 use super::amount::{milli, whole};
 use super::error::TranslateError;
+use super::go_quote::quoted;
 use super::host::Host;
 use super::view::{PodView, init_containers};
 
@@ -31,20 +34,10 @@ pub fn field_value(
         return Err(TranslateError::FieldVersion(version.to_owned()));
     }
     let path = field.field_path.as_str();
-    if let Some((map, key)) = subscript(path) {
-        let map = match map {
-            "metadata.labels" => view.labels,
-            "metadata.annotations" => view.annotations,
-            _ => return Err(TranslateError::FieldPath(path.to_owned())),
-        };
-        return Ok(map.and_then(|map| map.get(key)).cloned().unwrap_or_default());
+    if let Some(value) = metadata_value(&pod.metadata, path) {
+        return Ok(value);
     }
     Ok(match path {
-        "metadata.name" => view.name.to_owned(),
-        "metadata.namespace" => view.namespace.to_owned(),
-        "metadata.uid" => view.uid.to_owned(),
-        "metadata.labels" => lines(view.labels),
-        "metadata.annotations" => lines(view.annotations),
         "spec.nodeName" | "spec.host" => view.spec.node_name.clone().unwrap_or_default(),
         "spec.serviceAccountName" => view.spec.service_account_name.clone().unwrap_or_default(),
         "status.hostIP" => first(&host.node_ips),
@@ -55,6 +48,50 @@ pub fn field_value(
     })
 }
 
+/// The value of a field of the pod's metadata, which is all that files may name; nothing if there is no such field.
+pub fn metadata_value(metadata: &ObjectMeta, path: &str) -> Option<String> {
+    if let Some((map, key)) = subscript(path) {
+        let map = match map {
+            "metadata.labels" => &metadata.labels,
+            "metadata.annotations" => &metadata.annotations,
+            _ => return None,
+        };
+        return Some(map.as_ref().and_then(|map| map.get(key)).cloned().unwrap_or_default());
+    }
+    Some(match path {
+        "metadata.name" => metadata.name.clone().unwrap_or_default(),
+        "metadata.namespace" => metadata.namespace.clone().unwrap_or_default(),
+        "metadata.uid" => metadata.uid.clone().unwrap_or_default(),
+        "metadata.labels" => lines(metadata.labels.as_ref()),
+        "metadata.annotations" => lines(metadata.annotations.as_ref()),
+        _ => return None,
+    })
+}
+
+/// What the node gives to pods of a resource, in thousandths: a container without a limit has that for one.
+pub trait NodeGives {
+    /// Nothing of what it doesn't know.
+    fn milli(&self, resource: &str) -> i128;
+}
+
+impl NodeGives for Host {
+    fn milli(&self, resource: &str) -> i128 {
+        let of_node = self.allocatable;
+        match resource {
+            "cpu" => i128::from(of_node.cpu_milli),
+            "memory" => i128::from(of_node.memory_bytes) * 1000,
+            "ephemeral-storage" => i128::from(of_node.ephemeral_storage_bytes.unwrap_or_default()) * 1000,
+            _ => 0,
+        }
+    }
+}
+
+impl NodeGives for BTreeMap<String, Quantity> {
+    fn milli(&self, resource: &str) -> i128 {
+        self.get(resource).map_or(0, milli)
+    }
+}
+
 /// The value of a container's request or limit; `own` is the container that asks, if the selector names none.
 ///
 /// # Errors
@@ -63,7 +100,7 @@ pub fn resource_value(
     spec: &PodSpec,
     own: Option<&Container>,
     selector: &ResourceFieldSelector,
-    host: &Host,
+    node: &impl NodeGives,
 ) -> Result<String, TranslateError> {
     let container = match selector.container_name.as_deref().filter(|name| !name.is_empty()) {
         Some(name) => spec
@@ -80,28 +117,24 @@ pub fn resource_value(
         return Err(unknown());
     }
     let amount = match list {
-        "limits" => limit(spec, container, resource, host),
+        "limits" => limit(spec, container, resource, node),
         "requests" => request(container, resource),
         _ => return Err(unknown()),
     };
     Ok(divided(resource, amount, selector.divisor.as_ref()).to_string())
 }
 
-fn limit(spec: &PodSpec, container: &Container, resource: &str, host: &Host) -> i128 {
-    let of_container = container.resources.as_ref().and_then(|resources| resources.limits.as_ref());
-    let of_pod = spec.resources.as_ref().and_then(|resources| resources.limits.as_ref());
-    let set = [of_container, of_pod].into_iter().flatten().filter_map(|list| list.get(resource)).map(milli);
-    set.into_iter().find(|amount| *amount != 0).unwrap_or_else(|| allocatable(resource, host))
-}
-
-fn allocatable(resource: &str, host: &Host) -> i128 {
-    let of_node = host.allocatable;
-    match resource {
-        "cpu" => i128::from(of_node.cpu_milli),
-        "memory" => i128::from(of_node.memory_bytes) * 1000,
-        "ephemeral-storage" => i128::from(of_node.ephemeral_storage_bytes.unwrap_or_default()) * 1000,
-        _ => 0,
+// Huge pages are never overcommitted: of them a container has what is set for it and nothing else.
+fn limit(spec: &PodSpec, container: &Container, resource: &str, node: &impl NodeGives) -> i128 {
+    let amount = |resources: Option<&ResourceRequirements>| {
+        let set = resources.and_then(|resources| resources.limits.as_ref()?.get(resource)).map(milli);
+        set.filter(|amount| *amount != 0)
+    };
+    let own = amount(container.resources.as_ref());
+    if resource.starts_with("hugepages-") {
+        return own.unwrap_or_default();
     }
+    own.or_else(|| amount(spec.resources.as_ref())).unwrap_or_else(|| node.milli(resource))
 }
 
 fn request(container: &Container, resource: &str) -> i128 {
@@ -129,29 +162,6 @@ fn subscript(path: &str) -> Option<(&str, &str)> {
 fn lines(map: Option<&BTreeMap<String, String>>) -> String {
     let pairs = map.into_iter().flatten();
     pairs.map(|(key, value)| format!("{key}={}", quoted(value))).collect::<Vec<_>>().join("\n")
-}
-
-/// Go's `%q`.
-fn quoted(text: &str) -> String {
-    let mut quoted = String::from("\"");
-    for character in text.chars() {
-        let _ = match character {
-            '"' => quoted.write_str("\\\""),
-            '\\' => quoted.write_str("\\\\"),
-            '\u{7}' => quoted.write_str("\\a"),
-            '\u{8}' => quoted.write_str("\\b"),
-            '\u{c}' => quoted.write_str("\\f"),
-            '\n' => quoted.write_str("\\n"),
-            '\r' => quoted.write_str("\\r"),
-            '\t' => quoted.write_str("\\t"),
-            '\u{b}' => quoted.write_str("\\v"),
-            ascii if ascii.is_ascii_control() => write!(quoted, "\\x{:02x}", u32::from(ascii)),
-            other if other.is_control() => write!(quoted, "\\u{:04x}", u32::from(other)),
-            other => quoted.write_char(other),
-        };
-    }
-    quoted.push('"');
-    quoted
 }
 
 fn first(ips: &[IpAddr]) -> String {

@@ -9,6 +9,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::dns::ResolvConf;
+use crate::cgroup::{Driver, Version};
 
 /// A node, as far as pods can tell.
 #[derive(Debug, Clone, PartialEq)]
@@ -73,33 +74,15 @@ pub struct Allocatable {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Cgroups {
     /// Which of the kernel's two interfaces is mounted.
-    pub version: CgroupVersion,
+    pub version: Version,
     /// Who makes the cgroups, and so how they are named.
-    pub driver: CgroupDriver,
+    pub driver: Driver,
     /// The names on the way from the hierarchy's root down to the cgroup of all pods: `["kubepods"]` by default.
     pub root: Vec<String>,
     /// Whether pods are put below cgroups of their quality of service; without it the runtime chooses a pod's cgroup.
     pub per_qos: bool,
     /// Whether the kernel's OOM killer takes one process of a container rather than all.
     pub single_process_oom_kill: bool,
-}
-
-/// The kernel's cgroup interface.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum CgroupVersion {
-    /// One hierarchy a controller.
-    V1,
-    /// The unified hierarchy.
-    V2,
-}
-
-/// Who makes cgroups.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum CgroupDriver {
-    /// Directories made directly.
-    Cgroupfs,
-    /// Slices and scopes of systemd.
-    Systemd,
 }
 
 /// What containers may do with swap.
@@ -173,8 +156,8 @@ impl Host {
             },
             hugepage_sizes: vec!["2MB".to_owned()],
             cgroups: Cgroups {
-                version: CgroupVersion::V2,
-                driver: CgroupDriver::Cgroupfs,
+                version: Version::V2,
+                driver: Driver::Cgroupfs,
                 root: vec!["kubepods".to_owned()],
                 per_qos: true,
                 single_process_oom_kill: false,

@@ -8,11 +8,12 @@ use std::time::Duration;
 use k8s_openapi::api::core::v1::{Container, PodSpec};
 
 use super::amount::milli;
-use super::host::{CgroupVersion, Host, Swap};
+use super::host::{Host, Swap};
 use super::hugepages::page_size;
 use super::oom_score::oom_score_adj;
 use super::pod_resources::{Amounts, Overhead, pod_limits, pod_requests};
 use super::qos::QosClass;
+use crate::cgroup::Version;
 use crate::cri::proto::{HugepageLimit, LinuxContainerResources};
 
 const SHARES_PER_CPU: i64 = 1024;
@@ -91,7 +92,7 @@ fn calculate(
         resources.cpu_period = micros(period);
         resources.cpu_quota = cpu_quota(limit, period);
     }
-    if host.cgroups.version == CgroupVersion::V2 && !host.cgroups.single_process_oom_kill {
+    if host.cgroups.version == Version::V2 && !host.cgroups.single_process_oom_kill {
         resources.unified.insert("memory.oom.group".to_owned(), "1".to_owned());
     }
     resources
@@ -119,7 +120,7 @@ fn limit_swap(
         Swap::NoSwap => 0,
         Swap::Limited { capacity_bytes } => capacity_bytes,
     };
-    if host.cgroups.version == CgroupVersion::V1 {
+    if host.cgroups.version == Version::V1 {
         // Memory and swap together; equal to the memory limit it leaves no swap. Without a memory limit it is ignored.
         resources.memory_swap_limit_in_bytes = resources.memory_limit_in_bytes;
         return;
@@ -229,7 +230,7 @@ mod tests {
             assert_eq!(made.unified.get("memory.swap.max").map(String::as_str), expected, "{swap:?}");
             assert_eq!(made.memory_swap_limit_in_bytes, 0);
         }
-        let v1 = Cgroups { version: CgroupVersion::V1, ..Host::for_tests().cgroups };
+        let v1 = Cgroups { version: Version::V1, ..Host::for_tests().cgroups };
         let made = of(burstable, &Host { swap: limited, cgroups: v1, ..Host::for_tests() });
         assert_eq!(made.memory_swap_limit_in_bytes, 2 << 30);
         assert!(made.unified.is_empty());

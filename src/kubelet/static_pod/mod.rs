@@ -13,7 +13,8 @@ use std::collections::BTreeMap;
 use k8s_openapi::api::core::v1::{Container, Pod, PodSpec, ProjectedVolumeSource, Volume};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 
-use crate::manifest::DaemonSetKey;
+use crate::manifest::decode::decode;
+use crate::manifest::{DaemonSetKey, yaml};
 use crate::pod::blueprint::{REVISION_HASH_LABEL, TEMPLATE_GENERATION_LABEL};
 
 /// The annotation by which what we have handed over is found again: the DaemonSet, as `namespace/name`.
@@ -74,6 +75,13 @@ pub fn of(pod: &Pod, daemon_set: &DaemonSetKey) -> Result<StaticPod, Vec<String>
         ..ObjectMeta::default()
     };
     Ok(StaticPod { pod: Pod { metadata, spec: Some(spec), status: None }, notes })
+}
+
+/// The pod of a file that was written; none if somebody has made something else of it.
+pub fn read(text: &str) -> Option<Pod> {
+    let (documents, _) = yaml::parse(text, 1);
+    let (pod, findings) = decode(&documents.first()?.root);
+    pod.filter(|_| findings.errors.is_empty())
 }
 
 /// The name of the file that a DaemonSet's static pod is written to.

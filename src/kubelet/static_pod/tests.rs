@@ -159,3 +159,14 @@ fn a_pod_that_needs_an_object_of_the_api_is_refused_by_each_field() {
     );
     assert_eq!(both.unwrap_err().len(), 2);
 }
+
+#[test]
+fn what_was_written_is_read_again_and_what_somebody_made_of_it_is_not_guessed_at() {
+    let made =
+        of(&pod(json!({"hostNetwork": true, "terminationGracePeriodSeconds": 5})), &key()).unwrap().pod;
+    let text = crate::agent::static_pod_text(&made, &key());
+    assert_eq!(read(&text), Some(made));
+    for broken in ["", "kind: Pod\nspec: [", "spec: {hostNetwork: 7}\n"] {
+        assert_eq!(read(broken), None, "{broken}");
+    }
+}

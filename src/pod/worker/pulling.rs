@@ -12,20 +12,12 @@ use tonic::Code;
 
 use super::Worker;
 use crate::containerd;
-use crate::image::{ImageName, PullProgress};
+use crate::image::{ImageName, PullProgress, Pulling};
 use crate::pod::pull;
 use crate::pod::requests::image_spec;
 
 /// How often it is asked how far a pull is. People look; nothing depends on it.
 const LOOK: Duration = Duration::from_secs(2);
-
-/// The pull that goes on, as far as it is told of.
-#[derive(Debug)]
-pub(super) struct Pulling {
-    pub(super) container: String,
-    /// For the container's waiting message.
-    pub(super) message: String,
-}
 
 impl Worker {
     /// Pulls the image for a container. Answers with what the runtime calls it and when the pull itself began, or with the runtime's words.
@@ -71,8 +63,8 @@ impl Worker {
             Ok(Err(_)) | Err(_) => return Some(progress),
         }
         if !progress.is_empty() {
-            let message = progress.message(name.as_written());
-            self.pulling = Some(Box::new(Pulling { container: container.to_owned(), message }));
+            let (container, image) = (container.to_owned(), name.as_written().to_owned());
+            self.pulling = Some(Box::new(Pulling { container, image, received: progress.so_far() }));
             self.report();
         }
         Some(progress)

@@ -181,7 +181,7 @@ impl Worker {
         let mut waiting = self.memory.waiting(&self.backing_off, &self.full_name);
         if let Some(pulling) = &self.pulling {
             let reason = status::waiting_reason(&self.record.pod).to_owned();
-            waiting.insert(pulling.container.clone(), Waiting { reason, message: pulling.message.clone() });
+            waiting.insert(pulling.container.clone(), Waiting { reason, message: pulling.message() });
         }
         waiting
     }
@@ -196,6 +196,9 @@ impl Worker {
                 pod.metadata.deletion_timestamp = Some(Time(ending.at));
                 pod.metadata.deletion_grace_period_seconds =
                     pod.spec.as_ref().and_then(|spec| spec.termination_grace_period_seconds);
+            }
+            if let Some(pulling) = &self.pulling {
+                pulling.note(&mut pod.metadata);
             }
             pod.status = Some(status);
             self.context.board.put_pod(pod);

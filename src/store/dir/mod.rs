@@ -17,7 +17,8 @@ use tokio_util::sync::CancellationToken;
 
 use self::outlet::{Outlet, Saving};
 pub use self::settings::{DirSettings, PollMode};
-use self::thread::{answer, on_thread};
+use self::thread::answer;
+pub(super) use self::thread::on_thread;
 use super::mounts::Mounts;
 use super::reader::{Next, Reader, Said, Seen};
 use super::reading::{self, Parse};

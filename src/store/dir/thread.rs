@@ -5,7 +5,7 @@ use std::thread;
 use tokio::sync::oneshot;
 
 /// Runs `work` on a new thread; `None` if the system has no thread to give.
-pub(super) fn on_thread<T: Send + 'static>(
+pub(in crate::store) fn on_thread<T: Send + 'static>(
     name: &str,
     work: impl FnOnce() -> T + Send + 'static,
 ) -> Option<oneshot::Receiver<T>> {

@@ -9,7 +9,7 @@ use k8s_openapi::jiff::Timestamp;
 
 use super::cell::{NONE, or_none};
 use super::{Cell, Column, since};
-use crate::image::PullProgress;
+use crate::image::Pulling;
 
 pub(super) const COLUMNS: &[Column] = &[
     Column::NAME,
@@ -89,6 +89,8 @@ impl Restarts {
 #[derive(Debug)]
 struct Summary {
     reason: String,
+    /// The pull that the pod waits for.
+    pulling: Option<Pulling>,
     ready: usize,
     restarts: Restarts,
 }
@@ -97,7 +99,9 @@ impl Summary {
     fn of(pod: &Pod, spec: &PodSpec, status: &PodStatus) -> Self {
         let phase = status.phase.as_deref().unwrap_or_default();
         let reason = status.reason.as_deref().filter(|reason| !reason.is_empty()).unwrap_or(phase);
-        let mut summary = Self { reason: reason.to_owned(), ready: 0, restarts: Restarts::default() };
+        let pulling = Pulling::of(&pod.metadata);
+        let mut summary =
+            Self { reason: reason.to_owned(), pulling, ready: 0, restarts: Restarts::default() };
         let is_gated = status.conditions.iter().flatten().any(|condition| {
             condition.type_ == "PodScheduled" && condition.reason.as_deref() == Some("SchedulingGated")
         });
@@ -147,7 +151,7 @@ impl Summary {
                 }
                 (None, _) => {
                     let turn = format!("Init:{index}/{}", init_containers.len());
-                    self.reason = with_progress(turn, waiting.message.as_deref());
+                    self.reason = self.with_progress(turn, &container.name);
                 }
             }
             return (sidecar_restarts, true);
@@ -163,7 +167,7 @@ impl Summary {
             let state = container.state.clone().unwrap_or_default();
             let waiting = state.waiting.unwrap_or_default();
             if let Some(reason) = waiting.reason.filter(|reason| !reason.is_empty()) {
-                self.reason = with_progress(reason, waiting.message.as_deref());
+                self.reason = self.with_progress(reason, &container.name);
             } else if let Some(ended) = state.terminated {
                 self.reason = ending(ended.reason.as_deref(), ended.signal, ended.exit_code);
             } else if container.ready && state.running.is_some() {
@@ -176,13 +180,13 @@ impl Summary {
             reason.clone_into(&mut self.reason);
         }
     }
-}
 
-/// With how far the pull is that the container waits for, which kubectl cannot tell.
-fn with_progress(reason: String, message: Option<&str>) -> String {
-    match message.and_then(PullProgress::in_message) {
-        Some(progress) => format!("{reason} ({progress})"),
-        None => reason,
+    /// With how far the pull is that the container waits for, which kubectl cannot tell.
+    fn with_progress(&self, reason: String, container: &str) -> String {
+        match self.pulling.as_ref().filter(|pulling| pulling.container == container) {
+            Some(pulling) => format!("{reason} ({})", pulling.received),
+            None => reason,
+        }
     }
 }
 

@@ -149,6 +149,22 @@ fn a_sidecar_counts_as_a_container() {
 }
 
 #[test]
+fn a_pod_that_waits_for_a_pull_says_how_far_it_is() {
+    let waits = |name: &str| json!({"name": name, "state": {"waiting": {"reason": "ContainerCreating"}}});
+    let shown = |of: &str| {
+        let containers = json!([{"name": "a"}]);
+        let mut waiting =
+            pod(json!([]), containers, json!({"phase": "Pending", "containerStatuses": [waits("a")]}));
+        let pulling =
+            json!({"container": of, "image": "x:1", "received": {"bytes": 1_000_000, "of": 2_500_000}});
+        waiting["metadata"]["annotations"] = json!({"daemonlet.dev/pulling": pulling.to_string()});
+        row(waiting)[1].clone()
+    };
+    assert_eq!(shown("a"), "ContainerCreating (1.0 MB of 2.5 MB)");
+    assert_eq!(shown("b"), "ContainerCreating");
+}
+
+#[test]
 fn restarts_say_when_the_last_one_was() {
     let restarted = |name: &str, count: i32, finished: &str| {
         let mut container = running(name, true);

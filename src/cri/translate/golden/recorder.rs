@@ -8,9 +8,8 @@ use k8s_openapi::api::core::v1::Pod;
 use serde_json::Value;
 
 use super::super::dns::ResolvConf;
-use super::super::host::{
-    Allocatable, CgroupDriver, CgroupVersion, Cgroups, DnsSettings, Host, KernelVersion, Swap,
-};
+use super::super::host::{Allocatable, Cgroups, DnsSettings, Host, KernelVersion, Swap};
+use crate::cgroup::{Driver, Version};
 
 pub(super) const POD: &str = "golden-pod-x7k2p";
 pub(super) const UID: &str = "0d9b2f4e-7c1a-4f6b-9d3e-5a8c6e2b1f70";
@@ -29,8 +28,8 @@ pub(super) fn host() -> Host {
         allocatable: Allocatable { cpu_milli: 2000, memory_bytes: MEMORY, ephemeral_storage_bytes: None },
         hugepage_sizes: vec!["2MB".to_owned(), "1GB".to_owned()],
         cgroups: Cgroups {
-            version: CgroupVersion::V1,
-            driver: CgroupDriver::Cgroupfs,
+            version: Version::V1,
+            driver: Driver::Cgroupfs,
             root: vec!["kubepods".to_owned()],
             per_qos: true,
             single_process_oom_kill: true,

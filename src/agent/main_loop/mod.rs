@@ -1,40 +1,38 @@
 //! The main loop: turns what happens into calls of the [`Reconciler`]. Nothing in it decides, and once the pods are taken up nothing in it
 //! waits for the runtime.
 
+mod said;
+mod seen;
+
 use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::future::join_all;
 use k8s_openapi::api::core::v1::Node;
 use tokio::sync::{mpsc, watch};
-use tokio::time::{Instant, sleep, timeout};
+use tokio::time::{Instant, timeout};
 use tokio_util::sync::CancellationToken;
-use tracing::{debug, info, warn};
+use tracing::{info, warn};
 
 use super::eviction::Demand;
-use super::host;
 use super::kubelet_watch::KubeletWatch;
 use super::node_shutdown::Order;
 use super::orphans::{Orphans, Swept};
 use super::prefetch::Fetched;
 use super::reconcile::{Hand, Reconciler};
 use super::recording::Recorded;
-use super::runtime::{self, Health, Look, Looked, Relist};
+use super::runtime::{Health, Look, Looked, Relist};
 use super::store_news::StoreNews;
-use super::{AgentError, Ended, RUNTIME_RETRY, attended};
+use super::{AgentError, Ended, attended};
 use crate::api::command::Command;
 use crate::board::{Board, Metrics};
 use crate::config::Settings;
 use crate::containerd::{self, RuntimeEvent};
 use crate::cri::CriClient;
 use crate::cri::translate::Host;
-use crate::error_chain::error_chain;
-use crate::manifest::{Kind, Object, Objects, Problem};
-use crate::node::host::Host as Machine;
-use crate::node::{self, Edit, HostFacts, NodeFiles, NodeName, RewriteError};
+use crate::manifest::{Objects, Problem};
+use crate::node::{HostFacts, NodeFiles, NodeName};
 use crate::pod::context::{News, Report};
-use crate::pod::worker::Wake;
-use crate::pod::{priority, rebuild};
 use crate::store::StoreHandle;
 use crate::systemd::{ServiceManager, Watchdog};
 
@@ -259,130 +257,6 @@ impl Agent {
         }
     }
 
-    /// Takes into care what is on record and what the runtime has. Waits for the runtime: without its answer a pod that runs
-    /// could be taken for one that doesn't.
-    async fn take_up_pods(&mut self) -> Result<(), AgentError> {
-        let (mut records, refused) = self.reconciler.context.records.load()?;
-        // After a boot all of them start; the most important ones go first.
-        records.sort_by_cached_key(priority::start_order);
-        for record in refused {
-            warn!(file = %record.path.display(), reason = record.reason, "pod record refused; its pod is stopped and made anew");
-        }
-        let mut listing = loop {
-            match runtime::list(&self.cri, self.name.as_str()).await {
-                Ok(listing) => break listing,
-                Err(problem) => {
-                    self.health.lost(&self.cri, &error_chain(&problem));
-                    sleep(RUNTIME_RETRY.1).await;
-                }
-            }
-        };
-        self.relist.changed(&listing);
-        info!(records = records.len(), running = listing.len(), "taking up the pods of this node");
-        records.retain(|record| self.reconciler.released.concerns(&record.daemon_set));
-        for record in records {
-            let listed = listing.remove(&record.uid).unwrap_or_default();
-            self.reconciler.adopt(record, listed);
-        }
-        self.clear_up(listing);
-        Ok(())
-    }
-
-    /// Ends pods that carry our mark and are on no record, and looks for what others have left.
-    fn clear_up(&mut self, listing: runtime::Listing) {
-        if !self.reconciler.released.concerns_strays() {
-            return;
-        }
-        let listed = listing.keys().cloned().collect();
-        self.end_strays(listing);
-        self.orphans.look(self.reconciler.pods.keys().cloned(), listed);
-    }
-
-    /// Ends pods that the runtime has and that are on no record.
-    fn end_strays(&mut self, listing: runtime::Listing) {
-        let now = self.reconciler.context.clock.wall_seconds();
-        for (uid, listed) in listing {
-            if self.reconciler.pods.contains_key(&uid) {
-                continue;
-            }
-            let Some(record) = rebuild::record_of(&uid, &listed, now) else { continue };
-            warn!(%uid, "the runtime has a pod of ours that is on no record; it is stopped");
-            self.reconciler.adopt(record, listed);
-        }
-    }
-
-    /// Passes on what the store says now.
-    fn take_snapshot(&mut self) {
-        let snapshot = Arc::clone(&self.store.snapshots.borrow_and_update());
-        let node = match snapshot.objects.get(Kind::Node, "", self.name.as_str()) {
-            Some(Object::Node(found)) => Some(Arc::new(Node::clone(found))),
-            _ => None,
-        };
-        let passed_on = self.store_node.send_if_modified(|shown| {
-            let changed = *shown != node;
-            *shown = node;
-            changed
-        });
-        self.node_pending |= passed_on;
-        let node_problems = self.node_problems.borrow_and_update().clone();
-        self.store_news.tell(&snapshot, node_problems);
-        let objects = pod_objects(&snapshot.objects);
-        self.objects.send_if_modified(|shown| {
-            let changed = **shown != objects;
-            if changed {
-                *shown = Arc::new(objects);
-            }
-            changed
-        });
-    }
-
-    /// Has `node.yaml` say something else. The watch on it does the rest.
-    fn edit_node(&self, edit: &Edit) -> Result<(), RewriteError> {
-        info!(?edit, "a client of the API changes the node");
-        let shown = self.board.node().unwrap_or_default();
-        node::rewrite(&self.node_files, &self.name, self.store_node.borrow().as_deref(), &shown, edit)
-    }
-
-    fn take_event(&mut self, event: &RuntimeEvent) {
-        match event {
-            RuntimeEvent::Exited { id, .. } => {
-                self.kubelet.look();
-                self.reconciler.wake(id.as_str(), Wake::Exited(id.to_string()));
-            }
-            RuntimeEvent::Oom { .. } => {}
-            RuntimeEvent::Changed { id } => {
-                if self.reconciler.context.directory.owner(id.as_str()).is_none() {
-                    self.kubelet.look_at_pods();
-                }
-            }
-            RuntimeEvent::Deleted { id } => self.reconciler.wake(id.as_str(), Wake::Changed(id.to_string())),
-            RuntimeEvent::StreamReady { source } => {
-                debug!(?source, "the runtime tells what happens");
-                self.has_events = true;
-                self.metrics.set_event_stream_up(true);
-                self.reconciler.wake_all();
-            }
-            RuntimeEvent::StreamLost { cause } => {
-                self.metrics.set_event_stream_up(false);
-                self.health.lost(&self.cri, cause);
-            }
-            RuntimeEvent::NoEventSource => {
-                warn!("the runtime has no event stream; it is listed every {WITHOUT_EVENTS:?} instead");
-                self.has_events = false;
-            }
-        }
-    }
-
-    fn take_node(&mut self) {
-        self.node_pending = false;
-        self.board.put_node(Node::clone(&self.reconciler.node.borrow()));
-    }
-
-    fn take_sweep(&mut self, swept: Swept) {
-        let pods = &self.reconciler.pods;
-        self.reconciler.leaving = self.orphans.go_on(swept, |uid| pods.contains_key(uid));
-    }
-
     fn take_fetched(&mut self, fetched: Fetched) {
         let now = self.reconciler.context.clock.monotonic();
         self.reconciler.prefetch.note(fetched, now);
@@ -395,67 +269,11 @@ impl Agent {
         }
     }
 
-    /// Takes the slow look that makes sure: events may be lost.
-    fn take_look(&mut self, looked: Option<Looked>) {
-        self.board.expire_events(self.reconciler.context.clock.wall());
-        let Some(Looked { health, listing }) = looked else { return };
-        self.health.take(&self.cri, health);
-        match listing {
-            Some(Ok(mut listing)) => {
-                for uid in self.relist.changed(&listing) {
-                    self.reconciler.wake_pod(&uid);
-                }
-                self.look.leave_out_gone(&mut listing);
-                self.clear_up(listing);
-            }
-            Some(Err(problem)) => debug!(%problem, "cannot list what the runtime has"),
-            None => {}
-        }
-    }
-
-    /// Takes note of addresses and a resolver that have come or changed: a node may boot long before its network.
-    fn look_at_host(&self) {
-        let addresses = match self.settings.node_ips.as_slice() {
-            [] => Machine::new("/").addresses(),
-            configured => configured.to_vec(),
-        };
-        let host = host::refreshed(&self.host.borrow(), &self.settings, &addresses);
-        self.facts.send_if_modified(|facts| {
-            let changed = facts.addresses != addresses;
-            if changed {
-                info!(?addresses, "the node's addresses have changed");
-                *facts = Arc::new(HostFacts { addresses, ..HostFacts::clone(facts) });
-            }
-            changed
-        });
-        self.host.send_if_modified(|known| {
-            let changed = **known != host;
-            if changed {
-                *known = Arc::new(host);
-            }
-            changed
-        });
-    }
-
     fn relist_interval(&self) -> Duration {
         let usual = if self.has_events { self.settings.runtime_relist_interval } else { WITHOUT_EVENTS };
         // A node without an address has just booted, as a rule; it is looked at sooner.
         if self.facts.borrow().addresses.is_empty() { usual.min(WITHOUT_ADDRESS) } else { usual }
     }
-}
-
-/// The objects that pods take their contents from. Others don't concern a pod that runs.
-fn pod_objects(objects: &Objects) -> Objects {
-    let concerns =
-        |kind| matches!(kind, Kind::ConfigMap | Kind::Secret | Kind::RuntimeClass | Kind::PriorityClass);
-    Objects(
-        objects
-            .0
-            .iter()
-            .filter(|(key, _)| concerns(key.kind))
-            .map(|(key, it)| (key.clone(), it.clone()))
-            .collect(),
-    )
 }
 
 async fn until(due: Option<Instant>) {

@@ -1,17 +1,21 @@
 //! A kubelet comes to the same runtime, and goes: there is one agent at a time, and no pod is lost on the way.
 
+mod one_by_one;
+mod static_pods;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::Path;
 use std::process::{Child, Stdio};
 
 use daemonlet::cri::proto::{ContainerState, PodSandboxConfig, PodSandboxMetadata, PodSandboxState};
-use daemonlet::kubelet::standing_back::{Pending, Stage, SteppedBack, Written};
+use daemonlet::kubelet::standing_back::{Pending, Stage, Start, SteppedBack, Written};
 use daemonlet::kubelet::static_pod::HANDED_OVER;
 use daemonlet::manifest::DaemonSetKey;
 use k8s_openapi::api::core::v1::Pod;
 use k8s_openapi::jiff::Timestamp;
 
+use self::static_pods::StaticPods;
 use crate::kit::{Node, container_ids, daemon_set, wait_until};
 
 const CALM: &str = "
@@ -146,7 +150,7 @@ fn pods_are_handed_over_one_by_one_and_taken_back() {
     let needy = node.agent.wait_ready("needy");
 
     let refusal = "spec.containers[0].envFrom[0].configMapRef: refers to ConfigMap \"settings\"";
-    let (code, shown, refused) = verb(&node, &["handover", "--dry-run"]);
+    let (code, planned, refused) = verb(&node, &["handover", "--dry-run"]);
     assert_eq!(code, Some(1), "not all can be");
     assert!(
         refused.contains("daemonset/test/needy cannot be handed over") && refused.contains(refusal),
@@ -156,31 +160,40 @@ fn pods_are_handed_over_one_by_one_and_taken_back() {
         let places = words.map(|word| text.find(word).unwrap_or_else(|| panic!("{word} is not in {text}")));
         assert!(places[0] < places[1], "{text}");
     };
-    order(&shown, ["# daemonlet_test_web.yaml", "# daemonlet_test_vital.yaml"]);
+    order(&planned, ["# daemonlet_test_web.yaml", "# daemonlet_test_vital.yaml"]);
     assert!(!folder.exists() && ready_sandboxes(&node).len() == 3, "a dry run changes nothing");
     assert!(verb(&node, &["handover"]).2.contains("another daemonlet"), "an agent is there");
 
     let kubelet = Kubelet::start(&node);
+    let static_pods = StaticPods::watch(&node, &folder);
+    static_pods.allow();
     kill_as_a_kubelet_does(&node, &web);
     wait_for_standby(
         &node,
         &format!("2 DaemonSets are static pods in {} now, 1 could not", folder.display()),
     );
     order(&node.agent.log(), ["daemonlet_test_web.yaml", "daemonlet_test_vital.yaml"]);
-    assert_eq!(ready_sandboxes(&node), [needy.metadata.name.clone().unwrap()], "old before new");
+    let theirs = ["web", "vital"].map(|name| format!("{name}-{}", node.slot().node_name()));
+    let mut expected = theirs.to_vec();
+    expected.push(needy.metadata.name.clone().unwrap());
+    expected.sort_unstable();
+    let mut ready = ready_sandboxes(&node);
+    ready.sort_unstable();
+    assert_eq!(ready, expected, "what can't be handed over is left as it is");
+    let shown = node.agent.says(&["describe", "ds", "-n", "test", "needy"]);
+    assert!(shown.contains("NotHandedOver") && shown.contains("configMapRef"), "{shown}");
     let events = node.agent.says(&["get", "events", "-A"]);
     assert!(events.contains("HandOverRefused") && events.contains("configMapRef"), "{events}");
     let written = fs::read_to_string(folder.join("daemonlet_test_web.yaml")).unwrap();
-    assert!(shown.contains(&written), "as the dry run had it: {written}");
+    assert!(planned.contains(&written), "as the dry run had it: {written}");
     let pod: Pod = serde_json::from_value(parse(&written)).unwrap();
     assert_eq!(pod.metadata.name.as_deref(), Some("web"));
 
     // What the kubelet makes of it outlives the kubelet, and goes when daemonlet comes back.
     let annotations = pod.metadata.annotations.unwrap();
     assert_eq!(annotations[HANDED_OVER], "test/web");
-    run_as_a_kubelet_does(&node, "web-node", annotations);
-    assert!(ready_sandboxes(&node).contains(&"web-node".to_owned()));
     drop(kubelet);
+    drop(static_pods);
     fs::write(folder.join("daemonlet_test_web.yaml"), written.clone() + "# mine\n").unwrap();
     let (code, _, said) = verb(&node, &["takeover"]);
     assert!(code == Some(1) && said.contains("was changed since daemonlet wrote it"), "{said}");
@@ -189,14 +202,14 @@ fn pods_are_handed_over_one_by_one_and_taken_back() {
     assert_eq!(code, Some(0), "{complaint}");
     assert!(
         said.contains("daemonlet_test_web.yaml removed")
-            && said.contains("test/web-node of the kubelet ended"),
+            && said.contains(&format!("test/{} of the kubelet ended", theirs[0])),
         "{said}"
     );
     assert_eq!(fs::read_dir(&folder).unwrap().count(), 0);
     node.agent.wait_ready("web");
     node.agent.wait_ready("vital");
     assert_eq!(container_ids(&node.agent.wait_ready("needy")), container_ids(&needy), "it was never touched");
-    assert!(!ready_sandboxes(&node).contains(&"web-node".to_owned()));
+    assert!(ready_sandboxes(&node).iter().all(|pod| !theirs.contains(pod)));
     leave_nothing(&node, &folder);
 }
 
@@ -216,11 +229,18 @@ fn an_agent_that_was_killed_while_handing_over_goes_on_where_it_was() {
     let key = |name: &str| DaemonSetKey { namespace: "test".into(), name: name.into() };
     let why = "a kubelet was here".to_owned();
     let mut halfway = SteppedBack::new(Stage::HandingOver, Timestamp::UNIX_EPOCH, why, folder.clone());
-    halfway.written.push(Written { daemon_set: key("first"), path: done.clone(), sha256: String::new() });
+    halfway.written.push(Written {
+        daemon_set: key("first"),
+        path: done.clone(),
+        sha256: String::new(),
+        at: None,
+        start: Start::NotAwaited,
+    });
     halfway.pending = Some(Pending {
         daemon_set: key("second"),
         path: under_way.clone(),
         text: "as it was meant\n".into(),
+        start: Start::NotAwaited,
     });
     halfway.write(&node.path("state")).unwrap();
     // Its pod was ended, and its file is there.

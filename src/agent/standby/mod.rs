@@ -1,0 +1,203 @@
+//! An agent that has stepped back: it answers, says why and what has become of each DaemonSet, touches nothing, and waits to be needed again.
+//!
+//! That is when the note is gone, as `takeover` removes it; or, amid a hand-over, when the runtime shows something else than what it waits on.
+
+mod daemon_sets;
+mod pods;
+mod scene;
+mod seen;
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use notify::{RecommendedWatcher, RecursiveMode, Watcher as _};
+use tokio::sync::Notify;
+use tokio::time::{Instant, sleep_until};
+use tokio_util::sync::CancellationToken;
+use tracing::{error, warn};
+
+use self::scene::Scene;
+use self::seen::{Eyes, Look};
+use super::derived::store_settings;
+use super::hand_over::sight::Sight;
+use super::hand_over::stuck;
+use super::hints::Hints;
+use super::lock::{LockError, StateLock};
+use super::runtime::connect;
+use super::{AgentError, REVISIONS_DIR, attended, serving};
+use crate::api::{self, Changes};
+use crate::board::{Board, Metrics, StoreStatus};
+use crate::clock::Clock;
+use crate::config::Settings;
+use crate::kubelet::standing_back::{self, Stage, SteppedBack};
+use crate::node::host::Host as ThisHost;
+use crate::store::DirStore;
+use crate::systemd::{ServiceManager, Watchdog};
+
+/// How often it is said that pods are not looked after.
+const REMINDER: Duration = Duration::from_secs(60 * 60);
+/// How often the note is looked for where inotify doesn't tell of it.
+const SLOW_LOOK: Duration = Duration::from_secs(60);
+/// How often the lock is tried for while another process hands over.
+const LOCK_RETRY: Duration = Duration::from_secs(5);
+
+/// How standing by has ended.
+#[derive(Debug)]
+pub(super) enum Outcome {
+    /// The agent was told to end.
+    ToldToEnd,
+    /// The note is gone.
+    TakenOver,
+    /// The hand-over can go on.
+    GoOn(StateLock),
+}
+
+/// Stands by until the note is gone, until a hand-over that was decided on `waits_on` can go on, or until `shutdown`.
+pub(super) async fn wait(
+    settings: &Settings,
+    note: &SteppedBack,
+    waits_on: Option<Sight>,
+    shutdown: &CancellationToken,
+) -> Result<Outcome, AgentError> {
+    let clock = Clock::start();
+    let name = match &settings.node_name {
+        Some(name) => name.clone(),
+        None => ThisHost::new("/").node_name()?,
+    };
+    let board = Arc::new(Board::new(name.as_str(), clock.wall()));
+    board.set_store_status(StoreStatus {
+        source: settings.store.path.display().to_string(),
+        ..StoreStatus::default()
+    });
+    let ending = shutdown.child_token();
+    let _ending = ending.clone().drop_guard();
+    let (commands, _) = api::command::line();
+    let changes = Changes { commands, revisions_dir: settings.root_dir.join(REVISIONS_DIR) };
+    let metrics = Arc::new(Metrics::new(env!("CARGO_PKG_VERSION")));
+    let api = serving::serve(settings, &board, &metrics, &ending, changes)?;
+    let cri = connect(settings)?;
+    let store = DirStore::spawn(store_settings(settings), ending.clone());
+    let scene = Scene::new(settings, note.clone(), board, clock, store);
+    let mut watchdog = Watchdog::from_environment();
+    ServiceManager.ready(&format!("standing by: {}", note.describe()));
+    warn!("standing by: {}", note.describe());
+    let mut bystander = Bystander {
+        settings,
+        hints: Hints::listen(&cri),
+        eyes: Eyes::new(cri.clone()),
+        scene,
+        waits_on,
+        look: None,
+        stuck_at: None,
+    };
+    let outcome = attended(&mut watchdog, shutdown, bystander.run()).await;
+    ending.cancel();
+    if let Err(problem) = api.await {
+        warn!(%problem, "the API ended in disorder");
+    }
+    outcome.unwrap_or(Ok(Outcome::ToldToEnd))
+}
+
+struct Bystander<'a> {
+    settings: &'a Settings,
+    hints: Hints,
+    eyes: Eyes,
+    scene: Scene,
+    /// What a hand-over was decided on.
+    waits_on: Option<Sight>,
+    /// What was seen last.
+    look: Option<Look>,
+    /// When the kubelet has had its time.
+    stuck_at: Option<Instant>,
+}
+
+impl Bystander<'_> {
+    async fn run(&mut self) -> Result<Outcome, AgentError> {
+        let root_dir = &self.settings.root_dir;
+        let changed = Arc::new(Notify::new());
+        // Where there is no inotify the slow look alone makes sure.
+        let _watcher = watch(root_dir, &changed).ok();
+        let mut reminder = Instant::now() + REMINDER;
+        let mut retry_lock = None;
+        self.stuck_at = self.deadline();
+        self.scene.check_runtime(&self.eyes).await;
+        loop {
+            self.scene.show(self.look.as_ref());
+            if self.can_go_on() {
+                match StateLock::take(root_dir) {
+                    Ok(lock) => return Ok(Outcome::GoOn(lock)),
+                    Err(LockError::Held { .. }) => retry_lock = Some(Instant::now() + LOCK_RETRY),
+                    Err(problem) => return Err(problem.into()),
+                }
+            }
+            tokio::select! {
+                () = changed.notified() => {}
+                () = tokio::time::sleep(SLOW_LOOK) => {}
+                () = until(retry_lock) => retry_lock = None,
+                () = self.scene.store_changed() => {}
+                () = self.hints.next() => self.look().await,
+                () = until(self.stuck_at) => {
+                    self.stuck_at = None;
+                    let problem = stuck(self.scene.note(), self.settings.static_pod_start_deadline);
+                    error!("{problem}");
+                    self.scene.say_stuck(problem);
+                }
+                () = sleep_until(reminder) => {
+                    reminder = Instant::now() + REMINDER;
+                    warn!("still standing by: {}", self.scene.note().describe());
+                }
+            }
+            if !root_dir.join(standing_back::FILE).exists() {
+                return Ok(Outcome::TakenOver);
+            }
+            self.take_note();
+        }
+    }
+
+    async fn look(&mut self) {
+        match self.eyes.look().await {
+            Ok(look) => self.look = Some(look),
+            Err(problem) => self.scene.lost_runtime(&self.eyes, &problem),
+        }
+        self.scene.check_runtime(&self.eyes).await;
+    }
+
+    /// Takes up what another process has written.
+    fn take_note(&mut self) {
+        match SteppedBack::read(&self.settings.root_dir) {
+            Ok(Some(note)) if note != *self.scene.note() => {
+                self.scene.set_note(note);
+                self.stuck_at = self.deadline();
+            }
+            Ok(_) => {}
+            Err(problem) => warn!(%problem, "what was known of the kubelet counts on"),
+        }
+    }
+
+    fn can_go_on(&self) -> bool {
+        let Some(look) = &self.look else { return false };
+        self.scene.note().stage == Stage::HandingOver && self.waits_on.as_ref() != Some(&look.sight)
+    }
+
+    fn deadline(&self) -> Option<Instant> {
+        let deadline = self.settings.static_pod_start_deadline;
+        let waits =
+            self.scene.note().stage == Stage::HandingOver && self.scene.note().awaited().next().is_some();
+        (waits && !deadline.is_zero()).then(|| Instant::now() + deadline)
+    }
+}
+
+fn watch(dir: &Path, changed: &Arc<Notify>) -> notify::Result<RecommendedWatcher> {
+    let hint = Arc::clone(changed);
+    let mut watcher = notify::recommended_watcher(move |_| hint.notify_one())?;
+    watcher.watch(dir, RecursiveMode::NonRecursive)?;
+    Ok(watcher)
+}
+
+async fn until(due: Option<Instant>) {
+    match due {
+        Some(due) => sleep_until(due).await,
+        None => std::future::pending().await,
+    }
+}
