@@ -229,6 +229,9 @@ podLogsDir: $dir/pod-logs
 containerLogsDir: $dir/container-logs
 cgroupDriver: cgroupfs
 cgroupRoot: /$name
+# A machine whose disk is nearly full is no reason not to show what daemonlet does.
+evictionHard: {memory.available: 1Mi}
+imageGCHighThresholdPercent: 100
 YAML
 DAEMONLET_CONFIG=$dir/config.yaml setsid "$DEMO_BINARY" agent >"$dir/agent.log" 2>&1 </dev/null 3>&- 4>&- &
 agent_pid=$!
