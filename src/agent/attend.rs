@@ -188,7 +188,7 @@ fn context(
     told: Told,
     reports: mpsc::UnboundedSender<Report>,
 ) -> Result<PodContext, AgentError> {
-    let Base { settings, clock, board, metrics, cri, shutdown, .. } = base;
+    let Base { settings, clock, facts, board, metrics, cri, shutdown, .. } = base;
     let (preload, preloading) = Preload::spawn(preload::Surroundings {
         folder: settings.image_archives_dir(),
         memory: settings.root_dir.join(preload::MEMORY),
@@ -207,6 +207,7 @@ fn context(
     });
     Ok(PodContext {
         clock: *clock,
+        boot: facts.boot_id.clone(),
         cri: cri.clone(),
         host: told.host,
         allocatable,

@@ -31,6 +31,8 @@ use crate::volume::VolumeRoot;
 pub struct PodContext {
     /// The agent's clocks.
     pub clock: Clock,
+    /// This boot of the machine, by the kernel's `boot_id`.
+    pub boot: String,
     /// The runtime.
     pub cri: CriClient,
     /// The node, as pods see it.

@@ -13,6 +13,9 @@ pub const HASH_ANNOTATION: &str = "io.kubernetes.container.hash";
 /// The annotation under which a container remembers the crash-loop delay that follows when it ends, in milliseconds; ours, so that a new
 /// agent goes on with the back-off of the one before.
 pub const RESTART_DELAY_ANNOTATION: &str = "daemonlet.dev/restart-delay-ms";
+/// The annotation beside it that says in which boot of the machine (`/proc/sys/kernel/random/boot_id`). Who died with the machine did not
+/// crash: after a boot a back-off begins anew, as a kubelet's does.
+pub const BOOT_ANNOTATION: &str = "daemonlet.dev/boot";
 /// The annotation under which a container remembers its restart count.
 pub const RESTART_COUNT_ANNOTATION: &str = "io.kubernetes.container.restartCount";
 
@@ -43,8 +46,9 @@ fn ips(network: &proto::PodSandboxNetworkStatus) -> Vec<IpAddr> {
     all.map(str::parse).collect::<Result<_, _>>().unwrap_or_default()
 }
 
-/// A container from its status. The sandbox is not part of it; listings have it.
-pub fn container(status: &proto::ContainerStatus, sandbox: &crate::cri::SandboxId) -> Container {
+/// A container from its status. The sandbox is not part of it; listings have it. `boot` is this boot of the machine.
+pub fn container(status: &proto::ContainerStatus, sandbox: &crate::cri::SandboxId, boot: &str) -> Container {
+    let is_of_this_boot = status.annotations.get(BOOT_ANNOTATION).is_none_or(|made_in| made_in == boot);
     let metadata = status.metadata.as_ref();
     let counted = status.annotations.get(RESTART_COUNT_ANNOTATION).and_then(|count| count.parse().ok());
     Container {
@@ -70,6 +74,7 @@ pub fn container(status: &proto::ContainerStatus, sandbox: &crate::cri::SandboxI
         restart_delay: status
             .annotations
             .get(RESTART_DELAY_ANNOTATION)
+            .filter(|_| is_of_this_boot)
             .and_then(|delay| delay.parse().ok())
             .map_or(Duration::ZERO, Duration::from_millis),
         image: status.image.as_ref().map(|image| image.image.clone()).unwrap_or_default(),
@@ -94,6 +99,19 @@ mod tests {
     use super::*;
 
     #[test]
+    fn a_back_off_ends_with_the_boot_that_it_was_raised_in() {
+        let delay = |boot: Option<&str>| {
+            let mut annotations = BTreeMap::from([(RESTART_DELAY_ANNOTATION.to_owned(), "40000".to_owned())]);
+            annotations.extend(boot.map(|boot| (BOOT_ANNOTATION.to_owned(), boot.to_owned())));
+            let status = proto::ContainerStatus { id: "c".to_owned(), annotations, ..Default::default() };
+            container(&status, &"s".into(), "this").restart_delay
+        };
+        assert_eq!(delay(Some("this")), Duration::from_secs(40));
+        assert_eq!(delay(Some("another")), Duration::ZERO);
+        assert_eq!(delay(None), Duration::from_secs(40), "an agent made it that noted no boots");
+    }
+
+    #[test]
     fn one_bad_address_spoils_them_all() {
         let network = |ip: &str, more: &[&str]| proto::PodSandboxNetworkStatus {
             ip: ip.into(),
@@ -111,12 +129,12 @@ mod tests {
             metadata: Some(proto::ContainerMetadata { name: "main".into(), attempt: 1 }),
             ..Default::default()
         };
-        assert_eq!(container(&status, &"s".into()).attempt, 1);
+        assert_eq!(container(&status, &"s".into(), "this").attempt, 1);
         status.annotations = BTreeMap::from([
             (RESTART_COUNT_ANNOTATION.to_owned(), "4".to_owned()),
             (HASH_ANNOTATION.to_owned(), "not hex".to_owned()),
         ]);
-        let found = container(&status, &"s".into());
+        let found = container(&status, &"s".into(), "this");
         assert_eq!((found.attempt, found.hash), (4, None));
     }
 
@@ -128,7 +146,7 @@ mod tests {
             finished_at: 1_800_000_000_000_000_000,
             ..Default::default()
         };
-        let found = container(&status, &"s".into());
+        let found = container(&status, &"s".into(), "this");
         let exit = found.exit().expect("an exit");
         assert_eq!((exit.code, exit.started_at), (128, None));
         assert_eq!(exit.finished_at.as_second(), 1_800_000_000);

@@ -142,6 +142,7 @@ impl Machine {
         let cri = self.runtime.client();
         let context = Arc::new(PodContext {
             clock,
+            boot: "this".to_owned(),
             cri: cri.clone(),
             host: watch::channel(Arc::new(host)).1,
             volumes: VolumeRoot::prepare(&root).expect("a volume root"),

@@ -222,7 +222,7 @@ impl Worker {
                 Err(error) if error.is_not_found() => return Ok(None),
                 Err(error) => return Err(error),
             };
-            let mut found = observe::container(&status, sandbox);
+            let mut found = observe::container(&status, sandbox, &self.context.boot);
             if found.is_running() && self.unsure.ended.contains(id.as_str()) {
                 if let Some(wait) = waits.next() {
                     sleep(Duration::from_millis(*wait)).await;

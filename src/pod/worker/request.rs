@@ -15,7 +15,7 @@ use crate::cri::translate::namespaces::can_have_own_users;
 use crate::cri::translate::{self, Host, ImageUser, TranslateError};
 use crate::error_chain::error_chain;
 use crate::manifest::Objects;
-use crate::pod::observe::RESTART_DELAY_ANNOTATION;
+use crate::pod::observe::{BOOT_ANNOTATION, RESTART_DELAY_ANNOTATION};
 use crate::pod::requests::{ContainerRun, Files, PodRequests, RequestError, runtime_handler};
 use crate::volume::{self, SubPathRequest};
 
@@ -43,6 +43,7 @@ impl Worker {
         let delay = self.memory.delay(&container.name);
         if !delay.is_zero() {
             config.annotations.insert(RESTART_DELAY_ANNOTATION.to_owned(), delay.as_millis().to_string());
+            config.annotations.insert(BOOT_ANNOTATION.to_owned(), self.context.boot.clone());
         }
         let sandbox = self.sandbox_config_now().ok_or("the pod has no sandbox")?;
         Ok((config, sandbox))

@@ -35,6 +35,7 @@ fn context(runtime: &FakeRuntime, dir: &Path) -> Arc<PodContext> {
     let clock = Clock::start();
     Arc::new(PodContext {
         clock,
+        boot: "this".to_owned(),
         cri: runtime.client(),
         host: watch::channel(Arc::new(Host::for_tests())).1,
         volumes: VolumeRoot::prepare(dir).expect("a volume root"),

@@ -1,7 +1,7 @@
 //! What a worker remembers between two plans: crash-loop back-offs, starts that failed, and sandboxes that did not last.
 //!
 //! Lost with the agent, except for the crash-loop back-off: each container carries the delay that will follow its end as an annotation
-//! ([`RESTART_DELAY_ANNOTATION`]), so it is taken up where it was.
+//! ([`RESTART_DELAY_ANNOTATION`]), so it is taken up where it was, but not after a boot of the machine.
 //!
 //! [`RESTART_DELAY_ANNOTATION`]: crate::pod::observe::RESTART_DELAY_ANNOTATION
 
