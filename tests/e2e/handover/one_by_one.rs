@@ -140,7 +140,7 @@ fn a_pod_that_the_kubelet_has_killed_is_handed_over_without_waiting_for_another(
     node.agent.launch();
     // Of two that are equally important the one whose name comes last goes first, as it came last.
     status_says(&node, "it is to start test/other");
-    assert_eq!(names(&static_pods.found()), ["other"]);
+    wait_until("the other's file is found", || names(&static_pods.found()) == ["other"]);
     node.kill(&one, "main");
     status_says(&node, "it is to start test/other, test/one");
     assert_eq!(ready_sandboxes(&node), [""; 0], "the kubelet has its time");
