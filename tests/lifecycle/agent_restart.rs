@@ -87,6 +87,26 @@ async fn a_crash_loop_goes_on_where_it_was() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_crash_loop_begins_anew_when_the_machine_boots() {
+    let mut machine = Machine::boot();
+    let agent = machine.start_agent().await;
+    machine.runtime.autoexit("main", s(1), &[1]);
+    let pod = agent.run(&one_container(&json!({})));
+    agent.until(&pod, "restarted thrice", |pod| running(pod, "main") == Some(3)).await;
+    sleep(s(10)).await;
+    drop(agent);
+    machine.reboot();
+    let _agent = machine.start_agent().await;
+    machine
+        .until("started twice more", |state| {
+            state.calls.iter().filter(|call| call.method() == Method::StartContainer).count() == 6
+        })
+        .await;
+    // Without the boot the next would be due at 74 s.
+    assert_eq!(machine.times(Method::StartContainer), [0.0, 1.0, 12.0, 33.0, 43.0, 54.0]);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_container_that_ran_well_for_long_has_no_back_off_from_its_past() {
     let machine = Machine::boot();
     let agent = machine.start_agent().await;

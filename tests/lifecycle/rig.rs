@@ -51,6 +51,8 @@ pub(crate) struct Machine {
     pub(crate) runtime: FakeRuntime,
     booted: (Timestamp, Instant),
     dir: TempDir,
+    /// How often it has booted.
+    boots: u32,
 }
 
 type Handles = Arc<Mutex<BTreeMap<PodUid, WorkerHandle>>>;
@@ -81,7 +83,13 @@ impl Machine {
         let runtime = FakeRuntime::start_with(options);
         let (wall, at) = runtime.read(State::started);
         let booted = (Timestamp::UNIX_EPOCH + wall, at);
-        Self { runtime, booted, dir: TempDir::new().expect("a folder") }
+        Self { runtime, booted, boots: 1, dir: TempDir::new().expect("a folder") }
+    }
+
+    /// Ends everything that runs and begins anew, with what is on disk. No agent may be there.
+    pub(crate) fn reboot(&mut self) {
+        self.runtime.stop_sandboxes();
+        self.boots += 1;
     }
 
     pub(crate) fn path(&self) -> &Path {
@@ -142,7 +150,7 @@ impl Machine {
         let cri = self.runtime.client();
         let context = Arc::new(PodContext {
             clock,
-            boot: "this".to_owned(),
+            boot: format!("boot {}", self.boots),
             cri: cri.clone(),
             host: watch::channel(Arc::new(host)).1,
             volumes: VolumeRoot::prepare(&root).expect("a volume root"),

@@ -118,6 +118,7 @@ impl Eyes {
         }
         match self.cri.container_status(&listed.id.as_str().into()).await {
             Ok(status) => {
+                // Nobody here starts it again, so no boot's back-off counts.
                 let seen = observe::container(&status, &listed.pod_sandbox_id.as_str().into(), "");
                 self.containers.insert(listed.id.clone(), (listed.state, seen.clone()));
                 Ok(Some(seen))

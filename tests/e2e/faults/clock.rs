@@ -118,7 +118,6 @@ fn a_clock_that_is_set_by_a_day_restarts_nothing_and_moves_no_back_off() {
     });
     assert_eq!(killings.count(), 0, "{pods}");
     // The probes go on: when it is no longer ready, that is seen at once.
-    std::thread::sleep(Duration::from_millis(10));
     node.kill(&before, "main");
     node.agent
         .wait_pod("probed", "restarted", |pod| is_ready(pod) && container_ids(pod) != container_ids(&before));
