@@ -1,7 +1,6 @@
 //! A wall clock that is set, forward and back, while pods run, are probed and back off.
 
 use std::fs;
-use std::time::Duration;
 
 use k8s_openapi::api::core::v1::Pod;
 
