@@ -16,7 +16,7 @@ mod reading;
 mod settle;
 mod snapshot;
 mod survey;
-mod trust;
+pub mod trust;
 mod watch;
 
 pub use dir::{DirSettings, DirStore, PollMode, StoreHandle};

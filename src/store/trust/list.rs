@@ -13,23 +13,36 @@ use crate::store::listing::is_manifest_path;
 pub(in crate::store) const NAME: &str = "SHA256SUMS";
 
 /// Manifests and their digests, by their paths below the store's root.
-pub(super) type Digests = BTreeMap<String, Digest>;
+pub type Digests = BTreeMap<String, Digest>;
 
 /// Why a list can't be read.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub(super) enum ListError {
+pub enum ListError {
+    /// Its bytes are no text.
     #[error("it is not text in UTF-8")]
     Encoding,
+    /// A line, counted from one, is no entry.
     #[error("line {0} is not as sha256sum writes one: digits, two spaces, a path")]
     Line(usize),
+    /// An entry is about a file that no store can have.
     #[error("line {line} has the path {path:?}, which leads out of the store")]
-    Outside { line: usize, path: String },
+    Outside {
+        /// Which line, counted from one.
+        line: usize,
+        /// The path as it is written.
+        path: String,
+    },
+    /// Two entries contradict each other.
     #[error("it has {0:?} twice, with different digests")]
     Twice(String),
 }
 
 /// Reads a list. Files that the store would not take for manifests are left out: `find` has named more than it looks at.
-pub(super) fn parse(bytes: &[u8]) -> Result<Digests, ListError> {
+///
+/// # Errors
+///
+/// If any of it is not as `sha256sum` writes it.
+pub fn parse(bytes: &[u8]) -> Result<Digests, ListError> {
     let text = std::str::from_utf8(bytes).map_err(|_| ListError::Encoding)?;
     let mut digests = Digests::new();
     for (index, line) in text.lines().enumerate().filter(|(_, line)| !line.is_empty()) {

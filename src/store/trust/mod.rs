@@ -21,7 +21,7 @@
 //!
 //! This module reads the list, its signature, the keys and the record; it must never change any of them, nor decide anything: that is the rule's.
 
-mod list;
+pub mod list;
 mod rule;
 #[cfg(test)]
 mod tests;
