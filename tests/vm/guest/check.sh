@@ -47,9 +47,10 @@ ready() {
     number=$(pods | jq '[.items[] | select(.status.conditions[]? | select(.type == "Ready" and .status == "True"))] | length')
     is "$number pods ready" "$1 pods ready"
 }
-# As many pods as that are ready, and none is on its way out or has failed.
+# As many pods as that are ready, and none is on its way out, is sacrificed or has failed. One that is evicted runs, and is ready, until it has ended.
 settled() {
-    ready "$1" && is "$(pods | jq '[.items[] | select(.metadata.deletionTimestamp or .status.phase != "Running")] | length') others" "0 others"
+    ready "$1" && is "$(pods | jq '[.items[] | select(.metadata.deletionTimestamp or .status.phase != "Running"
+        or any(.status.conditions[]?; .type == "DisruptionTarget"))] | length') others" "0 others"
 }
 uid() { pods | jq -r ".items[] | select(.metadata.labels.app == \"$1\") | .metadata.uid"; }
 uids() { pods | jq -r '.items[].metadata.uid' | sort; }
