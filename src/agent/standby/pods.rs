@@ -51,6 +51,7 @@ pub(super) fn shown(
         failure: None,
         qos_class: qos,
         previous: &previous,
+        recursive_read_only: None,
         host_ips: around.host_ips,
         start_time: created(seen),
         now: around.now,

@@ -85,6 +85,13 @@ pub struct Cgroups {
     pub single_process_oom_kill: bool,
 }
 
+impl Host {
+    /// Whether the runtime can mount read-only all the way down for pods of a handler; the default one is named by nothing.
+    pub fn mounts_recursively_read_only(&self, handler: &str) -> bool {
+        self.handlers.get(handler).is_some_and(|features| features.recursive_read_only_mounts)
+    }
+}
+
 /// What containers may do with swap.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Swap {

@@ -2,11 +2,12 @@
 
 use k8s_openapi::api::core::v1::{
     Container, ContainerState as ApiState, ContainerStateRunning, ContainerStateTerminated,
-    ContainerStateWaiting, ContainerStatus,
+    ContainerStateWaiting, ContainerStatus, VolumeMount, VolumeMountStatus,
 };
 
 use super::{Ending, Inputs, time};
 use crate::cri::ContainerId;
+use crate::cri::translate::mounts::recursive_read_only;
 use crate::pod::observed::{self, ContainerState, Exit};
 use crate::pod::plan::Role;
 
@@ -55,8 +56,31 @@ pub(super) fn status(inputs: &Inputs<'_>, container: &Container, default_waiting
         container_id: record.map(|record| format!("containerd://{}", record.id)),
         state: Some(state),
         last_state: Some(last_state.unwrap_or_default()),
+        volume_mounts: mounts(container, inputs.recursive_read_only),
         ..ContainerStatus::default()
     }
+}
+
+/// The container's mounts as they came out. `recursiveReadOnly` is there for those that are read-only: what was asked for may not be had.
+fn mounts(container: &Container, recursive_supported: Option<bool>) -> Option<Vec<VolumeMountStatus>> {
+    let of_mount = |mount: &VolumeMount| {
+        let is_read_only = mount.read_only.unwrap_or_default();
+        let recursive =
+            recursive_supported.filter(|_| is_read_only).map(|supported| {
+                match recursive_read_only(mount, supported) {
+                    Ok(true) => "Enabled".to_owned(),
+                    // A container with such a mount is refused, and says why.
+                    Ok(false) | Err(_) => "Disabled".to_owned(),
+                }
+            });
+        VolumeMountStatus {
+            name: mount.name.clone(),
+            mount_path: mount.mount_path.clone(),
+            read_only: is_read_only.then_some(true),
+            recursive_read_only: recursive,
+        }
+    };
+    container.volume_mounts.as_ref().map(|mounts| mounts.iter().map(of_mount).collect())
 }
 
 /// Cuts the messages of instances that have ended to so many bytes, or a few less where a character would be cut.
@@ -112,5 +136,39 @@ fn terminated(exit: &Exit, id: &ContainerId) -> ApiState {
             signal: None,
         }),
         ..ApiState::default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    #[test]
+    fn a_mount_is_shown_as_it_came_out() {
+        let container: Container = serde_json::from_value(json!({"name": "c", "volumeMounts": [
+            {"name": "a", "mountPath": "/a", "subPath": "x", "mountPropagation": "Bidirectional"},
+            {"name": "b", "mountPath": "/b", "readOnly": true},
+            {"name": "c", "mountPath": "/c", "readOnly": true, "recursiveReadOnly": "IfPossible"},
+        ]}))
+        .unwrap();
+        let shown = |supported| serde_json::to_value(mounts(&container, supported)).unwrap();
+        let as_it_is = |b: &Value, c: &Value| {
+            let mut all = json!([
+                {"name": "a", "mountPath": "/a"},
+                {"name": "b", "mountPath": "/b", "readOnly": true},
+                {"name": "c", "mountPath": "/c", "readOnly": true},
+            ]);
+            for (index, mode) in [(1, b), (2, c)] {
+                if !mode.is_null() {
+                    all[index]["recursiveReadOnly"] = mode.clone();
+                }
+            }
+            all
+        };
+        assert_eq!(shown(Some(true)), as_it_is(&json!("Disabled"), &json!("Enabled")));
+        assert_eq!(shown(Some(false)), as_it_is(&json!("Disabled"), &json!("Disabled")));
+        assert_eq!(shown(None), as_it_is(&Value::Null, &Value::Null));
     }
 }

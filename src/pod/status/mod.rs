@@ -46,6 +46,8 @@ pub struct Inputs<'a> {
     pub qos_class: &'a str,
     /// The conditions as they were last told, whose transition times go on while nothing changes.
     pub previous: &'a [PodCondition],
+    /// Whether the runtime can mount read-only all the way down for this pod; `None` where nobody has asked it.
+    pub recursive_read_only: Option<bool>,
     /// The node's addresses, the primary one first.
     pub host_ips: &'a [IpAddr],
     /// When the pod was first seen.

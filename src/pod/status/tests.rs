@@ -110,6 +110,7 @@ impl Case {
             failure: self.failure.as_ref(),
             qos_class: "BestEffort",
             previous: previous.and_then(|status| status.conditions.as_deref()).unwrap_or_default(),
+            recursive_read_only: Some(true),
             host_ips: &["192.0.2.1".parse().expect("an address")],
             start_time: at(0),
             now: at(now),

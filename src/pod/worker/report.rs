@@ -14,11 +14,12 @@ use super::{Worker, tell};
 use crate::board::{EventDraft, EventKind, reference_to, reference_to_container};
 use crate::cri::log_path::LogOwner;
 use crate::cri::translate::cgroup_parent::CgroupName;
+use crate::cri::translate::host::Host;
 use crate::cri::{ContainerId, translate};
 use crate::pod::context::{News, PodContext};
 use crate::pod::observed::ContainerState;
 use crate::pod::plan;
-use crate::pod::requests;
+use crate::pod::requests::{self, runtime_handler};
 use crate::pod::status::{self, Ending, SandboxNeed, Waiting};
 use crate::probe::{self, ProbeEvent};
 
@@ -170,10 +171,17 @@ impl Worker {
             failure,
             qos_class: self.qos_class.as_str(),
             previous: self.told.as_ref().map_or(&self.standing_conditions(), |told| &told.conditions),
+            recursive_read_only: Some(self.mounts_recursively_read_only(&host)),
             host_ips: &host.node_ips,
             start_time: self.record.created,
             now: self.context.clock.wall(),
         })
+    }
+
+    fn mounts_recursively_read_only(&self, host: &Host) -> bool {
+        // One whose handler is not known has no sandbox, and says why.
+        runtime_handler(&self.record.pod, &self.objects.borrow())
+            .is_ok_and(|handler| host.mounts_recursively_read_only(&handler))
     }
 
     /// Why each container that should run waits.

@@ -109,7 +109,10 @@ fn of_volume(
         readonly: mount.read_only.unwrap_or_default() || source.read_only,
         selinux_relabel: source.selinux_relabel && host.selinux,
         propagation: propagation(mount)?.into(),
-        recursive_read_only: recursive_read_only(mount, inputs.runtime_handler, host)?,
+        recursive_read_only: recursive_read_only(
+            mount,
+            host.mounts_recursively_read_only(inputs.runtime_handler),
+        )?,
         image,
         image_sub_path,
         ..Mount::default()
@@ -134,7 +137,11 @@ fn propagation(mount: &VolumeMount) -> Result<MountPropagation, TranslateError> 
     }
 }
 
-fn recursive_read_only(mount: &VolumeMount, handler: &str, host: &Host) -> Result<bool, TranslateError> {
+/// Whether a mount is read-only all the way down, given whether the pod's runtime handler can do it.
+///
+/// # Errors
+/// It asks for what contradicts it, or for what the runtime can't do.
+pub fn recursive_read_only(mount: &VolumeMount, supported: bool) -> Result<bool, TranslateError> {
     let volume = || mount.name.clone();
     let mode = match mount.recursive_read_only.as_deref() {
         None | Some("Disabled") => return Ok(false),
@@ -147,7 +154,6 @@ fn recursive_read_only(mount: &VolumeMount, handler: &str, host: &Host) -> Resul
         let propagation = propagation.to_owned();
         return Err(TranslateError::RecursivePropagation { volume: volume(), propagation });
     }
-    let supported = host.handlers.get(handler).is_some_and(|features| features.recursive_read_only_mounts);
     match mode {
         "IfPossible" => Ok(supported),
         "Enabled" if supported => Ok(true),
