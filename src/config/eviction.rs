@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::build::{Names, Reader};
+use super::reader::{Names, Reader};
 use super::value::{duration_within, min_reclaim, number_within, threshold};
 use crate::eviction::policy::{Amounts, Configured};
 use crate::eviction::{EvictionPolicy, Signal};

@@ -12,6 +12,7 @@ mod keys;
 mod layer;
 mod policy;
 mod problem;
+mod reader;
 mod sample;
 mod settings;
 mod sources;

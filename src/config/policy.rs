@@ -2,7 +2,7 @@
 
 use std::path::{Component, Path, PathBuf};
 
-use super::build::Reader;
+use super::reader::Reader;
 use crate::manifest::validate::names::dns_label;
 use crate::policy::Policy;
 use crate::policy::host_paths::HostPaths;

@@ -121,6 +121,10 @@ impl Reader {
     pub(super) fn look(&mut self, look: &Look, said: Said, now: &BootTime) -> Seen {
         if let Some(watches) = &mut self.watches {
             watches.begin();
+            if let Some(trust) = &self.trust {
+                watches.file(&trust.trust_file);
+                watches.entry(&trust.bundles);
+            }
         }
         let previous = Arc::clone(&self.previous);
         let mut listing = self.lister.list(look, self.watches.as_mut());
@@ -250,7 +254,7 @@ impl Reader {
         let objects = self.previous.objects.clone();
         self.replace(Snapshot { objects, problems, ignored: listing.ignored, freshness, refused });
         self.refused = listing.failures.is_empty().then_some(refusal);
-        // Neither the keys nor the record are watched: what puts this right may be told by nothing.
+        // Keys whose directory has yet to be made can't be watched: what puts this right may be told by nothing.
         let next = if next == Next::Event { Next::Retry } else { next };
         self.seen(listing.real_root, listing.unsettled, None, next)
     }

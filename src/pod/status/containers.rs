@@ -65,14 +65,13 @@ pub(super) fn status(inputs: &Inputs<'_>, container: &Container, default_waiting
 fn mounts(container: &Container, recursive_supported: Option<bool>) -> Option<Vec<VolumeMountStatus>> {
     let of_mount = |mount: &VolumeMount| {
         let is_read_only = mount.read_only.unwrap_or_default();
-        let recursive =
-            recursive_supported.filter(|_| is_read_only).map(|supported| {
-                match recursive_read_only(mount, supported) {
-                    Ok(true) => "Enabled".to_owned(),
-                    // A container with such a mount is refused, and says why.
-                    Ok(false) | Err(_) => "Disabled".to_owned(),
-                }
-            });
+        let recursive = recursive_supported.filter(|_| is_read_only).map(|supported| {
+            match recursive_read_only(mount, supported) {
+                Ok(true) => "Enabled".to_owned(),
+                // A container with such a mount is refused, and says why.
+                Ok(false) | Err(_) => "Disabled".to_owned(),
+            }
+        });
         VolumeMountStatus {
             name: mount.name.clone(),
             mount_path: mount.mount_path.clone(),

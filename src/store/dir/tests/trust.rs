@@ -131,6 +131,24 @@ async fn what_is_altered_added_or_gone_is_refused_as_a_whole_and_the_last_good_g
 }
 
 #[tokio::test]
+async fn keys_count_as_soon_as_they_are_written() {
+    let mut signed = Signed::new();
+    signed.bed.write("a.yaml", &daemon_set("a", "i:1"));
+    signed.sign(100);
+    signed.bed.start();
+    signed.until_image("a", "i:1").await;
+
+    let own = fs::read_to_string(&signed.trust.trust_file).unwrap();
+    let other = KeyPair::generate_unencrypted_keypair().unwrap().pk.to_box().unwrap().to_string();
+    fs::write(&signed.trust.trust_file, &other).unwrap();
+    signed.until_refused("it is signed with a key that the trust file does not have").await;
+    place(&signed.trust.trust_file, &format!("{other}\n{own}"));
+    signed.until_image("a", "i:1").await;
+    fs::remove_file(&signed.trust.trust_file).unwrap();
+    signed.until_refused("trust.pub").await;
+}
+
+#[tokio::test]
 async fn an_older_list_is_refused_also_after_a_restart_until_it_is_allowed_for_good() {
     let mut signed = Signed::new();
     let path = signed.bed.write("a.yaml", &daemon_set("a", "i:1"));
