@@ -20,15 +20,14 @@ use super::host::{RuntimeFacts, describe};
 use super::reconcile::key_of;
 use crate::config::Settings;
 use crate::cri::translate::Host;
-use crate::cri::translate::runtime_class::runtime_class;
 use crate::manifest::{self, Kind, Object, Objects};
 use crate::node::host::Host as Machine;
 use crate::node::{
     HostError, HostFacts, Inputs, NodeName, Pressure, Readiness, Runtime, THIS_NODE, effective,
 };
 use crate::pod::blueprint::Blueprint;
+use crate::pod::classes::Classes;
 use crate::pod::identity::{self, Incarnation};
-use crate::pod::priority;
 use crate::pod::requests::marks;
 use crate::rollout::revision_of;
 
@@ -71,10 +70,7 @@ impl OfflineNode {
         let not_made = |field, problem: &dyn fmt::Display| NotMade { field, problem: problem.to_string() };
         let Some(spec) = daemon_set.spec.as_ref() else { return Err(not_made("spec", &"there is none")) };
         let pod_spec = spec.template.spec.clone().unwrap_or_default();
-        let priority = priority::resolve(&pod_spec, objects)
-            .map_err(|error| not_made("spec.template.spec.priorityClassName", &error))?;
-        let runtime_class = runtime_class(&pod_spec, objects)
-            .map_err(|error| not_made("spec.template.spec.runtimeClassName", &error))?;
+        let classes = Classes::of(&pod_spec, objects).map_err(|error| not_made(error.field(), &error))?;
         let key = key_of(daemon_set);
         let (revision, incarnation) = (revision_of(&spec.template), Incarnation(1));
         let node_name = self.host.node_name.as_str();
@@ -87,8 +83,7 @@ impl OfflineNode {
             name: &identity.name,
             uid: identity.uid.as_str(),
             node_name,
-            priority,
-            runtime_class,
+            classes,
         }
         .pod();
         Ok(FirstPod { pod, marks: marks(node_name, &key, &revision, incarnation) })

@@ -5,6 +5,7 @@
 //! of its own.
 
 pub mod blueprint;
+pub mod classes;
 pub mod context;
 pub mod failure;
 pub mod grace;

@@ -23,6 +23,7 @@ use self::registries::Registries;
 use crate::manifest::validate::FieldError;
 use crate::manifest::{FieldPath, Kind, Object, Objects};
 use crate::pod::blueprint::Blueprint;
+use crate::pod::classes::Classes;
 
 /// The agent's policy. By default everything is allowed.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -94,8 +95,7 @@ impl Policy {
             name: "",
             uid: "",
             node_name: "",
-            priority: None,
-            runtime_class: None,
+            classes: Classes::default(),
         };
         let namespace = daemon_set.metadata.namespace.as_deref().unwrap_or("default");
         self.judge_pod(&made.pod(), namespace, namespace_of(objects, namespace))

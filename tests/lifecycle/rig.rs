@@ -21,6 +21,7 @@ use daemonlet::cri::translate::host::HandlerFeatures;
 use daemonlet::manifest::{DaemonSetKey, Objects, read};
 use daemonlet::node::Pressure;
 use daemonlet::pod::blueprint::Blueprint;
+use daemonlet::pod::classes::Classes;
 use daemonlet::pod::context::{Directory, News, PodContext, Report};
 use daemonlet::pod::failure::Failure;
 use daemonlet::pod::identity::{self, Incarnation, PodUid};
@@ -431,8 +432,7 @@ fn record_of(name: &str, spec: &Value, now: Timestamp) -> PodRecord {
         name: &identity.name,
         uid: identity.uid.as_str(),
         node_name: NODE,
-        priority: None,
-        runtime_class: None,
+        classes: Classes::default(),
     }
     .pod();
     PodRecord::new(identity.uid, key, (revision, HASH_VERSION), Incarnation(1), now, pod)

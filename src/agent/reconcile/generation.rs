@@ -9,6 +9,7 @@ use super::{Reconciler, Tracked};
 use crate::cri::translate::runtime_class::runtime_class;
 use crate::manifest::{DaemonSetKey, Object};
 use crate::pod::blueprint::Blueprint;
+use crate::pod::classes::Classes;
 use crate::rollout::decide::Generation;
 use crate::rollout::{HASH_VERSION, RevisionHash, is_same_pod};
 
@@ -46,7 +47,7 @@ impl Reconciler {
         };
         let snapshot = self.snapshots.borrow();
         let template = spec.template.spec.clone().unwrap_or_default();
-        let Ok(runtime_class) = runtime_class(&template, &snapshot.objects) else { return true };
+        let Ok(runtime) = runtime_class(&template, &snapshot.objects) else { return true };
         let again = Blueprint {
             daemon_set,
             template: &spec.template,
@@ -55,8 +56,11 @@ impl Reconciler {
             name: &tracked.name,
             uid: tracked.pod.metadata.uid.as_deref().unwrap_or_default(),
             node_name: pod_spec.node_name.as_deref().unwrap_or_default(),
-            priority: pod_spec.priority,
-            runtime_class,
+            classes: Classes {
+                priority: pod_spec.priority,
+                preemption_policy: pod_spec.preemption_policy.as_deref(),
+                runtime,
+            },
         };
         is_same_pod(&tracked.pod, &again.pod())
     }

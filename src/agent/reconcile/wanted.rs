@@ -9,11 +9,10 @@ use tracing::warn;
 
 use super::{RETRY, Reconciler, Round};
 use crate::board::EventKind;
-use crate::cri::translate::runtime_class::runtime_class;
 use crate::manifest::{DaemonSetKey, Objects};
 use crate::pod::blueprint::Blueprint;
+use crate::pod::classes::Classes;
 use crate::pod::identity::{self, Incarnation};
-use crate::pod::priority;
 use crate::pod::record::PodRecord;
 use crate::rollout::HASH_VERSION;
 use crate::rollout::decide::{Generation, Life, PodFacts};
@@ -56,10 +55,7 @@ impl Reconciler {
         };
         let Some(spec) = round.daemon_set.spec.as_ref() else { return Ok(None) };
         let pod_spec = spec.template.spec.clone().unwrap_or_default();
-        let priority =
-            priority::resolve(&pod_spec, objects).map_err(|problem| failed(&problem.to_string()))?;
-        let runtime_class =
-            runtime_class(&pod_spec, objects).map_err(|problem| failed(&problem.to_string()))?;
+        let classes = Classes::of(&pod_spec, objects).map_err(|problem| failed(&problem.to_string()))?;
         let highest = self.highest_incarnation(&round.key);
         let node_name = node.metadata.name.as_deref().unwrap_or_default();
         let mut incarnation = round.entry.incarnation_after(highest);
@@ -83,14 +79,10 @@ impl Reconciler {
             name: &identity.name,
             uid: identity.uid.as_str(),
             node_name,
-            priority,
-            runtime_class,
+            classes,
         }
         .pod();
         pod.metadata.creation_timestamp = Some(Time(created));
-        if let (Some(policy), Some(spec)) = (priority::preemption_policy(&pod_spec, objects), &mut pod.spec) {
-            spec.preemption_policy = Some(policy.to_owned());
-        }
         let revision = (round.revision.clone(), HASH_VERSION);
         let record = PodRecord::new(identity.uid, round.key.clone(), revision, incarnation, created, pod);
         Ok(Some(Wanted { record, of: owner }))

@@ -12,12 +12,12 @@ use k8s_openapi::api::core::v1::{
     Container, NodeSelector, NodeSelectorRequirement, NodeSelectorTerm, Pod, PodSpec, PodStatus,
     PodTemplateSpec,
 };
-use k8s_openapi::api::node::v1::RuntimeClass;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference};
 
 use crate::cri::translate::QosClass;
 use crate::cri::translate::pod_resources::default_pod_level_requests;
 use crate::placement::add_daemon_tolerations;
+use crate::pod::classes::Classes;
 
 /// Tells which revision of the template a pod is made of.
 pub const REVISION_HASH_LABEL: &str = "controller-revision-hash";
@@ -44,10 +44,8 @@ pub struct Blueprint<'a> {
     pub uid: &'a str,
     /// The node it runs on.
     pub node_name: &'a str,
-    /// The value of the priority class it names, or of the default one.
-    pub priority: Option<i32>,
-    /// The runtime class it names.
-    pub runtime_class: Option<&'a RuntimeClass>,
+    /// What its classes give it.
+    pub classes: Classes<'a>,
 }
 
 impl Blueprint<'_> {
@@ -114,9 +112,12 @@ impl Blueprint<'_> {
             spec.service_account = Some("default".to_owned());
         }
         let class = spec.priority_class_name.as_deref().unwrap_or_default();
-        spec.priority = Some(system_priority(class).or(self.priority).unwrap_or_default());
+        spec.priority = Some(system_priority(class).or(self.classes.priority).unwrap_or_default());
+        if let Some(policy) = self.classes.preemption_policy {
+            spec.preemption_policy = Some(policy.to_owned());
+        }
         spec.preemption_policy.get_or_insert_with(|| "PreemptLowerPriority".to_owned());
-        let overhead = self.runtime_class.and_then(|class| class.overhead.as_ref());
+        let overhead = self.classes.runtime.and_then(|class| class.overhead.as_ref());
         if let Some(fixed) = overhead.and_then(|overhead| overhead.pod_fixed.as_ref()) {
             spec.overhead.get_or_insert_with(|| fixed.clone());
         }

@@ -1,5 +1,7 @@
-use super::*;
+use k8s_openapi::api::node::v1::RuntimeClass;
 use serde_json::{Value, json};
+
+use super::*;
 
 fn daemon_set(template: &Value) -> DaemonSet {
     serde_json::from_value(json!({
@@ -11,7 +13,7 @@ fn daemon_set(template: &Value) -> DaemonSet {
     .unwrap()
 }
 
-fn made(template: &Value, priority: Option<i32>, runtime_class: Option<&RuntimeClass>) -> Value {
+fn made(template: &Value, classes: Classes<'_>) -> Value {
     let daemon_set = daemon_set(template);
     let pod = Blueprint {
         daemon_set: &daemon_set,
@@ -21,15 +23,14 @@ fn made(template: &Value, priority: Option<i32>, runtime_class: Option<&RuntimeC
         name: "ds-x7k2p",
         uid: "pod-uid",
         node_name: "node-1",
-        priority,
-        runtime_class,
+        classes,
     }
     .pod();
     serde_json::to_value(pod).unwrap()
 }
 
 fn of_spec(spec: &Value) -> Value {
-    made(&json!({"spec": spec}), None, None)["spec"].clone()
+    made(&json!({"spec": spec}), Classes::default())["spec"].clone()
 }
 
 #[test]
@@ -38,7 +39,7 @@ fn identity_is_the_callers_and_the_rest_the_templates() {
         "metadata": {"labels": {"app": "x"}, "annotations": {"note": "y"}, "name": "ignored"},
         "spec": {"containers": []},
     });
-    let pod = made(&template, None, None);
+    let pod = made(&template, Classes::default());
     assert_eq!(
         pod["metadata"],
         json!({
@@ -117,8 +118,20 @@ fn priority_is_that_of_the_class_and_the_system_classes_are_known() {
         ("system-node-critical", None, 2_000_001_000),
         ("system-cluster-critical", Some(1), 2_000_000_000),
     ] {
-        let pod = made(&json!({"spec": {"containers": [], "priorityClassName": class}}), resolved, None);
+        let pod = made(
+            &json!({"spec": {"containers": [], "priorityClassName": class}}),
+            Classes { priority: resolved, ..Classes::default() },
+        );
         assert_eq!(pod["spec"]["priority"], priority, "{class}");
+    }
+}
+
+#[test]
+fn whether_it_displaces_others_is_for_its_class_to_say() {
+    let template = json!({"spec": {"containers": []}});
+    for (policy, expected) in [(None, "PreemptLowerPriority"), (Some("Never"), "Never")] {
+        let pod = made(&template, Classes { preemption_policy: policy, ..Classes::default() });
+        assert_eq!(pod["spec"]["preemptionPolicy"], expected);
     }
 }
 
@@ -127,6 +140,7 @@ fn a_runtime_class_brings_its_overhead() {
     let class: RuntimeClass =
         serde_json::from_value(json!({"handler": "kata", "overhead": {"podFixed": {"memory": "64Mi"}}}))
             .unwrap();
-    let pod = made(&json!({"spec": {"containers": []}}), None, Some(&class));
+    let pod =
+        made(&json!({"spec": {"containers": []}}), Classes { runtime: Some(&class), ..Classes::default() });
     assert_eq!(pod["spec"]["overhead"], json!({"memory": "64Mi"}));
 }

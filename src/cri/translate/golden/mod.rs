@@ -20,6 +20,7 @@ use super::{Host, ImageUser};
 use crate::cri::json::Printer;
 use crate::manifest::{self, Object, Objects, Severity};
 use crate::pod::blueprint::Blueprint;
+use crate::pod::classes::Classes;
 use crate::pod::requests::{ContainerRun, NamedFiles, PodRequests};
 use crate::volume::{self, PodVolumes, VolumeRoot};
 
@@ -86,8 +87,7 @@ fn requests(daemon_set: &DaemonSet, pod_ips: &[IpAddr]) -> Value {
         name: recorder::POD,
         uid: recorder::UID,
         node_name: &host.node_name,
-        priority: None,
-        runtime_class: None,
+        classes: Classes::default(),
     }
     .pod();
     recorder::as_static_pod(&mut pod);
