@@ -1,15 +1,17 @@
 //! What `docker save` writes: `manifest.json`, configurations and layers under any paths. It has no manifests as registries have them, so these
 //! are made here, the same every time. Rule: `images/archive/importer.go` of containerd.
 
+use std::collections::BTreeSet;
+
 use serde::Deserialize;
 
 use super::compression::Compression;
 use super::descriptor::Config;
 use super::entries::Entries;
+use super::follow::Follower;
 use super::image::check_layers;
-use super::{
-    ArchiveError, Blob, Descriptor, Digest, Image, Manifest, Platform, Source, media_type, normalized,
-};
+use super::name::named;
+use super::{ArchiveError, Blob, Descriptor, Digest, Image, Manifest, Platform, Source, media_type};
 
 /// The name of the list of images.
 pub(super) const MANIFEST: &str = "manifest.json";
@@ -29,20 +31,24 @@ pub(super) fn images(
     entries: &Entries,
     platform: &Platform,
 ) -> Result<(Vec<Image>, Vec<String>), ArchiveError> {
-    let list: Vec<Saved> = entries.json("list of images", MANIFEST)?;
+    let mut follow = Follower::new(entries);
+    let list: Vec<Saved> = follow.read("list of images", MANIFEST)?;
     let (mut images, mut left_out): (Vec<Image>, Vec<String>) = (Vec::new(), Vec::new());
+    let mut taken: BTreeSet<String> = BTreeSet::new();
     for saved in list {
         let tags = saved.repo_tags.clone().unwrap_or_default();
-        let config: Config = entries.json("configuration", &saved.config)?;
+        follow.count(1 + saved.layers.len() + tags.len())?;
+        let config: Config = follow.read("configuration", &saved.config)?;
         if platform.rank(&config.platform).is_none() {
             let name = tags.first().cloned().unwrap_or_else(|| saved.config.clone());
             left_out.push(format!("{name} is for {}", config.platform));
             continue;
         }
         let image = image(entries, &saved, &config, &tags)?;
-        let is_taken = |name: &&String| images.iter().any(|other| other.names.contains(name));
-        if let Some(name) = image.names.iter().find(is_taken) {
-            return Err(ArchiveError::Ambiguous { name: name.clone() });
+        for name in &image.names {
+            if !taken.insert(name.clone()) {
+                return Err(ArchiveError::Ambiguous { name: name.clone() });
+            }
         }
         images.push(image);
     }
@@ -59,6 +65,7 @@ fn image(entries: &Entries, saved: &Saved, config: &Config, tags: &[String]) -> 
         Blob { descriptor: described, children: Vec::new(), source: Source::Entry(path.to_owned()) };
 
     let (mut blobs, mut layers, mut found_layers): (Vec<Blob>, Vec<_>, Vec<_>) = Default::default();
+    let mut seen = BTreeSet::new();
     for layer in &saved.layers {
         let (path, file) = entries.file(layer)?.ok_or_else(|| missing("layer", layer))?;
         let kind = match file.compression {
@@ -68,7 +75,7 @@ fn image(entries: &Entries, saved: &Saved, config: &Config, tags: &[String]) -> 
         };
         let descriptor = Descriptor::new(kind, file.digest, file.size);
         found_layers.push((file.compression, file.digest));
-        if !blobs.iter().any(|blob| blob.descriptor.digest == descriptor.digest) {
+        if seen.insert(descriptor.digest) {
             let (descriptor, source) = (descriptor.clone(), Source::Entry(path.to_owned()));
             blobs.push(Blob { descriptor, children: Vec::new(), source });
         }
@@ -77,13 +84,6 @@ fn image(entries: &Entries, saved: &Saved, config: &Config, tags: &[String]) -> 
     check_layers(config, &found_layers, &saved.config)?;
 
     let id = config_blob.descriptor.digest;
-    let names: Option<Vec<String>> = tags.iter().map(|tag| normalized(tag)).collect();
-    let mut names = names.ok_or_else(|| ArchiveError::Name(tags.join(", ")))?;
-    names.sort();
-    names.dedup();
-    if names.is_empty() {
-        return Err(ArchiveError::Unnamed(id));
-    }
     let manifest = Manifest {
         schema_version: 2,
         media_type: media_type::DOCKER_MANIFEST.to_owned(),
@@ -95,6 +95,11 @@ fn image(entries: &Entries, saved: &Saved, config: &Config, tags: &[String]) -> 
     let no_json = |source| ArchiveError::Json { what: "manifest", name: saved.config.clone(), source };
     let bytes = serde_json::to_vec(&manifest).map_err(no_json)?;
     let target = Descriptor::of(media_type::DOCKER_MANIFEST, &bytes);
+    let names: Result<BTreeSet<String>, _> = tags.iter().map(|tag| named(tag, target.digest)).collect();
+    let names: Vec<String> = names?.into_iter().collect();
+    if names.is_empty() {
+        return Err(ArchiveError::Unnamed(id));
+    }
     let children = manifest.children();
     blobs.push(config_blob);
     blobs.push(Blob { descriptor: target.clone(), children, source: Source::Bytes(bytes) });

@@ -1,13 +1,16 @@
 //! What a tar file holds: each file's size and digest, and those parts in full that may be JSON.
 
 use std::collections::BTreeMap;
+use std::ffi::OsStr;
 use std::io::{self, BufRead, Read};
+use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Component, Path};
 
 use serde::de::DeserializeOwned;
-use tar::{Archive, EntryType};
+use tar::EntryType;
 
 use super::compression::{Compression, decompressed};
+use super::members::Members;
 use super::read::images_in;
 use super::{ArchiveError, Contents, Digest, Hasher, Platform};
 
@@ -15,7 +18,8 @@ use super::{ArchiveError, Contents, Digest, Hasher, Platform};
 const MOST_ENTRIES: usize = 100_000;
 /// A manifest is a few kilobytes. containerd reads none beyond 8 MiB.
 const LARGEST_JSON: u64 = 4 * 1024 * 1024;
-const MOST_JSON: usize = 32 * 1024 * 1024;
+/// What is held of an archive while it is read: JSON, and the names of files.
+const MOST_HELD: usize = 32 * 1024 * 1024;
 const BUFFER: usize = 256 * 1024;
 /// Where an OCI layout has its blobs.
 const BLOBS: &str = "blobs/sha256/";
@@ -44,22 +48,22 @@ impl Entries {
     /// When it can't be read to its end, is too large in its parts that must be held, or has a blob that isn't what its name says.
     pub fn scan(source: impl BufRead) -> Result<Self, ArchiveError> {
         let mut found = Self::default();
-        let (mut json_bytes, mut buffer) = (0, vec![0; BUFFER]);
+        let (mut held, mut buffer) = (0, vec![0; BUFFER]);
+        let mut hold = |bytes: usize| {
+            held += bytes;
+            if held > MOST_HELD { Err(ArchiveError::TooMuchHeld(MOST_HELD)) } else { Ok(()) }
+        };
         walk(source, |entry| {
-            if found.files.len() + found.links.len() >= MOST_ENTRIES {
-                return Err(ArchiveError::TooManyEntries(MOST_ENTRIES));
-            }
             let path = entry.path;
+            hold(path.len())?;
             match entry.content {
                 Content::Link(target) => {
+                    hold(target.len())?;
                     found.links.insert(path, target);
                 }
                 Content::File(content) => {
                     let file = read_file(content, entry.size, &mut buffer)?;
-                    json_bytes += file.json.as_ref().map_or(0, Vec::len);
-                    if json_bytes > MOST_JSON {
-                        return Err(ArchiveError::TooMuchJson(MOST_JSON));
-                    }
+                    hold(file.json.as_ref().map_or(0, Vec::len))?;
                     found.insert(path, file)?;
                 }
             }
@@ -93,6 +97,11 @@ impl Entries {
     /// Whether there is such a file.
     pub fn has(&self, path: &str) -> bool {
         self.files.contains_key(path)
+    }
+
+    /// How large a file is, if it is there.
+    pub fn size(&self, path: &str) -> Option<u64> {
+        self.files.get(path).map(|file| file.size)
     }
 
     /// A file, through links, with the path that it has itself.
@@ -199,16 +208,21 @@ pub(super) fn walk(
     source: impl BufRead,
     mut visit: impl FnMut(Entry<'_>) -> Result<(), ArchiveError>,
 ) -> Result<(), ArchiveError> {
-    let mut archive = Archive::new(decompressed(source)?);
-    for entry in archive.entries()? {
-        let mut entry = entry?;
-        let Some(path) = cleaned(&entry.path()?) else { continue };
-        let (size, kind) = (entry.size(), entry.header().entry_type());
-        let content = match kind {
-            EntryType::Regular | EntryType::Continuous => Content::File(&mut entry),
+    let mut members = Members::new(decompressed(source)?);
+    let mut count = 0;
+    while let Some(member) = members.next()? {
+        count += 1;
+        if count > MOST_ENTRIES {
+            return Err(ArchiveError::TooManyEntries(MOST_ENTRIES));
+        }
+        let as_path = |bytes| Path::new(OsStr::from_bytes(bytes));
+        let Some(path) = cleaned(as_path(&member.path)) else { continue };
+        let size = member.size;
+        let content = match member.kind {
+            EntryType::Regular | EntryType::Continuous => Content::File(&mut members),
             EntryType::Symlink | EntryType::Link => {
-                let target = entry.link_name()?.and_then(|target| match kind {
-                    EntryType::Link => cleaned(&target),
+                let target = member.link.as_deref().map(as_path).and_then(|target| match member.kind {
+                    EntryType::Link => cleaned(target),
                     _ => cleaned(&Path::new(&path).parent()?.join(target)),
                 });
                 let Some(target) = target else { continue };
@@ -219,7 +233,7 @@ pub(super) fn walk(
         visit(Entry { path, size, content })?;
     }
     // Compressed data has a check of its own at its end.
-    io::copy(&mut archive.into_inner(), &mut io::sink())?;
+    io::copy(&mut members.into_rest(), &mut io::sink())?;
     Ok(())
 }
 

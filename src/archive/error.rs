@@ -17,8 +17,12 @@ pub enum ArchiveError {
     UnknownFormat,
     #[error("it has more than {0} entries")]
     TooManyEntries(usize),
-    #[error("its JSON parts are larger than {0} bytes")]
-    TooMuchJson(usize),
+    #[error("its JSON parts and the names of its files are larger than {0} bytes")]
+    TooMuchHeld(usize),
+    #[error("the name or the attributes of a file in it have {found} bytes, and may have {most}")]
+    LargeExtension { found: u64, most: u64 },
+    #[error("{0} is a sparse file, which no writer of image archives makes")]
+    Sparse(String),
     #[error("it has {0} twice, with different contents")]
     Twice(String),
     #[error("{path} is a link that leads nowhere")]
@@ -35,10 +39,18 @@ pub enum ArchiveError {
     NoJson { what: &'static str, name: String },
     #[error("its indexes are nested more than {0} deep")]
     TooDeep(usize),
+    #[error("its indexes and manifests lead to more than {0} descriptors")]
+    TooManyDescriptors(usize),
+    #[error(
+        "its indexes, manifests and configurations are larger than {0} bytes, each as often as it is named"
+    )]
+    TooMuchFollowed(u64),
     #[error("the image {0} has no name that a pod could use: give it one when the archive is made")]
     Unnamed(Digest),
     #[error("{0:?} is no name of an image")]
     Name(String),
+    #[error("the name {name} has another digest than what it stands for, which is {found}")]
+    ForeignDigest { name: String, found: Digest },
     #[error("{name} stands for more than one image")]
     Ambiguous { name: String },
     #[error("the configuration of {name} has {diffs} layers, and {layers} are there")]

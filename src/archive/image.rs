@@ -3,6 +3,7 @@
 use super::compression::Compression;
 use super::descriptor::Config;
 use super::entries::Entries;
+use super::follow::Follower;
 use super::{ArchiveError, Descriptor, Digest, Manifest, Platform};
 
 /// Where a blob's bytes are.
@@ -47,11 +48,12 @@ impl Image {
 
 /// What a manifest of an OCI layout needs, lowest layer first and itself last, and the image's ID.
 pub(super) fn blobs_of(
-    entries: &Entries,
+    follow: &mut Follower<'_>,
     descriptor: &Descriptor,
 ) -> Result<(Vec<Blob>, Digest), ArchiveError> {
-    let manifest: Manifest = entries.blob_json("manifest", descriptor.digest)?;
-    let config: Config = entries.blob_json("configuration", manifest.config.digest)?;
+    let manifest = follow.manifest(descriptor.digest)?;
+    let config = follow.config(manifest.config.digest)?;
+    let entries = follow.entries;
     let mut blobs = Vec::with_capacity(manifest.layers.len() + 2);
     let mut layers = Vec::with_capacity(manifest.layers.len());
     for layer in &manifest.layers {
@@ -79,7 +81,9 @@ pub(super) fn stored(
         let (digest, expected, found) = (descriptor.digest, descriptor.size, file.size);
         return Err(ArchiveError::WrongSize { what, digest, expected, found });
     }
-    Ok(Blob { descriptor: descriptor.clone(), children, source: Source::Entry(path.to_owned()) })
+    // What else is said about it nobody needs who stores it.
+    let descriptor = Descriptor::new(&descriptor.media_type, descriptor.digest, descriptor.size);
+    Ok(Blob { descriptor, children, source: Source::Entry(path.to_owned()) })
 }
 
 /// Whether the layers are those of the configuration. Of a compressed one the runtime finds that out when it unpacks it.
@@ -103,7 +107,6 @@ pub(super) fn check_layers(
 }
 
 /// The platform that a configuration is for.
-pub(super) fn platform_of(entries: &Entries, manifest: &Manifest) -> Result<Platform, ArchiveError> {
-    let config: Config = entries.blob_json("configuration", manifest.config.digest)?;
-    Ok(config.platform)
+pub(super) fn platform_of(follow: &mut Follower<'_>, manifest: &Manifest) -> Result<Platform, ArchiveError> {
+    Ok(follow.config(manifest.config.digest)?.platform)
 }

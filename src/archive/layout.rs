@@ -1,32 +1,38 @@
 //! OCI layouts: `index.json`, and blobs by their digests. Of an image for several platforms only what one platform needs is taken; the index
 //! itself stays as it is, so that the image keeps the digest by which manifests may name it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::entries::Entries;
+use super::follow::Follower;
 use super::image::{blobs_of, platform_of, stored};
+use super::name::named;
 use super::write::NAME_ANNOTATION;
-use super::{ArchiveError, Blob, Descriptor, Image, Index, Manifest, Platform, normalized};
+use super::{ArchiveError, Blob, Descriptor, Image, Platform};
 use crate::image::ImageName;
 
 /// The name of the index.
 pub(super) const INDEX: &str = "index.json";
 const REF_NAME: &str = "org.opencontainers.image.ref.name";
 const DEEPEST: usize = 4;
+/// Of so many platforms it is told that an image is for them.
+const MOST_TOLD: usize = 16;
 
 /// The images of a layout, and what was left out because it is for other platforms.
 pub(super) fn images(
     entries: &Entries,
     platform: &Platform,
 ) -> Result<(Vec<Image>, Vec<String>), ArchiveError> {
-    let index: Index = entries.json("index", INDEX)?;
+    let mut follow = Follower::new(entries);
+    let index = follow.index_at(INDEX)?;
     let mut best: BTreeMap<String, Found> = BTreeMap::new();
-    let mut left_out = Vec::new();
+    let mut left_out: Vec<(String, String)> = Vec::new();
     for descriptor in &index.manifests {
         let mut others = Vec::new();
-        let Some(found) = search(entries, descriptor, platform, 0, &mut others)? else {
+        let Some(found) = search(&mut follow, descriptor, platform, 0, &mut others)? else {
             if let Some(name) = name_of(descriptor)? {
-                left_out.push(format!("{name} is for {}", others.join(", ")));
+                let text = format!("{name} is for {}", others.join(", "));
+                left_out.push((name, text));
             }
             continue;
         };
@@ -49,15 +55,15 @@ pub(super) fn images(
             .find(|image| found.path.first().is_some_and(|it| it.digest == image.target.digest))
         {
             Some(known) => known.names.push(name),
-            None => images.push(image(entries, name, &found)?),
+            None => images.push(image(&mut follow, name, &found)?),
         }
     }
     for image in &mut images {
         add_digests(image);
     }
-    left_out.retain(|it| {
-        !images.iter().flat_map(|image| &image.names).any(|name| it.starts_with(&format!("{name} ")))
-    });
+    let there: BTreeSet<&String> = images.iter().flat_map(|image| &image.names).collect();
+    left_out.retain(|(name, _)| !there.contains(name));
+    let left_out = left_out.into_iter().map(|(_, text)| text).collect();
     Ok((images, left_out))
 }
 
@@ -85,7 +91,7 @@ struct Found {
 
 /// Looks for the best manifest; notes in `others` what platforms there are instead.
 fn search(
-    entries: &Entries,
+    follow: &mut Follower<'_>,
     descriptor: &Descriptor,
     platform: &Platform,
     depth: usize,
@@ -97,20 +103,20 @@ fn search(
     if let Some(said) = &descriptor.platform
         && platform.rank(said).is_none()
     {
-        others.push(said.to_string());
+        tell(others, said);
         return Ok(None);
     }
     if descriptor.is_manifest() {
-        let manifest: Manifest = entries.blob_json("manifest", descriptor.digest)?;
+        let manifest = follow.manifest(descriptor.digest)?;
         if !manifest.config.is_config() {
             return Ok(None);
         }
         let of = match &descriptor.platform {
             Some(said) => said.clone(),
-            None => platform_of(entries, &manifest)?,
+            None => platform_of(follow, &manifest)?,
         };
         let Some(rank) = platform.rank(&of) else {
-            others.push(of.to_string());
+            tell(others, &of);
             return Ok(None);
         };
         return Ok(Some(Found { rank, path: vec![bare(descriptor)] }));
@@ -118,10 +124,10 @@ fn search(
     if !descriptor.is_index() {
         return Ok(None);
     }
-    let index: Index = entries.blob_json("index", descriptor.digest)?;
+    let index = follow.index(descriptor.digest)?;
     let mut best: Option<Found> = None;
     for child in &index.manifests {
-        if let Some(found) = search(entries, child, platform, depth + 1, others)?
+        if let Some(found) = search(follow, child, platform, depth + 1, others)?
             && best.as_ref().is_none_or(|best| best.rank < found.rank)
         {
             best = Some(found);
@@ -133,27 +139,30 @@ fn search(
     }))
 }
 
+fn tell(others: &mut Vec<String>, platform: &Platform) {
+    let platform = platform.to_string();
+    if others.len() < MOST_TOLD && !others.contains(&platform) {
+        others.push(platform);
+    }
+}
+
 /// What is said about it here is said by its place in the index.
 fn bare(descriptor: &Descriptor) -> Descriptor {
     Descriptor::new(&descriptor.media_type, descriptor.digest, descriptor.size)
 }
 
-fn image(entries: &Entries, name: String, found: &Found) -> Result<Image, ArchiveError> {
+fn image(follow: &mut Follower<'_>, name: String, found: &Found) -> Result<Image, ArchiveError> {
     let missing = || ArchiveError::Missing { what: "manifest", name: name.clone() };
     let (manifest, indexes) = found.path.split_last().ok_or_else(missing)?;
     let target = found.path.first().ok_or_else(missing)?.clone();
-    let (mut blobs, id) = blobs_of(entries, manifest)?;
+    let (mut blobs, id) = blobs_of(follow, manifest)?;
     let mut child = manifest;
     for index in indexes.iter().rev() {
-        blobs.push(stored(entries, "index", index, vec![child.clone()])?);
+        blobs.push(stored(follow.entries, "index", index, vec![child.clone()])?);
         child = index;
     }
-    let mut seen = Vec::new();
-    blobs.retain(|blob: &Blob| {
-        let is_new = !seen.contains(&blob.descriptor.digest);
-        seen.push(blob.descriptor.digest);
-        is_new
-    });
+    let mut seen = BTreeSet::new();
+    blobs.retain(|blob: &Blob| seen.insert(blob.descriptor.digest));
     Ok(Image { names: vec![name], target, id, blobs })
 }
 
@@ -165,5 +174,5 @@ fn name_of(descriptor: &Descriptor) -> Result<Option<String>, ArchiveError> {
         (None, Some(name)) if name.contains(['/', ':']) => name,
         _ => return Ok(None),
     };
-    normalized(name).map(Some).ok_or_else(|| ArchiveError::Name(name.clone()))
+    named(name, descriptor.digest).map(Some)
 }

@@ -1,5 +1,6 @@
 //! The names under which images are kept. containerd's CRI finds an image only by its name in full.
 
+use super::{ArchiveError, Digest};
 use crate::image::ImageName;
 
 /// The name in full: registry, path, and a tag where there is no digest (`docker.io/library/busybox:latest` for `busybox`). With both a tag and
@@ -11,6 +12,17 @@ pub fn normalized(name: &str) -> Option<String> {
         (Some(digest), _) => format!("{}@{digest}", parsed.repository()),
         (None, tag) => format!("{}:{}", parsed.repository(), tag.unwrap_or("latest")),
     })
+}
+
+/// The name in full of what has this digest. containerd finds an image by its name alone: whoever names one by a digest must find no other.
+pub(super) fn named(name: &str, stands_for: Digest) -> Result<String, ArchiveError> {
+    let full = normalized(name).ok_or_else(|| ArchiveError::Name(name.to_owned()))?;
+    match full.split_once('@') {
+        Some((_, digest)) if digest.parse() != Ok(stands_for) => {
+            Err(ArchiveError::ForeignDigest { name: full, found: stands_for })
+        }
+        _ => Ok(full),
+    }
 }
 
 #[cfg(test)]

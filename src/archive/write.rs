@@ -75,6 +75,19 @@ impl<W: Write> TarWriter<W> {
         self.0.write_all(header.as_bytes())
     }
 
+    /// Writes the name of the file behind it, as GNU's tar does where a header has no room for it.
+    #[cfg(test)]
+    pub(super) fn long_name(&mut self, name: &str) -> io::Result<()> {
+        let mut header = Header::new_gnu();
+        header.set_entry_type(EntryType::GNULongName);
+        header.set_size(name.len() as u64);
+        header.set_path("././@LongLink")?;
+        header.set_cksum();
+        self.0.write_all(header.as_bytes())?;
+        self.0.write_all(name.as_bytes())?;
+        self.pad(name.len() as u64)
+    }
+
     /// What is written to.
     pub fn target(&mut self) -> &mut W {
         &mut self.0

@@ -28,6 +28,8 @@ pub enum BundleError {
     Path(String),
     #[error("it has the manifest {0} twice")]
     Twice(String),
+    #[error("its manifests are larger than {0} bytes together")]
+    TooLarge(u64),
     #[error("{0} is not what the bundle says it is")]
     Manifest(String),
     #[error("write {}", path.display())]

@@ -34,6 +34,8 @@ const SITE: &str = "application/vnd.daemonlet.site.v1+json";
 const MANIFEST_FILE: &str = "application/vnd.daemonlet.manifest.v1";
 /// By this annotation OCI knows the file name of a layer.
 const TITLE: &str = "org.opencontainers.image.title";
+/// All manifests of a bundle together, which are held while it is applied.
+const MOST_MANIFEST_BYTES: u64 = 32 * 1024 * 1024;
 /// The file behind all others.
 const DIGEST_FILE: &str = "bundle.sha256";
 

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, BufRead, BufReader, Read};
 
-use super::{BundleError, MANIFEST_FILE, SITE, Site, is_manifest_path, tail, title};
+use super::{BundleError, MANIFEST_FILE, MOST_MANIFEST_BYTES, SITE, Site, is_manifest_path, tail, title};
 use crate::archive::{
     self, ArchiveError, Contents, Descriptor, Digest, Entries, Hasher, Index, Manifest, NAME_ANNOTATION,
     Piece, Platform, blob_path,
@@ -50,7 +50,8 @@ impl Bundle {
         };
         let digest = std::mem::take(&mut source.hasher).finish();
         let mut found = Vec::new();
-        source.read_to_end(&mut found)?;
+        // Whatever is behind the end need not be read to be seen.
+        (&mut source).take(end + 1).read_to_end(&mut found)?;
         if found != tail(digest)? {
             return Err(BundleError::Altered(digest));
         }
@@ -68,17 +69,20 @@ impl Bundle {
         let manifest: Manifest = entries.blob_json("site", site.digest)?;
         let site: Site = entries.blob_json("description of the site", manifest.config.digest)?;
         let mut manifests: Vec<ManifestFile> = Vec::new();
+        let (mut paths, mut left): (BTreeSet<String>, u64) = (BTreeSet::new(), MOST_MANIFEST_BYTES);
         for descriptor in manifest.layers {
             let path = title(&descriptor).unwrap_or_default().to_owned();
             if !is_manifest_path(&path) || descriptor.media_type != MANIFEST_FILE {
                 return Err(BundleError::Path(path));
             }
-            if manifests.iter().any(|known| known.path == path) {
+            if !paths.insert(path.clone()) {
                 return Err(BundleError::Twice(path));
             }
-            if !entries.has(&blob_path(descriptor.digest)) {
+            let Some(size) = entries.size(&blob_path(descriptor.digest)) else {
                 return Err(ArchiveError::Missing { what: "manifest", name: path }.into());
-            }
+            };
+            // One that has several places is held for each.
+            left = left.checked_sub(size).ok_or(BundleError::TooLarge(MOST_MANIFEST_BYTES))?;
             manifests.push(ManifestFile { path, descriptor });
         }
         let names = index.manifests.iter().filter_map(|it| it.annotations.get(NAME_ANNOTATION).cloned());

@@ -80,6 +80,25 @@ fn a_bundle_without_images_is_one() {
 }
 
 #[test]
+fn manifests_are_held_to_a_bound_however_little_room_they_take() {
+    let one = vec![b' '; 1 << 20];
+    let manifests: BTreeMap<_, _> = (0..32).map(|number| (format!("{number}.yaml"), one.clone())).collect();
+    let (_, bytes) =
+        Writer::begin(Vec::new(), &site(), &manifests, &BTreeMap::new()).unwrap().finish().unwrap();
+    assert!(bytes.len() < 2 << 20, "each is in it once");
+    assert_eq!(read(&bytes).unwrap().manifests.len(), 32);
+
+    // What no writer of ours makes: the site names one more.
+    let entries = [("more.yaml".to_owned(), b" ".to_vec())].into_iter().chain(manifests).collect();
+    let refused = Writer::begin(Vec::new(), &site(), &entries, &BTreeMap::new()).err().unwrap();
+    assert_eq!(refused.to_string(), "its manifests are larger than 33554432 bytes together");
+    let (_, bytes) =
+        Writer::unbounded(Vec::new(), &site(), &entries, &BTreeMap::new()).unwrap().finish().unwrap();
+    let refused = read(&bytes).unwrap_err();
+    assert_eq!(refused.to_string(), "its manifests are larger than 33554432 bytes together");
+}
+
+#[test]
 fn what_leads_out_of_a_store_is_no_manifest() {
     for path in [
         "",

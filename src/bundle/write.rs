@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, Write};
 
-use super::{BundleError, MANIFEST_FILE, SITE, Site, TITLE, is_manifest_path, tail};
+use super::{BundleError, MANIFEST_FILE, MOST_MANIFEST_BYTES, SITE, Site, TITLE, is_manifest_path, tail};
 use crate::archive::{
     Descriptor, Digest, Hasher, Index, Manifest, NAME_ANNOTATION, TarWriter, blob_path, media_type,
 };
@@ -21,7 +21,7 @@ impl<W: Write> Writer<W> {
     /// Begins a bundle of this site: its manifests by path, and its images by name.
     ///
     /// # Errors
-    /// When a manifest has no fit path, or it can't be written.
+    /// When a manifest has no fit path, they are larger than a bundle may have them, or it can't be written.
     pub fn begin(
         target: W,
         site: &Site,
@@ -31,6 +31,19 @@ impl<W: Write> Writer<W> {
         if let Some(path) = manifests.keys().find(|path| !is_manifest_path(path)) {
             return Err(BundleError::Path(path.clone()));
         }
+        if manifests.values().map(|bytes| bytes.len() as u64).sum::<u64>() > MOST_MANIFEST_BYTES {
+            return Err(BundleError::TooLarge(MOST_MANIFEST_BYTES));
+        }
+        Self::unbounded(target, site, manifests, images)
+    }
+
+    /// Begins one whose manifests may be larger than any reader takes.
+    pub(super) fn unbounded(
+        target: W,
+        site: &Site,
+        manifests: &BTreeMap<String, Vec<u8>>,
+        images: &BTreeMap<String, Descriptor>,
+    ) -> Result<Self, BundleError> {
         let json = |value: serde_json::Result<Vec<u8>>| value.map_err(io::Error::from);
         let described = json(serde_json::to_vec(site))?;
         let layers = manifests.iter().map(|(path, bytes)| {

@@ -139,6 +139,29 @@ pub(super) fn platform_image(files: &mut Files, platform: &Platform, content: &[
     descriptor
 }
 
+/// An image with so many layers, all the same, and many indexes of it by name.
+pub(super) fn layered(files: &mut Files, layers: usize) -> (Descriptor, Vec<(String, Descriptor)>) {
+    let content = layer(b"one");
+    let config = config(&amd64(), &vec![content.clone(); layers]);
+    let manifest = Manifest {
+        schema_version: 2,
+        media_type: media_type::OCI_MANIFEST.into(),
+        artifact_type: String::new(),
+        config: files.blob(media_type::OCI_CONFIG, config.as_bytes()),
+        layers: vec![files.blob(media_type::OCI_LAYER, &content); layers],
+        annotations: BTreeMap::new(),
+    };
+    let mut shared = files.blob(media_type::OCI_MANIFEST, &serde_json::to_vec(&manifest).unwrap());
+    shared.platform = Some(amd64());
+    let indexes = (0..20).map(|number| {
+        let mut one = shared.clone();
+        one.annotations.insert("number".into(), number.to_string());
+        (format!("a:{number}"), files.nested_index(&[&one]))
+    });
+    let indexes = indexes.collect();
+    (shared, indexes)
+}
+
 /// Puts an image among those that docker has saved; answers with its part of `manifest.json`.
 pub(super) fn saved(files: &mut Files, directory: &str, tags: &[&str], contents: &[&[u8]]) -> Value {
     let layers: Vec<Vec<u8>> = contents.iter().map(|content| layer(content)).collect();

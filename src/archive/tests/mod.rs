@@ -6,7 +6,7 @@ use std::io::Write as _;
 use flate2::write::GzEncoder;
 use serde_json::{Value, json};
 
-use self::fixture::{Files, amd64, layer, platform_image, saved};
+use self::fixture::{Files, amd64, layer, layered, platform_image, saved};
 use super::*;
 
 fn read(archive: &[u8]) -> Result<Contents, ArchiveError> {
@@ -130,11 +130,23 @@ fn whatever_is_not_as_it_should_be_is_refused_with_the_reason() {
         files.index(&[(&manifest, Some("a:1"))]);
         files
     };
-    let docker = |change: fn(&mut Value)| {
+    let docker = |change: &dyn Fn(&mut Value)| {
         let mut files = Files::default();
         let mut image = saved(&mut files, "first", &["a"], &[b"base"]);
         change(&mut image);
         files.put(MANIFEST, json!([image]).to_string());
+        files
+    };
+    // Of what everybody trusts.
+    let digest = format!("sha256:{}", "5".repeat(64));
+    let foreign = |name: &str| format!("{name}@{digest}");
+    let foreign_name = format!(
+        "the name docker.io/library/a@{digest} has another digest than what it stands for, which is sha256:"
+    );
+    let named = |name: &str| {
+        let mut files = Files::default();
+        let manifest = platform_image(&mut files, &amd64(), b"one");
+        files.index(&[(&manifest, Some(name))]);
         files
     };
     let rows: Vec<(Files, &str)> = vec![
@@ -145,13 +157,17 @@ fn whatever_is_not_as_it_should_be_is_refused_with_the_reason() {
         (good().damaged(), "is not what its name says, but sha256:"),
         (good().without_layers(), "layer sha256:"),
         (good().resized(), "has 2048 bytes rather than"),
-        (docker(|it| it["Config"] = json!("nowhere.json")), "configuration nowhere.json is not in it"),
-        (docker(|it| it["Layers"] = json!([])), "has 1 layers, and 0 are there"),
-        (docker(|it| it["Layers"] = json!(["manifest.json"])), "is not the one that the configuration"),
-        (docker(|it| it["RepoTags"] = json!(["Not A Name"])), "\"Not A Name\" is no name of an image"),
-        (docker(|it| it["RepoTags"] = Value::Null), "has no name that a pod could use"),
+        (docker(&|it| it["Config"] = json!("nowhere.json")), "configuration nowhere.json is not in it"),
+        (docker(&|it| it["Layers"] = json!([])), "has 1 layers, and 0 are there"),
+        (docker(&|it| it["Layers"] = json!(["manifest.json"])), "is not the one that the configuration"),
+        (docker(&|it| it["RepoTags"] = json!(["Not A Name"])), "\"Not A Name\" is no name of an image"),
+        (docker(&|it| it["RepoTags"] = Value::Null), "has no name that a pod could use"),
+        (docker(&|it| it["RepoTags"] = json!([foreign("a:1")])), &foreign_name),
+        (named(&foreign("a")), &foreign_name),
+        (named(&foreign("a:1")), &foreign_name),
+        (named(&format!("a@sha512:{}", "0".repeat(128))), "has another digest than what it stands for"),
         (
-            docker(|it| it["Config"] = json!("../../etc/passwd")),
+            docker(&|it| it["Config"] = json!("../../etc/passwd")),
             "configuration ../../etc/passwd is not in it",
         ),
     ];
@@ -159,6 +175,85 @@ fn whatever_is_not_as_it_should_be_is_refused_with_the_reason() {
         let said = refused(&files);
         assert!(said.contains(reason), "{said}, not {reason}");
     }
+}
+
+#[test]
+fn an_image_may_be_named_by_its_own_digest() {
+    let mut files = Files::default();
+    let manifest = platform_image(&mut files, &amd64(), b"one");
+    let index = files.nested_index(&[&manifest]);
+    files.index(&[(&index, Some(&format!("a:1@{}", index.digest)))]);
+    let names = read(&files.tar()).unwrap().images.remove(0).names;
+    assert_eq!(names, [format!("docker.io/library/a@{}", index.digest)]);
+    // The name stands for the index, not for what is in it.
+    files.index(&[(&index, Some(&format!("a@{}", manifest.digest)))]);
+    assert!(refused(&files).contains("has another digest than what it stands for"));
+}
+
+#[test]
+fn what_names_itself_again_and_again_is_followed_to_a_bound() {
+    let mut files = Files::default();
+    let mut one = platform_image(&mut files, &amd64(), b"one");
+    one.platform = Some(Platform::new("linux", "s390x"));
+    for _ in 0..4 {
+        one = files.nested_index(&vec![&one; 40]);
+    }
+    files.index(&vec![(&one, Some("a:1")); 40]);
+    let archive = files.tar();
+    assert!(archive.len() < 64 * 1024, "{}", archive.len());
+    assert_eq!(refused(&files), "its indexes and manifests lead to more than 50000 descriptors");
+
+    // Many images that share a manifest of very many layers.
+    let mut files = Files::default();
+    let (shared, all) = layered(&mut files, 5_000);
+    files.index(&all.iter().map(|(name, index)| (index, Some(name.as_str()))).collect::<Vec<_>>());
+    assert_eq!(refused(&files), "its indexes and manifests lead to more than 50000 descriptors");
+    files.index(&[(&shared, Some("a:1"))]);
+    assert_eq!(read(&files.tar()).unwrap().images[0].blobs.len(), 3);
+
+    // And one whose few manifests are large, and read often.
+    let mut files = Files::default();
+    let large = files
+        .blob(media_type::OCI_INDEX, format!("{{\"schemaVersion\":2}}{}", " ".repeat(3 << 20)).as_bytes());
+    files.index(&vec![(&large, Some("a:1")); 40]);
+    assert!(refused(&files).contains("are larger than 67108864 bytes"), "{}", refused(&files));
+
+    let mut files = Files::default();
+    let mut image = saved(&mut files, "first", &["a"], &[b"base"]);
+    image["Layers"] = json!(vec!["first/0/layer.tar"; 50_000]);
+    files.put(MANIFEST, json!([image]).to_string());
+    assert_eq!(refused(&files), "its indexes and manifests lead to more than 50000 descriptors");
+}
+
+#[test]
+fn of_many_other_platforms_some_are_told() {
+    let mut files = Files::default();
+    let image = platform_image(&mut files, &amd64(), b"one");
+    let others = (0..1000).map(|number| {
+        let mut other = image.clone();
+        other.platform = Some(Platform::new("linux", &format!("p{number}")));
+        other
+    });
+    let others: Vec<Descriptor> = others.collect();
+    let index = files.nested_index(&others.iter().collect::<Vec<_>>());
+    files.index(&[(&index, Some("a:1"))]);
+    let said = refused(&files);
+    assert!(said.contains("linux/p0, linux/p1") && said.len() < 500, "{said}");
+}
+
+#[test]
+fn names_of_files_are_held_to_a_bound() {
+    let mut tar = TarWriter::new(Vec::new());
+    let long = "n".repeat(60_000);
+    let mut archive = Vec::new();
+    for number in 0..600 {
+        let name = format!("{long}{number}");
+        tar.long_name(&name).unwrap();
+        tar.file("x", 0, 0o644, std::io::empty()).unwrap();
+    }
+    archive.extend(tar.finish().unwrap());
+    let error = read(&archive).unwrap_err().to_string();
+    assert_eq!(error, "its JSON parts and the names of its files are larger than 33554432 bytes");
 }
 
 #[test]
