@@ -4,16 +4,15 @@
 //! Two bundles may have different images under one name, and the one that counts has to win. So the one before lies there hidden, as no archive,
 //! until it counts again.
 //!
-//! Only the file that was read and found whole is kept. It is linked where its content can no longer be changed by anybody but root, and copied
-//! otherwise, with the same check of every byte; a copy has its name only once it is whole and on the disk. The name has the digest, so that no
-//! file of anybody else's is ever taken for one of these and removed.
+//! What is kept is a copy, for whoever overwrites the file that he has applied must not change what comes back. Where the file system can share
+//! content (btrfs, XFS), a copy takes no room. Every byte of the copy is checked, and it has its name only once it is whole and on the disk. The
+//! name has the digest, so that no file of anybody else's is ever taken for one of these and removed, and so that whoever reads one can see whether
+//! it is still what was checked ([`digest_of`]).
 
-use std::fs::{self, File, Metadata, OpenOptions};
-use std::io::{self, ErrorKind, Write as _};
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, ErrorKind, Seek as _};
 use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
-
-use nix::unistd::geteuid;
 
 use super::{Bundle, BundleError};
 use crate::archive::Digest;
@@ -38,48 +37,21 @@ pub enum KeepError {
     Remove { path: PathBuf, source: io::Error },
 }
 
-/// By what a file is known again.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Identity {
-    device: u64,
-    inode: u64,
-    size: u64,
-    modified: (i64, i64),
-}
-
-impl Identity {
-    /// Of the file that this is said of.
-    pub fn of(metadata: &Metadata) -> Self {
-        let modified = (metadata.mtime(), metadata.mtime_nsec());
-        Self { device: metadata.dev(), inode: metadata.ino(), size: metadata.size(), modified }
-    }
-}
-
-/// Keeps a bundle that was read from `file`, which was this one then, in a folder of image archives. It is hidden until it counts.
+/// Keeps a bundle that was read from `file` in a folder of image archives. It is hidden until it counts.
 ///
 /// # Errors
-/// When it can't be linked or copied, or is no longer what was read. The folder is as it was before.
-pub fn keep(file: &Path, read: Identity, bundle: &Bundle, folder: &Path) -> Result<(), KeepError> {
+/// When it can't be copied, or is no longer what was read. The folder is as it was before.
+pub fn keep(file: &Path, digest: Digest, folder: &Path) -> Result<(), KeepError> {
     fs::create_dir_all(folder).map_err(|source| KeepError::Folder { path: folder.to_owned(), source })?;
-    if find(folder, bundle.digest).is_some() {
+    let known = find(folder, digest);
+    if known.as_deref().is_some_and(|known| is_good(known, digest)) {
         return Ok(());
     }
-    let target = folder.join(hidden(bundle.digest));
-    // A link to a link would be no more than that.
-    let file = &fs::canonicalize(file).map_err(|source| failed(&target, source))?;
-    if fs::metadata(file).is_ok_and(|metadata| is_roots_alone(&metadata))
-        && fs::hard_link(file, &target).is_ok()
-    {
-        let is_the_same = fs::symlink_metadata(&target).is_ok_and(|metadata| Identity::of(&metadata) == read);
-        if !is_the_same {
-            remove(&target)?;
-            return Err(KeepError::Changed);
-        }
-        return sync(folder).map_err(|source| failed(&target, source));
-    }
-    let part = folder.join(hidden(bundle.digest) + PART);
+    // What is kept already and not what it was is replaced.
+    let target = known.unwrap_or_else(|| folder.join(hidden(digest)));
+    let part = folder.join(hidden(digest) + PART);
     remove(&part)?;
-    let copied = copy(file, &part, bundle.digest).and_then(|()| {
+    let copied = copy(file, &part, digest).and_then(|()| {
         let placed = fs::rename(&part, &target).and_then(|()| sync(folder));
         placed.map_err(|source| failed(&target, source))
     });
@@ -95,6 +67,7 @@ pub fn keep(file: &Path, read: Identity, bundle: &Bundle, folder: &Path) -> Resu
 /// # Errors
 /// When the system refuses.
 pub fn arrange(folder: &Path, counts: Option<Digest>, before: Option<Digest>) -> Result<(), KeepError> {
+    let mut is_changed = false;
     for (path, digest) in kept(folder) {
         let is_part = path.as_os_str().as_encoded_bytes().ends_with(PART.as_bytes());
         let target = match digest {
@@ -105,13 +78,17 @@ pub fn arrange(folder: &Path, counts: Option<Digest>, before: Option<Digest>) ->
         };
         match target.map(|name| folder.join(name)) {
             None => remove(&path)?,
-            Some(target) if target == path => {}
+            Some(target) if target == path => continue,
             Some(target) => {
                 fs::rename(&path, &target).map_err(|source| KeepError::Rename { path, source })?;
             }
         }
+        is_changed = true;
     }
-    Ok(())
+    if !is_changed {
+        return Ok(());
+    }
+    sync(folder).map_err(|source| KeepError::Folder { path: folder.to_owned(), source })
 }
 
 /// Where a bundle is kept, if it is.
@@ -126,10 +103,14 @@ pub fn kept(folder: &Path) -> Vec<(PathBuf, Digest)> {
         let name = entry.file_name();
         let name = name.to_str()?;
         let name = name.strip_prefix('.').unwrap_or(name);
-        let digits = name.strip_suffix(PART).unwrap_or(name).strip_prefix(PREFIX)?.strip_suffix(ENDING)?;
-        Some((entry.path(), Digest::from_digits(digits)?))
+        Some((entry.path(), digest_of(name.strip_suffix(PART).unwrap_or(name))?))
     });
     ours.collect()
+}
+
+/// The digest of the bundle that an archive of this name must be; none if it may be any.
+pub fn digest_of(name: &str) -> Option<Digest> {
+    Digest::from_digits(name.strip_prefix(PREFIX)?.strip_suffix(ENDING)?)
 }
 
 fn name(digest: Digest) -> String {
@@ -140,26 +121,27 @@ fn hidden(digest: Digest) -> String {
     format!(".{}", name(digest))
 }
 
-/// Whether nobody but root, or whoever this is, can change what is in a file.
-fn is_roots_alone(metadata: &Metadata) -> bool {
-    metadata.is_file() && metadata.uid() == geteuid().as_raw() && metadata.mode() & 0o022 == 0
+/// Whether a file is this bundle, and has no other name under which it could be changed.
+fn is_good(file: &Path, digest: Digest) -> bool {
+    let opened = File::open(file).and_then(|file| Ok((file.metadata()?, file)));
+    let Ok((metadata, file)) = opened else { return false };
+    let read = || Bundle::read(file, metadata.len(), |_| {});
+    metadata.nlink() == 1 && read().is_ok_and(|found| found.digest == digest)
 }
 
 /// Copies a bundle, and sees to it that it is this one.
 fn copy(file: &Path, to: &Path, digest: Digest) -> Result<(), KeepError> {
-    let source = File::open(file).map_err(|source| failed(to, source))?;
-    let length = source.metadata().map_err(|source| failed(to, source))?.len();
-    let target = OpenOptions::new().write(true).create_new(true).mode(0o600).open(to);
-    let mut target = target.map_err(|source| failed(to, source))?;
-    let mut written = Ok(());
-    let read = Bundle::read(source, length, |bytes| {
-        if written.is_ok() {
-            written = target.write_all(bytes);
-        }
-    });
-    let read = read.map_err(|source| KeepError::Copy { path: to.to_owned(), source })?;
-    written.and_then(|()| target.sync_all()).map_err(|source| failed(to, source))?;
-    if read.digest == digest { Ok(()) } else { Err(KeepError::Changed) }
+    let failed = |source| failed(to, source);
+    let mut source = File::open(file).map_err(failed)?;
+    let target = OpenOptions::new().read(true).write(true).create_new(true).mode(0o600).open(to);
+    let mut target = target.map_err(failed)?;
+    // By `copy_file_range`, which shares the content where the file system can.
+    io::copy(&mut source, &mut target).and_then(|_| target.sync_all()).map_err(failed)?;
+    target.rewind().map_err(failed)?;
+    let length = target.metadata().map_err(failed)?.len();
+    let copied = Bundle::read(target, length, |_| {});
+    let copied = copied.map_err(|source| KeepError::Copy { path: to.to_owned(), source })?;
+    if copied.digest == digest { Ok(()) } else { Err(KeepError::Changed) }
 }
 
 fn failed(path: &Path, source: io::Error) -> KeepError {
@@ -193,12 +175,11 @@ mod tests {
         (Bundle::read(bytes.as_slice(), bytes.len() as u64, |_| {}).unwrap(), bytes)
     }
 
-    /// Writes a bundle with this mode, and reads it.
-    fn written(path: &Path, serial: u64, mode: u32) -> (Bundle, Identity) {
+    /// Writes a bundle, and reads it.
+    fn written(path: &Path, serial: u64) -> Digest {
         let (bundle, bytes) = bundle(serial);
         fs::write(path, bytes).unwrap();
-        fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
-        (bundle, Identity::of(&fs::metadata(path).unwrap()))
+        bundle.digest
     }
 
     fn only(folder: &Path) -> PathBuf {
@@ -208,21 +189,44 @@ mod tests {
     }
 
     #[test]
-    fn what_only_root_can_change_is_linked_and_the_rest_copied() {
-        for (mode, is_linked) in [(0o644, true), (0o664, false), (0o646, false)] {
-            let dir = tempfile::tempdir().unwrap();
-            let (file, folder) = (dir.path().join("site.bundle"), dir.path().join("images"));
-            let (bundle, identity) = written(&file, 1, mode);
-            keep(&file, identity, &bundle, &folder).unwrap();
-            keep(&file, identity, &bundle, &folder).unwrap();
-            assert!(!crate::preload::is_archive(only(&folder).file_name().unwrap().to_str().unwrap()));
-            arrange(&folder, Some(bundle.digest), None).unwrap();
-            keep(&file, identity, &bundle, &folder).unwrap();
+    fn what_is_kept_stays_whatever_becomes_of_the_file() {
+        let dir = tempfile::tempdir().unwrap();
+        let (file, folder) = (dir.path().join("site.bundle"), dir.path().join("images"));
+        let digest = written(&file, 1);
+        let bytes = fs::read(&file).unwrap();
+        keep(&file, digest, &folder).unwrap();
+        assert!(!crate::preload::is_archive(only(&folder).file_name().unwrap().to_str().unwrap()));
+        arrange(&folder, Some(digest), None).unwrap();
+        let name = only(&folder).file_name().unwrap().to_str().unwrap().to_owned();
+        assert!(crate::preload::is_archive(&name));
+        assert_eq!(digest_of(&name), Some(digest));
+        assert_eq!(fs::metadata(only(&folder)).unwrap().permissions().mode() & 0o777, 0o600);
+        // In place, as curl and scp do it.
+        fs::write(&file, "something else").unwrap();
+        assert_eq!(fs::read(only(&folder)).unwrap(), bytes);
+        fs::remove_file(&file).unwrap();
+        assert_eq!(fs::read(only(&folder)).unwrap(), bytes);
+        keep(&file, digest, &folder).expect("it is there already");
+    }
+
+    #[test]
+    fn what_was_kept_and_is_no_longer_what_it_was_is_kept_anew() {
+        let dir = tempfile::tempdir().unwrap();
+        let (file, folder) = (dir.path().join("site.bundle"), dir.path().join("images"));
+        let digest = written(&file, 1);
+        let bytes = fs::read(&file).unwrap();
+        for counts in [None, Some(digest)] {
+            keep(&file, digest, &folder).unwrap();
+            arrange(&folder, counts, Some(digest)).unwrap();
             let kept = only(&folder);
-            assert!(crate::preload::is_archive(kept.file_name().unwrap().to_str().unwrap()));
-            assert_eq!(fs::read(&kept).unwrap(), fs::read(&file).unwrap());
-            let inode = |path: &Path| fs::metadata(path).unwrap().ino();
-            assert_eq!(inode(&kept) == inode(&file), is_linked, "{mode:o}");
+            fs::write(&kept, "altered").unwrap();
+            keep(&file, digest, &folder).unwrap();
+            assert_eq!(fs::read(only(&folder)).unwrap(), bytes);
+            // A link has its content from whoever has the other name.
+            fs::remove_file(&kept).unwrap();
+            fs::hard_link(&file, &kept).unwrap();
+            keep(&file, digest, &folder).unwrap();
+            assert_eq!((only(&folder), fs::metadata(&kept).unwrap().nlink()), (kept, 1));
         }
     }
 
@@ -231,9 +235,9 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let (file, folder, link) =
             (dir.path().join("site.bundle"), dir.path().join("images"), dir.path().join("link"));
-        let (bundle, identity) = written(&file, 1, 0o644);
+        let digest = written(&file, 1);
         std::os::unix::fs::symlink("site.bundle", &link).unwrap();
-        keep(&link, identity, &bundle, &folder).unwrap();
+        keep(&link, digest, &folder).unwrap();
         fs::remove_file(link).unwrap();
         assert!(fs::symlink_metadata(only(&folder)).unwrap().is_file());
     }
@@ -242,18 +246,13 @@ mod tests {
     fn what_is_no_longer_what_was_checked_is_not_kept() {
         let dir = tempfile::tempdir().unwrap();
         let (file, folder) = (dir.path().join("site.bundle"), dir.path().join("images"));
-        for mode in [0o644, 0o666] {
-            let (bundle, identity) = written(&file, 1, mode);
-            let other = dir.path().join("other");
-            written(&other, 2, mode);
-            fs::rename(other, &file).unwrap();
-            assert!(matches!(keep(&file, identity, &bundle, &folder), Err(KeepError::Changed)), "{mode:o}");
-            fs::write(&file, "no bundle at all, and long enough to be one by its length alone".repeat(99))
-                .unwrap();
-            fs::set_permissions(&file, fs::Permissions::from_mode(0o666)).unwrap();
-            assert!(keep(&file, identity, &bundle, &folder).is_err());
-            assert_eq!(fs::read_dir(&folder).unwrap().count(), 0, "nothing is left of it");
-        }
+        let digest = written(&file, 1);
+        written(&file, 2);
+        assert!(matches!(keep(&file, digest, &folder), Err(KeepError::Changed)));
+        fs::write(&file, "no bundle at all, and long enough to be one by its length alone".repeat(99))
+            .unwrap();
+        assert!(keep(&file, digest, &folder).is_err());
+        assert_eq!(fs::read_dir(&folder).unwrap().count(), 0, "nothing is left of it");
     }
 
     #[test]
@@ -262,11 +261,9 @@ mod tests {
         let (file, folder) = (dir.path().join("site.bundle"), dir.path().join("images"));
         let digests: Vec<Digest> = (1..4)
             .map(|serial| {
-                let (bundle, identity) = written(&file, serial, 0o644);
-                keep(&file, identity, &bundle, &folder).unwrap();
-                // The next one is another file.
-                fs::remove_file(&file).unwrap();
-                bundle.digest
+                let digest = written(&file, serial);
+                keep(&file, digest, &folder).unwrap();
+                digest
             })
             .collect();
         for name in

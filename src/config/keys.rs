@@ -165,7 +165,7 @@ pub(super) const KEYS: &[Key] = &[
         "keepBundles",
         "true",
         "Whether the bundle that was applied last and the one before stay among the image archives, so that images of theirs that go missing \
-         come back. They are hard links where that can be, else copies, and take the room of the bundles.",
+         come back. They are copies, and take the room of the bundles where the file system can't share it (btrfs and XFS can).",
     ),
     bare(
         "imageGCHighThresholdPercent",

@@ -15,9 +15,10 @@ use super::folder::{self, Identity};
 use super::memory::{Given, Imported, Memory};
 use super::watch::Watch;
 use super::{Ask, Names, Surroundings};
-use crate::archive::{self, ArchiveError, Contents, Platform};
+use crate::archive::{self, ArchiveError, Contents, Digest, Platform};
 use crate::board::{EventDraft, EventKind, reference_to};
 use crate::bundle::state::State;
+use crate::bundle::{Bundle, BundleError, keep};
 use crate::containerd::{self, Existing, Import, ImportError};
 use crate::error_chain::error_chain;
 
@@ -34,6 +35,10 @@ enum Problem {
     Archive(#[from] ArchiveError),
     #[error(transparent)]
     Import(#[from] ImportError),
+    #[error("it was kept as a bundle")]
+    Bundle(#[from] BundleError),
+    #[error("it was kept as another bundle than it is, which has the digest {0}; apply the bundle again")]
+    OtherBundle(Digest),
     #[error("it changed while it was read")]
     Changed,
 }
@@ -43,7 +48,10 @@ impl Problem {
     fn is_final(&self) -> bool {
         matches!(
             self,
-            Self::Archive(_) | Self::Import(ImportError::Archive { .. } | ImportError::NotContainerd)
+            Self::Archive(_)
+                | Self::Bundle(_)
+                | Self::OtherBundle(_)
+                | Self::Import(ImportError::Archive { .. } | ImportError::NotContainerd)
         )
     }
 }
@@ -184,7 +192,7 @@ impl Task {
     /// Imports an archive, or one image of it.
     async fn import(&self, name: &str, identity: Identity, only: Option<&str>) -> Result<Imported, Problem> {
         let path = self.surroundings.folder.join(name);
-        let mut contents = survey(&path, &self.platform).await?;
+        let mut contents = survey(&path, keep::digest_of(name), &self.platform).await?;
         if Identity::now(&path).ok() != Some(identity) {
             return Err(Problem::Changed);
         }
@@ -276,11 +284,23 @@ impl Task {
     }
 }
 
-/// Reads an archive on a thread of its own.
-async fn survey(path: &Path, platform: &Platform) -> Result<Contents, ArchiveError> {
+/// Reads an archive on a thread of its own; one that was kept as a bundle must be that bundle to the last byte, for nobody asks for its
+/// signature any more.
+async fn survey(path: &Path, kept: Option<Digest>, platform: &Platform) -> Result<Contents, Problem> {
     let (path, platform): (PathBuf, Platform) = (path.to_owned(), platform.clone());
-    let read = spawn_blocking(move || {
-        archive::survey(BufReader::with_capacity(BUFFER, File::open(path)?), &platform)
-    });
-    read.await.unwrap_or_else(|panic| Err(io::Error::other(panic).into()))
+    let read = spawn_blocking(move || look_into(&path, kept, &platform));
+    read.await.unwrap_or_else(|panic| Err(ArchiveError::from(io::Error::other(panic)).into()))
+}
+
+fn look_into(path: &Path, kept: Option<Digest>, platform: &Platform) -> Result<Contents, Problem> {
+    let file = File::open(path).map_err(ArchiveError::from)?;
+    let Some(kept) = kept else {
+        return Ok(archive::survey(BufReader::with_capacity(BUFFER, file), platform)?);
+    };
+    let length = file.metadata().map_err(ArchiveError::from)?.len();
+    let bundle = Bundle::read(file, length, |_| {})?;
+    if bundle.digest != kept {
+        return Err(Problem::OtherBundle(bundle.digest));
+    }
+    Ok(bundle.contents(platform)?)
 }

@@ -35,7 +35,7 @@ pub(super) async fn apply(
 ) -> Result<(), CliError> {
     let failed_here = failed_at(file);
     let _lock = lock(settings)?;
-    let Opened { bundle, identity, is_signed } = opened::open(file, settings.trust_file.as_deref())?;
+    let Opened { bundle, is_signed } = opened::open(file, settings.trust_file.as_deref())?;
     let mut changeover = begin(settings)?;
     if !allow_older {
         let admitted = changeover.state().admits(bundle.site.serial, bundle.digest);
@@ -48,7 +48,7 @@ pub(super) async fn apply(
     check(&staged.path(), output)?;
     import(file, &contents, client).await?;
     if settings.bundles == AppliedBundles::Kept && !contents.images.is_empty() {
-        keep::keep(file, identity, &bundle, &settings.image_archives_dir()).map_err(|error| {
+        keep::keep(file, bundle.digest, &settings.image_archives_dir()).map_err(|error| {
             let remedy = "free the space that it takes, or set keepBundles to false";
             CliError::Failed(format!("keep the bundle for its images: {}: {remedy}", error_chain(&error)))
         })?;
@@ -109,7 +109,12 @@ pub(super) async fn roll_back(
     }
     // Under the names of its images there may be others by now.
     if let Some(kept) = keep::find(&settings.image_archives_dir(), previous.digest) {
-        let (bundle, _) = opened::read(&kept, |_| {})?;
+        let bundle = opened::read(&kept, |_| {})?;
+        if bundle.digest != previous.digest {
+            let why =
+                format!("{} is another bundle by now; apply bundle {serial} again instead", kept.display());
+            return Err(CliError::Failed(format!("bundle {serial} does not come back: {why}")));
+        }
         let contents =
             bundle.contents(&Platform::of_this_node()).map_err(|error| failed_at(&kept)(&error))?;
         import(&kept, &contents, client).await?;

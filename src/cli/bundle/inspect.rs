@@ -8,7 +8,7 @@ use crate::cli::progress::size;
 use crate::config::Settings;
 
 pub(super) fn run(file: &Path, settings: &Settings, output: &mut Output<'_>) -> Result<(), CliError> {
-    let (bundle, _) = opened::read(file, |_| {})?;
+    let bundle = opened::read(file, |_| {})?;
     let trust_file = settings.trust_file.as_deref();
     let signature = match opened::open(file, trust_file) {
         Ok(Opened { is_signed: None, .. }) => "not looked at: there is no trust file".to_owned(),

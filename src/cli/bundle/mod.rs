@@ -39,7 +39,7 @@ enum BundleVerb {
     },
     /// Import a bundle's images, then put its manifests into the store, all at once
     ///
-    /// The bundle stays among the image archives, a hard link where that can be, else a copy, so that its images come back when they go missing;
+    /// The bundle stays among the image archives, as a copy, so that its images come back when they go missing;
     /// so does the one before it, for `bundle rollback`. With `keepBundles: false` in the configuration neither does.
     Apply {
         /// The bundle

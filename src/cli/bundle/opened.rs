@@ -6,15 +6,12 @@ use std::path::Path;
 
 use super::{CliError, failed_at};
 use crate::bundle::Bundle;
-use crate::bundle::keep::Identity;
 use crate::bundle::signature::{self, Trust};
 
 /// A bundle that is whole.
 #[derive(Debug)]
 pub(super) struct Opened {
     pub(super) bundle: Bundle,
-    /// The file that was read.
-    pub(super) identity: Identity,
     /// Whether it is signed with a trusted key; none where there is no trust file.
     pub(super) is_signed: Option<bool>,
 }
@@ -23,24 +20,22 @@ pub(super) struct Opened {
 pub(super) fn open(file: &Path, trust_file: Option<&Path>) -> Result<Opened, CliError> {
     let failed = failed_at(file);
     let Some(trust_file) = trust_file else {
-        let (bundle, identity) = read(file, |_| {})?;
-        return Ok(Opened { bundle, identity, is_signed: None });
+        return Ok(Opened { bundle: read(file, |_| {})?, is_signed: None });
     };
     let trust = Trust::read(trust_file).map_err(|error| failed(&error))?;
     let signature = signature::read(&signature::beside(file)).map_err(|error| failed(&error))?;
     let mut verifier = trust.verifier(&signature).map_err(|error| failed(&error))?;
-    let (bundle, identity) = read(file, |bytes| verifier.update(bytes))?;
+    let bundle = read(file, |bytes| verifier.update(bytes))?;
     verifier.finish().map_err(|error| failed(&error))?;
-    Ok(Opened { bundle, identity, is_signed: Some(true) })
+    Ok(Opened { bundle, is_signed: Some(true) })
 }
 
-/// Reads a bundle, signed or not, and says which file that was.
-pub(super) fn read(file: &Path, witness: impl FnMut(&[u8])) -> Result<(Bundle, Identity), CliError> {
+/// Reads a bundle, signed or not.
+pub(super) fn read(file: &Path, witness: impl FnMut(&[u8])) -> Result<Bundle, CliError> {
     let failed = failed_at(file);
     let source = File::open(file).map_err(|error| failed(&error))?;
-    let metadata = source.metadata().map_err(|error| failed(&error))?;
-    let bundle = Bundle::read(source, metadata.len(), witness).map_err(|error| failed(&error))?;
-    Ok((bundle, Identity::of(&metadata)))
+    let length = source.metadata().map_err(|error| failed(&error))?.len();
+    Bundle::read(source, length, witness).map_err(|error| failed(&error))
 }
 
 /// A reader of the same file once more.
