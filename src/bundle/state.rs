@@ -50,6 +50,9 @@ pub struct State {
     /// The one that is taking the place of the one that counts. It stays here when that is broken off.
     #[serde(default)]
     pub coming: Option<Applied>,
+    /// The names and IDs of images that bundles have pinned and none has any more. They stay here until they are unpinned.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub leaving: BTreeSet<String>,
 }
 
 /// Why a bundle is not applied.
@@ -127,13 +130,43 @@ impl State {
             .chain(of(self.coming.as_ref()))
     }
 
-    /// The names and IDs of the images that the bundle that counts has pinned, and the one before it.
+    /// The names and IDs of the images that the bundle that counts has pinned, the one before it, and the one that is coming.
     pub fn pinned(&self) -> BTreeSet<String> {
-        self.current.iter().chain(&self.previous).flat_map(|it| it.images.iter().cloned()).collect()
+        let bundles = self.current.iter().chain(&self.previous).chain(&self.coming);
+        bundles.flat_map(|it| it.images.iter().cloned()).collect()
+    }
+
+    /// The one that was coming counts from now on.
+    pub fn arrive(&mut self) {
+        let before = self.pinned();
+        if let Some(coming) = self.coming.take() {
+            self.apply(coming);
+        }
+        self.leave(before);
+    }
+
+    /// The one that was coming has not come.
+    pub fn forget_coming(&mut self) {
+        let before = self.pinned();
+        self.coming = None;
+        self.leave(before);
+    }
+
+    /// What is to be unpinned: what only bundles have pinned that don't count any more. Of what `others` have pinned nothing is said any
+    /// more: it is theirs now.
+    pub fn to_unpin(&mut self, others: &BTreeSet<String>) -> Vec<String> {
+        let pinned = self.pinned();
+        self.leaving.retain(|name| !pinned.contains(name) && !others.contains(name));
+        self.leaving.iter().cloned().collect()
+    }
+
+    fn leave(&mut self, before: BTreeSet<String>) {
+        let now = self.pinned();
+        self.leaving.extend(before.into_iter().filter(|name| !now.contains(name)));
     }
 
     /// The bundle counts from now on.
-    pub fn apply(&mut self, applied: Applied) {
+    pub(super) fn apply(&mut self, applied: Applied) {
         self.highest = self.highest.max(applied.serial);
         let is_same = self.current.as_ref().is_some_and(|current| current.digest == applied.digest);
         let before = self.current.replace(applied);

@@ -31,7 +31,7 @@ const LOOK_AGAIN: Duration = Duration::from_millis(20);
 /// The archive is read in pieces of this size.
 const BUFFER: usize = 256 * 1024;
 
-/// Why images could not be imported. None of those that the error concerns has a name by then.
+/// Why images could not be imported.
 #[derive(Debug, thiserror::Error)]
 #[expect(missing_docs, reason = "the message of each variant says what it is")]
 pub enum ImportError {
@@ -70,13 +70,13 @@ pub struct Import<'a> {
     pub existing: Existing,
 }
 
-impl Import<'_> {
+impl<'a> Import<'a> {
     /// How many bytes the images have.
     pub fn size(&self) -> u64 {
         self.blobs().values().map(|blob| blob.descriptor.size).sum()
     }
 
-    fn blobs(&self) -> BTreeMap<Digest, &Blob> {
+    fn blobs(&self) -> BTreeMap<Digest, &'a Blob> {
         let blobs = self.images.iter().flat_map(|image| &image.blobs);
         blobs.map(|blob| (blob.descriptor.digest, blob)).collect()
     }
@@ -86,24 +86,33 @@ impl Import<'_> {
     /// # Errors
     /// When the archive can't be read or containerd refuses.
     pub async fn run(
-        &self,
+        self,
         client: &CriClient,
         progress: &mut (dyn FnMut(u64) + Send),
     ) -> Result<(), ImportError> {
+        self.bring(client, progress).await?.give_names(client).await
+    }
+
+    /// Brings all content, which is seen by nobody before it has its names, and says in `progress` how many bytes more are there.
+    ///
+    /// # Errors
+    /// When the archive can't be read or containerd refuses.
+    pub async fn bring(
+        self,
+        client: &CriClient,
+        progress: &mut (dyn FnMut(u64) + Send),
+    ) -> Result<Brought<'a>, ImportError> {
         let channel = client.channel();
         let lease =
             Lease::take(&channel).await.map_err(ImportError::refused("take a lease of containerd"))?;
         let mut store = ContentStore::new(&channel, lease.clone());
-        let mut done = self.write(&mut store, progress).await;
-        if done.is_ok() {
-            done = self.give_names(client).await;
+        match self.write(&mut store, progress).await {
+            Ok(()) => Ok(Brought { import: self, lease }),
+            Err(error) => {
+                lease.end().await;
+                Err(error)
+            }
         }
-        lease.end().await;
-        done?;
-        for name in self.images.iter().flat_map(|image| &image.names) {
-            until_known(client, name).await?;
-        }
-        Ok(())
     }
 
     /// Writes all content that isn't there.
@@ -174,7 +183,7 @@ impl Import<'_> {
         read.map_err(|source| ImportError::Archive { path: path.to_owned(), source })
     }
 
-    async fn give_names(&self, client: &CriClient) -> Result<(), ImportError> {
+    async fn name(&self, client: &CriClient) -> Result<(), ImportError> {
         let channel = client.channel();
         for image in self.images {
             // The CRI before 2.0 finds an image by its ID only if that is a name, too.
@@ -184,6 +193,36 @@ impl Import<'_> {
             }
         }
         Ok(())
+    }
+}
+
+/// Images all of whose content is there, held by a lease, and that have yet to get their names. Who doesn't give them any
+/// [abandons](Self::abandon) them; what was killed meanwhile leaves them to the end of the lease.
+#[derive(Debug)]
+#[must_use]
+pub struct Brought<'a> {
+    import: Import<'a>,
+    lease: Lease,
+}
+
+impl Brought<'_> {
+    /// Gives them their names, one after the other, and waits until the CRI knows them. Broken off, it may be done again.
+    ///
+    /// # Errors
+    /// When containerd refuses; some may have their names then.
+    pub async fn give_names(self, client: &CriClient) -> Result<(), ImportError> {
+        let named = self.import.name(client).await;
+        self.lease.end().await;
+        named?;
+        for name in self.import.images.iter().flat_map(|image| &image.names) {
+            until_known(client, name).await?;
+        }
+        Ok(())
+    }
+
+    /// Leaves them to containerd's garbage collection.
+    pub async fn abandon(self) {
+        self.lease.end().await;
     }
 }
 

@@ -23,7 +23,7 @@ pub use cni_cache::{discard_broken_results, is_broken_result};
 pub use content::{ReadError, read_blob};
 pub use event::{EventSource, RuntimeEvent};
 pub use image_store::{StoredImage, image, images, pinned_images, unpin};
-pub use import::{Existing, Import, ImportError};
+pub use import::{Brought, Existing, Import, ImportError};
 pub use ingest::{Ingest, ingests};
 pub use pause::built_in_sandbox_image;
 pub use shim::end_shims;

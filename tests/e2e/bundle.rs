@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use k8s_openapi::api::core::v1::Pod;
 use minisign::KeyPair;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::images::digest_of;
 use crate::kit::{Node, container_ids, daemon_set, is_ready, wait_until};
@@ -215,6 +215,51 @@ fn what_is_kept_of_a_bundle_and_was_altered_gives_nothing() {
     wait_word(&node, "two");
     node.agent.says(&["bundle", "rollback"]);
     wait_word(&node, "one");
+}
+
+#[test]
+fn names_and_manifests_are_of_one_bundle_whatever_fails_and_wherever_it_was_broken_off() {
+    let Some(mut node) = Node::start() else { return };
+    let mut made = Vec::new();
+    for (word, serial) in ["one", "two", "three"].into_iter().zip(1..) {
+        node.containerd.import_busybox(BUSYBOX, &json!({"Env": ["PATH=/bin"]}), &[("mark", word)]);
+        made.push((pack(&node, serial, word), digest_of(&node, BUSYBOX)));
+    }
+    let [(first, first_image), (second, second_image), (third, third_image)] = made.try_into().unwrap();
+    node.agent.kill9();
+    node.agent.says(&["bundle", "apply", &shown(&first)]);
+    node.agent.says(&["bundle", "apply", &shown(&second)]);
+    assert_eq!(digest_of(&node, BUSYBOX), second_image);
+
+    // A file where the folder should be.
+    fs::rename(node.path("state/images"), node.path("state/away")).unwrap();
+    fs::write(node.path("state/images"), "").unwrap();
+    let refused = node.agent.cli(&["bundle", "apply", &shown(&third)]);
+    assert!(refused.err.contains("keep the bundle for its images"), "{}", refused.err);
+    assert_eq!(digest_of(&node, BUSYBOX), second_image, "nothing was changed");
+    fs::remove_file(node.path("state/images")).unwrap();
+    fs::rename(node.path("state/away"), node.path("state/images")).unwrap();
+
+    // As if the power had gone: the record says that one is coming, and its images have their names.
+    let record = node.path("state/bundle.json");
+    let read = || -> Value { serde_json::from_slice(&fs::read(&record).unwrap()).unwrap() };
+    let mut state = read();
+    assert!(state["coming"].is_null());
+    state["coming"] = state["previous"].clone();
+    state["coming"]["images"] = json!(["docker.io/library/busybox:1", "r.example/only:3"]);
+    fs::write(&record, state.to_string()).unwrap();
+    let third_archive = third.with_extension("tar");
+    fs::copy(&third, &third_archive).unwrap();
+    node.agent.says(&["image", "import", &shown(&third_archive)]);
+    assert_eq!(digest_of(&node, BUSYBOX), third_image);
+    // Whichever command is next, and whether it does anything.
+    let refused = node.agent.cli(&["bundle", "apply", &shown(&first)]);
+    assert!(refused.err.contains("its serial number 1 is lower than 2"), "{}", refused.err);
+    assert!(refused.err.contains("bundle 2 counts, and gives its images again"), "{}", refused.err);
+    assert_eq!(digest_of(&node, BUSYBOX), second_image);
+    assert!(read()["coming"].is_null() && read()["leaving"].is_null(), "{}", read());
+    node.agent.says(&["bundle", "rollback"]);
+    assert_eq!(digest_of(&node, BUSYBOX), first_image);
 }
 
 fn restarts(pod: &Pod) -> i32 {

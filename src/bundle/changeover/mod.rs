@@ -5,6 +5,10 @@
 //! 2. [`exchange`](Changeover::exchange): its manifests take their place in one step; then what was there is put away for a way back.
 //! 3. [`conclude`](Changeover::conclude): the record says that it has come.
 //!
+//! Between the first and the second the images get their names in the runtime. Names are given one after the other, so that a power cut may leave
+//! some given under the manifests of the other bundle. The record says so: whoever finds a bundle that was coming has the one that counts by
+//! then give its names again, which is the same however often it is done, and then says that it is [settled](Changeover::settled).
+//!
 //! Each step is on the disk before the next begins. An agent that looks between any two of them accepts what it finds, so that nothing has to wake
 //! it afterwards. [`Changeover::begin`] finds out by the manifests themselves how far an earlier one has got, and ends it or forgets it.
 
@@ -36,6 +40,7 @@ pub struct Changeover {
     store: PathBuf,
     record: PathBuf,
     state: State,
+    is_broken_off: bool,
 }
 
 impl Changeover {
@@ -45,12 +50,29 @@ impl Changeover {
     /// When the record can't be read, or what an earlier one has left can't be put right.
     pub fn begin(store: &Path, record: &Path) -> Result<Self, ChangeoverError> {
         let state = State::read(record)?;
-        let mut changeover = Self { store: store.to_owned(), record: record.to_owned(), state };
-        if let Some(coming) = changeover.state.coming.take() {
-            changeover.settle(coming)?;
-            changeover.state.write(&changeover.record)?;
+        let is_broken_off = state.coming.is_some();
+        let mut changeover =
+            Self { store: store.to_owned(), record: record.to_owned(), state, is_broken_off };
+        if is_broken_off {
+            changeover.settle()?;
         }
         Ok(changeover)
+    }
+
+    /// Whether an earlier one was broken off, so that some of its images may have their names and others not. The record says so until
+    /// [`settled`](Self::settled), which is the caller's to say once the bundle that counts has given its images their names again.
+    pub fn is_broken_off(&self) -> bool {
+        self.is_broken_off
+    }
+
+    /// Says that what an earlier one has left is put right.
+    ///
+    /// # Errors
+    /// When that can't be written.
+    pub fn settled(&mut self) -> Result<(), ChangeoverError> {
+        self.state.write(&self.record)?;
+        self.is_broken_off = false;
+        Ok(())
     }
 
     /// What the node remembers of bundles.
@@ -58,10 +80,17 @@ impl Changeover {
         &self.state
     }
 
+    /// Takes over what the record says by now.
+    pub fn tidied(&mut self, state: State) {
+        self.state = state;
+    }
+
     /// What was broken off is ended if the manifests have taken their place, and forgotten if not.
-    fn settle(&mut self, coming: Applied) -> Result<(), InstallError> {
+    fn settle(&mut self) -> Result<(), InstallError> {
+        let Some(coming) = &self.state.coming else { return Ok(()) };
         let has_come = install::in_store(&self.store).is_some_and(|there| there == coming.manifests);
         if !has_come {
+            self.state.forget_coming();
             return Ok(());
         }
         let before = self.state.current.as_ref().filter(|before| before.digest != coming.digest);
@@ -69,7 +98,7 @@ impl Changeover {
         if before.is_some_and(|before| left_over.as_ref() == Some(&before.manifests)) {
             install::put_away(&self.store, true)?;
         }
-        self.state.apply(coming);
+        self.state.arrive();
         Ok(())
     }
 
@@ -117,9 +146,7 @@ impl Changeover {
     /// # Errors
     /// When that can't be written.
     pub fn conclude(mut self) -> Result<State, ChangeoverError> {
-        if let Some(coming) = self.state.coming.take() {
-            self.state.apply(coming);
-        }
+        self.state.arrive();
         self.state.write(&self.record)?;
         Ok(self.state)
     }

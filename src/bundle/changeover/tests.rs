@@ -1,4 +1,4 @@
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 
 use tempfile::TempDir;
@@ -18,7 +18,7 @@ fn applied(serial: u64) -> Applied {
     Applied {
         serial,
         digest: Digest::of(&serial.to_le_bytes()),
-        images: Vec::new(),
+        images: vec![format!("r.example/{serial}:1"), "r.example/same:1".to_owned()],
         manifests: manifests(serial).iter().map(|(path, bytes)| (path.clone(), Digest::of(bytes))).collect(),
         verified: true,
     }
@@ -207,4 +207,36 @@ fn what_is_not_found_signed_vouches_for_nothing() {
     changeover.exchange(&staged).unwrap();
     let state = changeover.conclude().unwrap();
     assert_eq!(state.vouched().count(), 0);
+}
+
+#[test]
+fn what_no_bundle_has_any_more_stays_on_record_until_it_is_unpinned() {
+    let leaving = |bed: &Bed| State::read(&bed.record()).unwrap().leaving;
+    let names = |serials: &[u64]| serials.iter().map(|it| format!("r.example/{it}:1")).collect();
+    let bed = Bed::new();
+    bed.apply(1, 5);
+    bed.apply(2, 5);
+    assert_eq!(leaving(&bed), names(&[]), "there is a way back to the first");
+    bed.apply(3, 5);
+    assert_eq!(leaving(&bed), names(&[1]));
+    // One that says that it is coming may have given names; nobody unpins them meanwhile.
+    bed.apply(4, 1);
+    let mut state = State::read(&bed.record()).unwrap();
+    assert!(state.pinned().contains("r.example/4:1") && state.pinned().contains("r.example/3:1"));
+    assert_eq!(state.to_unpin(&BTreeSet::new()), ["r.example/1:1"]);
+    assert!(state.to_unpin(&["r.example/1:1".to_owned()].into()).is_empty(), "an archive has it");
+
+    let mut begun = bed.begin();
+    assert!(begun.is_broken_off());
+    assert_eq!(begun.state().leaving, names(&[1, 4]));
+    assert!(bed.begin().is_broken_off(), "until somebody says that it is settled");
+    begun.settled().unwrap();
+    assert!(!bed.begin().is_broken_off());
+    assert_eq!(leaving(&bed), names(&[1, 4]));
+    bed.apply(4, 5);
+    assert_eq!(bed.begin().state().clone().to_unpin(&BTreeSet::new()), ["r.example/1:1", "r.example/2:1"]);
+    bed.apply(5, 3);
+    assert!(bed.begin().is_broken_off());
+    let left = bed.begin().state().clone().to_unpin(&BTreeSet::new());
+    assert_eq!(left, ["r.example/1:1", "r.example/2:1", "r.example/3:1"]);
 }

@@ -1,12 +1,16 @@
-//! `bundle apply` and `bundle rollback`. First everything is checked, then images come, then the manifests take their place in one step. Whatever
-//! fails before that step leaves the node with what it had.
+//! `bundle apply` and `bundle rollback`. First everything is checked, the bundle is kept, and its images' content is brought, which nobody sees. Then
+//! the record says that it is coming, its images get their names, and the manifests take their place in one step. Whatever fails before the
+//! record says so leaves the node with what it had.
+//!
+//! Names can't be given all at once. What breaks this off between the record and the manifests may leave names of the one bundle under manifests
+//! of the other: [`settle`](super::settle) puts that right with the next of these commands.
 
-use std::collections::BTreeSet;
 use std::fs::{self, File};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
 use super::opened::{self, Opened};
+use super::settle::{arrange, begin, contents_of, finish};
 use super::{CliError, Output, failed, failed_at};
 use crate::agent::{last_good, store_trust};
 use crate::archive::{Contents, Platform};
@@ -14,17 +18,14 @@ use crate::bundle;
 use crate::bundle::changeover::Changeover;
 use crate::bundle::install::Staged;
 use crate::bundle::keep;
-use crate::bundle::state::{Applied, State};
+use crate::bundle::state::Applied;
 use crate::cli::progress::Progress;
 use crate::config::{AppliedBundles, Settings};
-use crate::containerd::{self, Existing, Import};
+use crate::containerd::{Brought, Existing, Import};
 use crate::cri::CriClient;
 use crate::error_chain::error_chain;
 use crate::manifest::Severity;
-use crate::preload;
 use crate::store::{Source, survey, verify};
-
-const LOCK: &str = "bundle.lock";
 
 pub(super) async fn apply(
     file: &Path,
@@ -36,7 +37,7 @@ pub(super) async fn apply(
     let failed_here = failed_at(file);
     let _lock = lock(settings)?;
     let Opened { bundle, is_signed } = opened::open(file, settings.trust_file.as_deref())?;
-    let mut changeover = begin(settings)?;
+    let mut changeover = begin(settings, client, output).await?;
     if !allow_older {
         let admitted = changeover.state().admits(bundle.site.serial, bundle.digest);
         admitted.map_err(|error| failed_here(&error))?;
@@ -46,13 +47,20 @@ pub(super) async fn apply(
 
     let staged = Staged::write(&settings.store.path, &manifests).map_err(failed)?;
     check(&staged.path(), output)?;
-    import(file, &contents, client).await?;
     if settings.bundles == AppliedBundles::Kept && !contents.images.is_empty() {
         keep::keep(file, bundle.digest, &settings.image_archives_dir()).map_err(|error| {
             let remedy = "free the space that it takes, or set keepBundles to false";
             CliError::Failed(format!("keep the bundle for its images: {}: {remedy}", error_chain(&error)))
         })?;
     }
+    let brought = match bring(file, &contents, client).await {
+        Ok(brought) => brought,
+        Err(error) => {
+            // A copy of what doesn't come may be what fills the disk.
+            arrange(settings, changeover.state())?;
+            return Err(error);
+        }
+    };
 
     let names = contents.images.iter().flat_map(|image| {
         let id = image.id.to_string();
@@ -65,12 +73,9 @@ pub(super) async fn apply(
         manifests: bundle.manifests.iter().map(|it| (it.path.clone(), it.descriptor.digest)).collect(),
         verified: is_signed == Some(true),
     };
-    let before = changeover.state().pinned();
-    changeover.announce(applied).map_err(failed)?;
+    announce(&mut changeover, applied, Some(brought), client).await?;
     changeover.exchange(&staged).map_err(failed)?;
-    let state = changeover.conclude().map_err(failed)?;
-    arrange(settings, &state)?;
-    let_go(&before, &state, settings, client, output).await?;
+    finish(changeover.conclude().map_err(failed)?, settings, client, output).await?;
     writeln!(
         output.out,
         "bundle {} applied: {} images, {} manifests",
@@ -100,7 +105,7 @@ pub(super) async fn roll_back(
     output: &mut Output<'_>,
 ) -> Result<(), CliError> {
     let _lock = lock(settings)?;
-    let mut changeover = begin(settings)?;
+    let mut changeover = begin(settings, client, output).await?;
     let previous = changeover.way_back().map_err(failed)?;
     let serial = previous.serial;
     if settings.trust_file.is_some() && !previous.verified {
@@ -108,40 +113,47 @@ pub(super) async fn roll_back(
         return Err(CliError::Failed(format!("bundle {serial} does not come back: {why}")));
     }
     // Under the names of its images there may be others by now.
-    if let Some(kept) = keep::find(&settings.image_archives_dir(), previous.digest) {
-        let bundle = opened::read(&kept, |_| {})?;
-        if bundle.digest != previous.digest {
-            let why =
-                format!("{} is another bundle by now; apply bundle {serial} again instead", kept.display());
-            return Err(CliError::Failed(format!("bundle {serial} does not come back: {why}")));
+    let kept = match keep::find(&settings.image_archives_dir(), previous.digest) {
+        Some(kept) => {
+            let contents = contents_of(&kept, &previous)?;
+            Some((kept, contents))
         }
-        let contents =
-            bundle.contents(&Platform::of_this_node()).map_err(|error| failed_at(&kept)(&error))?;
-        import(&kept, &contents, client).await?;
-    }
-    changeover.announce(previous).map_err(failed)?;
+        None => None,
+    };
+    let brought = match &kept {
+        Some((file, contents)) => Some(bring(file, contents, client).await?),
+        None => None,
+    };
+    announce(&mut changeover, previous, brought, client).await?;
     changeover.exchange_back().map_err(failed)?;
-    arrange(settings, &changeover.conclude().map_err(failed)?)?;
+    finish(changeover.conclude().map_err(failed)?, settings, client, output).await?;
     writeln!(output.out, "bundle {serial} is back")?;
     warn_if_refused(settings, output)
 }
 
-/// Has the bundle that counts be an archive of the node's, if it is to be kept.
-fn arrange(settings: &Settings, state: &State) -> Result<(), CliError> {
-    let is_kept = settings.bundles == AppliedBundles::Kept;
-    let digest = |applied: &Option<Applied>| applied.as_ref().filter(|_| is_kept).map(|it| it.digest);
-    let arranged =
-        keep::arrange(&settings.image_archives_dir(), digest(&state.current), digest(&state.previous));
-    arranged.map_err(failed)
-}
-
-fn begin(settings: &Settings) -> Result<Changeover, CliError> {
-    Changeover::begin(&settings.store.path, &settings.root_dir.join(bundle::STATE)).map_err(failed)
+/// The bundle is coming: says so, and gives its images their names.
+async fn announce(
+    changeover: &mut Changeover,
+    coming: Applied,
+    brought: Option<Brought<'_>>,
+    client: &CriClient,
+) -> Result<(), CliError> {
+    let announced = changeover.announce(coming).map_err(failed);
+    match (announced, brought) {
+        (Ok(()), Some(brought)) => brought.give_names(client).await.map_err(failed),
+        (Ok(()), None) => Ok(()),
+        (Err(error), brought) => {
+            if let Some(brought) = brought {
+                brought.abandon().await;
+            }
+            Err(error)
+        }
+    }
 }
 
 /// One at a time.
 fn lock(settings: &Settings) -> Result<File, CliError> {
-    let path = settings.root_dir.join(LOCK);
+    let path = settings.root_dir.join(bundle::LOCK);
     let locked = fs::create_dir_all(&settings.root_dir).and_then(|()| File::create(&path)).and_then(|file| {
         file.lock()?;
         Ok(file)
@@ -166,26 +178,13 @@ fn check(dir: &Path, output: &mut Output<'_>) -> Result<(), CliError> {
     Err(CliError::Failed("its manifests have errors; nothing was changed".to_owned()))
 }
 
-async fn import(file: &Path, contents: &Contents, client: &CriClient) -> Result<(), CliError> {
+/// Brings the content of images, which have no names before they are given them.
+pub(super) async fn bring<'a>(
+    file: &'a Path,
+    contents: &'a Contents,
+    client: &CriClient,
+) -> Result<Brought<'a>, CliError> {
     let import = Import { images: &contents.images, archive: Some(file), existing: Existing::Replace };
     let mut bar = Progress::new("importing", import.size());
-    import.run(client, &mut |bytes| bar.add(bytes)).await.map_err(failed)
-}
-
-/// Unpins what only a bundle has pinned that there is no way back to.
-async fn let_go(
-    before: &BTreeSet<String>,
-    state: &State,
-    settings: &Settings,
-    client: &CriClient,
-    output: &mut Output<'_>,
-) -> Result<(), CliError> {
-    let memory: PathBuf = settings.root_dir.join(preload::MEMORY);
-    let kept: BTreeSet<String> = state.pinned().into_iter().chain(preload::pinned_by(&memory)).collect();
-    for name in before.difference(&kept) {
-        if let Err(status) = containerd::unpin(client, name).await {
-            writeln!(output.err, "warning: cannot unpin {name}: {}", status.message())?;
-        }
-    }
-    Ok(())
+    import.bring(client, &mut |bytes| bar.add(bytes)).await.map_err(failed)
 }

@@ -5,6 +5,7 @@ mod apply;
 mod create;
 mod inspect;
 mod opened;
+mod settle;
 
 use std::path::PathBuf;
 
