@@ -1,4 +1,4 @@
-//! Which files of the folder are archives, and whether one is still what it was.
+//! Which files of the folder are archives, and whether one is still what it was. All of it blocks for as long as the file system does.
 
 use std::collections::BTreeMap;
 use std::fs::{self, Metadata};
@@ -7,6 +7,8 @@ use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
+
+use crate::store::is_on_network;
 
 const ENDINGS: [&str; 6] = [".tar", ".tar.gz", ".tgz", ".tar.zst", ".tzst", ".oci"];
 
@@ -35,11 +37,37 @@ impl Identity {
     }
 }
 
+/// Which folder it is: another may take its place, or be mounted over it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Place {
+    device: u64,
+    inode: u64,
+}
+
+impl Place {
+    /// What is at this path now.
+    pub(super) fn now(folder: &Path) -> io::Result<Self> {
+        fs::metadata(folder).map(|it| Self { device: it.dev(), inode: it.ino() })
+    }
+}
+
 /// The archives in a folder, and the names of files that are none.
-#[derive(Debug, Default, PartialEq, Eq)]
+#[derive(Debug, PartialEq, Eq)]
 pub(super) struct Listing {
+    pub(super) place: Place,
     pub(super) archives: BTreeMap<String, Identity>,
     pub(super) others: Vec<String>,
+    /// Entries of which nobody knows what they are, and why. They are not gone.
+    pub(super) unknown: BTreeMap<String, String>,
+    /// Whether the kernel learns nothing of changes that others make.
+    pub(super) is_on_network: bool,
+}
+
+impl Listing {
+    /// Whether there is such an entry, known or not.
+    pub(super) fn has(&self, name: &str) -> bool {
+        self.archives.contains_key(name) || self.unknown.contains_key(name)
+    }
 }
 
 /// Lists a folder.
@@ -47,7 +75,13 @@ pub(super) struct Listing {
 /// # Errors
 /// When it can't be listed to its end: then it says nothing of what is gone.
 pub(super) fn list(folder: &Path) -> io::Result<Listing> {
-    let mut found = Listing::default();
+    let mut found = Listing {
+        place: Place::now(folder)?,
+        archives: BTreeMap::new(),
+        others: Vec::new(),
+        unknown: BTreeMap::new(),
+        is_on_network: is_on_network(folder),
+    };
     for entry in fs::read_dir(folder)? {
         let entry = entry?;
         let Ok(name) = entry.file_name().into_string() else { continue };
@@ -56,8 +90,10 @@ pub(super) fn list(folder: &Path) -> io::Result<Listing> {
             Ok(metadata) if metadata.is_file() && is_archive(&name) => {
                 found.archives.insert(name, Identity::of(&metadata));
             }
-            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
             Ok(metadata) if metadata.is_file() && !name.starts_with('.') => found.others.push(name),
+            Err(error) if error.kind() != io::ErrorKind::NotFound && is_archive(&name) => {
+                found.unknown.insert(name, error.to_string());
+            }
             _ => {}
         }
     }

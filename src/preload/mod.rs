@@ -2,9 +2,11 @@
 //!
 //! One task looks after the folder ([`Preload::spawn`]); everybody else asks a [`Preload`]. Each archive is imported whole or not at all, and
 //! once: what it was then (size, time, inode) is remembered on disk with the images that it gave. Its images are pinned for as long as it
-//! lies there. Must never pull anything, nor delete an archive or an image: taking an archive away only unpins what it gave.
+//! lies there. Where several have images under one name, the bundle that counts has it, else the archive that was imported last. Must never pull
+//! anything, nor delete an archive or an image: taking an archive away only unpins what it gave.
 
 mod folder;
+mod import;
 mod memory;
 mod task;
 #[cfg(test)]

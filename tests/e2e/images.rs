@@ -2,6 +2,7 @@
 
 use std::fs::{self, File};
 use std::io::Write as _;
+use std::os::unix::fs::symlink;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -163,6 +164,82 @@ fn an_image_that_has_taken_the_name_of_an_archives_since_is_left_alone() {
     fs::copy(made, folder.join("late.tar")).unwrap();
     wait_until("the other image is there", || is_pinned(&node, LATE));
     assert_eq!(digest_of(&node, BUSYBOX), newer);
+}
+
+#[test]
+fn of_two_archives_with_one_name_the_newer_counts_also_when_the_image_was_lost() {
+    let Some(mut node) = Node::with(&SETUP, "imageGCHighThresholdPercent: 100\n") else { return };
+    let folder = node.path("state/images");
+    fs::create_dir_all(&folder).unwrap();
+    let bytes = |word: &str| {
+        let made = busybox_with(&node.path(word), BUSYBOX, &json!({"Env": ["PATH=/bin"]}), &[("mark", word)]);
+        fs::read(made).unwrap()
+    };
+    let (older, newer) = (bytes("older"), bytes("newer"));
+    lay(&older, &folder.join("z.tar"));
+    node.agent.launch();
+    node.agent.wait_until_ready();
+    wait_until("the image is there", || is_pinned(&node, BUSYBOX));
+    let of_older = digest_of(&node, BUSYBOX);
+    lay(&newer, &folder.join("a.tar"));
+    wait_until("the newer one has the name", || digest_of(&node, BUSYBOX) != of_older);
+    let of_newer = digest_of(&node, BUSYBOX);
+
+    // Lost while the agent was off, both archives are imported again.
+    node.agent.kill9();
+    node.containerd.ctr(&["images", "rm", BUSYBOX]);
+    node.agent.launch();
+    node.agent.wait_until_ready();
+    node.apply("app.yaml", daemon_set("app", &spec("busybox:1", "IfNotPresent")));
+    let pod = node.agent.wait_ready("app");
+    assert_eq!(node.exec(&pod, "main", &["cat", "/mark"]), "newer");
+    assert_eq!(digest_of(&node, BUSYBOX), of_newer);
+    // Lost while it runs, the one that has it is asked.
+    node.agent.says(&["image", "rm", "--force", "busybox:1"]);
+    node.kill(&pod, "main");
+    node.agent.wait_pod("app", "restarted", |pod| restarts(pod) == 1 && crate::kit::is_ready(pod));
+    assert_eq!(digest_of(&node, BUSYBOX), of_newer);
+}
+
+#[test]
+fn what_an_archive_gave_that_went_while_the_agent_was_off_is_unpinned_also_if_some_of_it_was_lost() {
+    const OTHER: &str = "r.example/other:1";
+    let Some(mut node) = Node::with(&SETUP, "imageGCHighThresholdPercent: 100\n") else { return };
+    let folder = node.path("state/images");
+    fs::create_dir_all(&folder).unwrap();
+    node.containerd.import_busybox(BUSYBOX, &json!({}), &[("mark", "one")]);
+    node.containerd.import_busybox(OTHER, &json!({}), &[("mark", "other")]);
+    let both = folder.join("both.tar");
+    node.containerd.ctr(&["images", "export", &both.display().to_string(), BUSYBOX, OTHER]);
+    node.agent.launch();
+    node.agent.wait_until_ready();
+    wait_until("the images are there", || is_pinned(&node, BUSYBOX) && is_pinned(&node, OTHER));
+    node.agent.kill9();
+    fs::remove_file(&both).unwrap();
+    node.containerd.ctr(&["images", "rm", OTHER]);
+    node.agent.launch();
+    node.agent.wait_until_ready();
+    wait_until("what is left is unpinned", || !is_pinned(&node, BUSYBOX));
+}
+
+#[test]
+fn another_folder_in_the_place_of_the_archives_is_seen_and_a_bad_entry_hurts_no_other() {
+    let Some(mut node) = Node::with(&SETUP, "imageGCHighThresholdPercent: 100\n") else { return };
+    let folder = node.path("state/images");
+    node.agent.launch();
+    node.agent.wait_until_ready();
+    fs::rename(&folder, node.path("state/old")).unwrap();
+    fs::create_dir(&folder).unwrap();
+    symlink("loop.tar", folder.join("loop.tar")).unwrap();
+    let made = busybox_with(&node.path("made"), LATE, &json!({}), &[("mark", "late")]);
+    let bytes = fs::read(made).unwrap();
+    lay(&bytes, &folder.join("late.tar"));
+    wait_until("the image is there", || is_pinned(&node, LATE));
+    fs::rename(&folder, node.path("state/older")).unwrap();
+    fs::create_dir(&folder).unwrap();
+    wait_until("it is empty", || !is_pinned(&node, LATE));
+    lay(&bytes, &folder.join("late.tar"));
+    wait_until("the image is there again", || is_pinned(&node, LATE));
 }
 
 #[test]

@@ -30,8 +30,9 @@ pub(super) async fn begin(
             give_again(&counts, settings, client, output).await?;
         }
         changeover.settled().map_err(failed)?;
+        arrange(settings, changeover.state())?;
     }
-    let state = finish(changeover.state().clone(), settings, client, output).await?;
+    let state = unpin(changeover.state().clone(), settings, client, output).await?;
     changeover.tidied(state);
     Ok(changeover)
 }
@@ -73,14 +74,24 @@ pub(super) fn contents_of(kept: &Path, applied: &Applied) -> Result<Contents, Cl
     bundle.contents(&Platform::of_this_node()).map_err(|error| failed_at(kept)(&error))
 }
 
-/// What is to be done once a bundle counts, and what the record says then. What fails is tried again with the next command.
+/// What is to be done once a bundle counts.
 pub(super) async fn finish(
+    state: State,
+    settings: &Settings,
+    client: &CriClient,
+    output: &mut Output<'_>,
+) -> Result<(), CliError> {
+    arrange(settings, &state)?;
+    unpin(state, settings, client, output).await.map(drop)
+}
+
+/// Unpins what no bundle has any more; what the record says then. What fails is tried again with the next command.
+async fn unpin(
     mut state: State,
     settings: &Settings,
     client: &CriClient,
     output: &mut Output<'_>,
 ) -> Result<State, CliError> {
-    arrange(settings, &state)?;
     let archives = preload::pinned_by(&settings.root_dir.join(preload::MEMORY));
     let before = state.leaving.clone();
     for name in state.to_unpin(&archives) {

@@ -368,12 +368,15 @@ impl Walk<'_> {
     }
 
     fn check_network(&mut self, found: &Found) {
-        let on_network = self
-            .network
-            .entry(found.metadata.dev())
-            .or_insert_with(|| NETWORK_FILE_SYSTEMS.contains(&file_system(&found.real)));
+        let on_network =
+            self.network.entry(found.metadata.dev()).or_insert_with(|| is_on_network(&found.real));
         self.listing.network |= *on_network;
     }
+}
+
+/// Whether the kernel learns nothing of changes that others make to what is at this path. Blocks as long as the file system does.
+pub(crate) fn is_on_network(path: &Path) -> bool {
+    NETWORK_FILE_SYSTEMS.contains(&file_system(path))
 }
 
 fn file_system(path: &Path) -> i64 {
