@@ -134,15 +134,39 @@ async fn sidecars_stop_last_in_reverse_and_share_the_grace() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_runtime_that_will_not_stop_a_container_is_asked_until_it_does() {
+async fn the_sandbox_is_stopped_whatever_became_of_its_containers() {
+    let machine = Machine::boot();
+    let mut agent = machine.start_agent().await;
+    let pod = agent.run(&one_container(&json!({})));
+    agent.until_ready(&pod).await;
+    machine.runtime.fail(Method::StopContainer, 1, "ttrpc: closed");
+    agent.stop(&pod, None);
+    let since = Instant::now();
+    machine
+        .until("asked", |state| state.calls.iter().any(|call| call.method() == Method::StopPodSandbox))
+        .await;
+    assert!(since.elapsed() < s(1), "in the same round");
+    agent.until_gone(&pod).await;
+    assert_eq!(agent.told("FailedKillPod", "error killing pod: ttrpc: closed"), 1);
+    assert_eq!(stops(&machine).len(), 1, "what ended with its sandbox is not stopped again");
+    machine.assert_clean();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_runtime_that_will_not_stop_a_pod_is_asked_until_it_does() {
     let machine = Machine::boot();
     let mut agent = machine.start_agent().await;
     let pod = agent.run(&one_container(&json!({})));
     agent.until_ready(&pod).await;
     machine.runtime.fail(Method::StopContainer, 3, "ttrpc: closed");
+    machine.runtime.fail(Method::StopPodSandbox, 3, "no such bridge");
     agent.stop(&pod, None);
+    sleep(s(25)).await;
+    assert!(agent.context.records.get(&pod.uid).is_some(), "nothing is forgotten that may still run");
+    assert_eq!(machine.runtime.count(Method::RemovePodSandbox), 0);
     agent.until_gone(&pod).await;
     assert_eq!(machine.times(Method::StopContainer), [0.0, 10.0, 20.0, 30.0]);
+    assert_eq!(machine.times(Method::StopPodSandbox), [0.0, 10.0, 20.0, 30.0]);
     assert_eq!(agent.told("FailedKillPod", "error killing pod: ttrpc: closed"), 3);
     machine.assert_clean();
 }

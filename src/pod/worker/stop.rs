@@ -68,10 +68,9 @@ impl Worker {
             self.observed.sandboxes.iter().map(|sandbox| sandbox.id.clone()).collect();
         self.unsure.everything = true;
         let mut stopped = self.killer().stop_all(&victims, grace).await;
+        // Whatever became of the containers: what the runtime could not stop alone may end with its sandbox.
         for sandbox in &sandboxes {
-            if stopped.is_ok() {
-                stopped = self.stop_sandbox(sandbox).await;
-            }
+            stopped = stopped.and(self.stop_sandbox(sandbox).await);
         }
         stopped.map_err(|error| {
             warn!(%error, "cannot stop the pod");
