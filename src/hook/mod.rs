@@ -111,7 +111,7 @@ impl ExecFailure {
             Self::Exit { command, code, stderr } => {
                 format!("command '{command}' exited with {code}: {stderr}")
             }
-            Self::Runtime(error) => error.message().to_owned(),
+            Self::Runtime(error) => error.rpc_text(),
         }
     }
 }

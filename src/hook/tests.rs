@@ -81,7 +81,7 @@ async fn a_command_that_fails_is_told_in_the_kubelets_words() {
     let runtime = FakeExec::new(|_| Err(CriError::NotFound { call: call(), message: "gone".into() }));
     assert_eq!(
         run_on(exec_hook(), 1, &runtime).await.unwrap_err().to_string(),
-        "Exec lifecycle hook ([say bye]) for Container \"c\" in Pod \"p_ns(uid-1)\" failed - error: gone, message: \"\""
+        "Exec lifecycle hook ([say bye]) for Container \"c\" in Pod \"p_ns(uid-1)\" failed - error: rpc error: code = NotFound desc = gone, message: \"\""
     );
 }
 

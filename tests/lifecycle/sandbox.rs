@@ -23,7 +23,7 @@ async fn a_sandbox_that_can_not_be_made_is_tried_again_sooner_than_a_kubelet_wou
     let pod = agent.run(&one_container(&json!({})));
     agent.until_ready(&pod).await;
     assert_eq!(machine.times(Method::RunPodSandbox), [0.0, 1.0, 3.0, 7.0, 15.0, 25.0]);
-    let message = "Failed to create pod sandbox: failed to setup network: no IP addresses available";
+    let message = "Failed to create pod sandbox: rpc error: code = Unknown desc = failed to setup network: no IP addresses available";
     assert_eq!(agent.told("FailedCreatePodSandBox", message), 5);
 }
 

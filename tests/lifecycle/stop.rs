@@ -147,7 +147,8 @@ async fn the_sandbox_is_stopped_whatever_became_of_its_containers() {
         .await;
     assert!(since.elapsed() < s(1), "in the same round");
     agent.until_gone(&pod).await;
-    assert_eq!(agent.told("FailedKillPod", "error killing pod: ttrpc: closed"), 1);
+    let message = "error killing pod: failed to \"KillContainer\" for \"main\" with KillContainerError: \"rpc error: code = Unknown desc = ttrpc: closed\"";
+    assert_eq!(agent.told("FailedKillPod", message), 1);
     assert_eq!(stops(&machine).len(), 1, "what ended with its sandbox is not stopped again");
     machine.assert_clean();
 }
@@ -167,6 +168,10 @@ async fn a_runtime_that_will_not_stop_a_pod_is_asked_until_it_does() {
     agent.until_gone(&pod).await;
     assert_eq!(machine.times(Method::StopContainer), [0.0, 10.0, 20.0, 30.0]);
     assert_eq!(machine.times(Method::StopPodSandbox), [0.0, 10.0, 20.0, 30.0]);
-    assert_eq!(agent.told("FailedKillPod", "error killing pod: ttrpc: closed"), 3);
+    let message = format!(
+        "error killing pod: [failed to \"KillContainer\" for \"main\" with KillContainerError: \"rpc error: code = Unknown desc = ttrpc: closed\", failed to \"KillPodSandbox\" for \"{}\" with KillPodSandboxError: \"rpc error: code = Unknown desc = no such bridge\"]",
+        pod.uid
+    );
+    assert_eq!(agent.told("FailedKillPod", &message), 3);
     machine.assert_clean();
 }

@@ -77,8 +77,12 @@ impl Killer {
         );
     }
 
-    /// Stops several containers side by side, sidecars last and in reverse.
-    pub(super) async fn stop_all(&self, victims: &[Victim], grace: Duration) -> Result<(), CriError> {
+    /// Stops several containers side by side, sidecars last and in reverse. Answers with those that could not be stopped.
+    pub(super) async fn stop_all<'v>(
+        &self,
+        victims: &'v [Victim],
+        grace: Duration,
+    ) -> Vec<(&'v str, CriError)> {
         let order = grace::stop_order(&self.pod);
         let stopping: BTreeSet<&str> = victims.iter().map(|victim| victim.container.name.as_str()).collect();
         let (ended, _) = watch::channel(BTreeSet::<String>::new());
@@ -94,12 +98,17 @@ impl Killer {
                     let _ = seen.wait_for(|ended| before.iter().all(|name| ended.contains(name))).await;
                 };
                 let stopped = self.stop(victim, &format!("Stopping container {name}"), grace, turn).await;
-                ended.send_modify(|ended| {
-                    ended.insert(name.to_owned());
-                });
-                stopped
+                match stopped {
+                    Ok(()) => {
+                        ended.send_modify(|ended| {
+                            ended.insert(name.to_owned());
+                        });
+                        None
+                    }
+                    Err(error) => Some((name, error)),
+                }
             }
         });
-        join_all(stops).await.into_iter().collect()
+        join_all(stops).await.into_iter().flatten().collect()
     }
 }

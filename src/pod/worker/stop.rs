@@ -9,9 +9,14 @@ use tracing::{info, warn};
 use super::killer::{Killer, Victim};
 use super::{Abandoned, Worker};
 use crate::board::EventKind;
+use crate::cri::translate::go_quote::quoted;
 use crate::cri::{ContainerId, CriError, SandboxId};
+use crate::pod::aggregate::aggregate;
 use crate::pod::grace;
 use crate::pod::plan::KillReason;
+
+const KILL_CONTAINER: &str = "KillContainer";
+const KILL_SANDBOX: &str = "KillPodSandbox";
 
 impl Worker {
     /// Stops a container that will be started again.
@@ -30,14 +35,19 @@ impl Worker {
         info!(container = name, %id, message, "stopping the container");
         let stopped = self.stop_one(&container, id, &message, grace).await;
         self.unsure.containers.insert(id.clone());
-        stopped.map_err(|error| {
-            self.event(
-                EventKind::Warning,
-                "FailedKillPod",
-                &format!("error killing pod: {}", error.message()),
-            );
-            Abandoned::LATER
-        })
+        let problems = stopped.err().map(|error| kill_problem(KILL_CONTAINER, name, &error));
+        self.killed_or_abandoned(problems.into_iter().collect())
+    }
+
+    /// Nothing may follow on a kill that failed.
+    fn killed_or_abandoned(&self, problems: Vec<String>) -> Result<(), Abandoned> {
+        if problems.is_empty() {
+            return Ok(());
+        }
+        let message = format!("error killing pod: {}", aggregate(problems));
+        warn!(message, "cannot stop what is to be stopped");
+        self.event(EventKind::Warning, "FailedKillPod", &message);
+        Err(Abandoned::LATER)
     }
 
     pub(super) async fn stop_one(
@@ -67,20 +77,18 @@ impl Worker {
         let sandboxes: Vec<SandboxId> =
             self.observed.sandboxes.iter().map(|sandbox| sandbox.id.clone()).collect();
         self.unsure.everything = true;
-        let mut stopped = self.killer().stop_all(&victims, grace).await;
+        let survivors = self.killer().stop_all(&victims, grace).await;
+        let mut problems: Vec<String> =
+            survivors.iter().map(|(name, error)| kill_problem(KILL_CONTAINER, name, error)).collect();
         // Whatever became of the containers: what the runtime could not stop alone may end with its sandbox.
+        let mut of_sandboxes = None;
         for sandbox in &sandboxes {
-            stopped = stopped.and(self.stop_sandbox(sandbox).await);
+            if let Err(error) = self.stop_sandbox(sandbox).await {
+                of_sandboxes = Some(kill_problem(KILL_SANDBOX, self.uid().as_str(), &error));
+            }
         }
-        stopped.map_err(|error| {
-            warn!(%error, "cannot stop the pod");
-            self.event(
-                EventKind::Warning,
-                "FailedKillPod",
-                &format!("error killing pod: {}", error.message()),
-            );
-            Abandoned::LATER
-        })
+        problems.extend(of_sandboxes);
+        self.killed_or_abandoned(problems)
     }
 
     fn killer(&self) -> Killer {
@@ -91,6 +99,12 @@ impl Worker {
             pod_ip: self.pod_ips().first().copied(),
         }
     }
+}
+
+/// A kill that failed, in the words of the kubelet's `PodSyncResult`.
+fn kill_problem(action: &str, target: &str, error: &CriError) -> String {
+    let (target, words) = (quoted(target), quoted(&error.rpc_text()));
+    format!("failed to \"{action}\" for {target} with {action}Error: {words}")
 }
 
 /// The words of the kubelet's `Killing` event.

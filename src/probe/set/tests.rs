@@ -179,7 +179,7 @@ async fn a_probe_that_cant_be_made_is_tried_three_times_told_and_forgotten() {
     pod.runs("a");
     pod.until(65).await;
     assert_eq!(pod.times().len(), 18, "three times at each of six ticks");
-    assert_eq!(pod.messages(), ["Liveness probe errored: no such"; 6]);
+    assert_eq!(pod.messages(), ["Liveness probe errored: rpc error: code = NotFound desc = no such"; 6]);
     assert_eq!(pod.set.results().of("c").unwrap().condemned(), None);
 }
 
