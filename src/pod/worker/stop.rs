@@ -107,15 +107,44 @@ fn kill_problem(action: &str, target: &str, error: &CriError) -> String {
     format!("failed to \"{action}\" for {target} with {action}Error: {words}")
 }
 
-/// The words of the kubelet's `Killing` event.
+/// The words of the kubelet's `Killing` event. It says of regular containers that run that they come again, and of no others.
 fn kill_message(name: &str, why: KillReason, init: bool) -> String {
-    let subject = if init { "Init container" } else { "Container" };
+    let (subject, outlook) = if init { ("Init container", "") } else { ("Container", ", will be restarted") };
     match why {
-        KillReason::Liveness => format!("{subject} {name} failed liveness probe, will be restarted"),
-        KillReason::Startup => format!("{subject} {name} failed startup probe, will be restarted"),
-        KillReason::DefinitionChanged => format!("{subject} {name} definition changed, will be restarted"),
+        KillReason::Liveness => format!("{subject} {name} failed liveness probe{outlook}"),
+        KillReason::Startup => format!("{subject} {name} failed startup probe{outlook}"),
+        KillReason::DefinitionChanged => format!("{subject} {name} definition changed{outlook}"),
         KillReason::UnknownState => {
-            format!("{subject} is in \"unknown\" state, try killing it before restart, will be restarted")
+            format!("{subject} is in \"unknown\" state, try killing it before restart")
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_of_regular_containers_that_run_is_it_said_that_they_come_again() {
+        for (why, init, expected) in [
+            (KillReason::Liveness, false, "Container c failed liveness probe, will be restarted"),
+            (KillReason::Startup, false, "Container c failed startup probe, will be restarted"),
+            (KillReason::DefinitionChanged, false, "Container c definition changed, will be restarted"),
+            (
+                KillReason::UnknownState,
+                false,
+                "Container is in \"unknown\" state, try killing it before restart",
+            ),
+            (KillReason::Liveness, true, "Init container c failed liveness probe"),
+            (KillReason::Startup, true, "Init container c failed startup probe"),
+            (KillReason::DefinitionChanged, true, "Init container c definition changed"),
+            (
+                KillReason::UnknownState,
+                true,
+                "Init container is in \"unknown\" state, try killing it before restart",
+            ),
+        ] {
+            assert_eq!(kill_message("c", why, init), expected);
         }
     }
 }
