@@ -6,9 +6,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::future::join_all;
-use k8s_openapi::api::core::v1::{Container, Pod};
+use k8s_openapi::api::core::v1::{Container, LifecycleHandler, Pod};
 use tokio::sync::watch;
 use tokio::time::timeout;
+use tokio_util::task::AbortOnDropHandle;
 use tracing::warn;
 
 use super::report;
@@ -55,26 +56,30 @@ impl Killer {
         }
     }
 
+    /// Runs the preStop hook for as long as the grace period lasts. One that takes longer goes on by itself, as a kubelet's does, and is
+    /// told of when it fails; one whose stop is begun anew is given up.
     async fn pre_stop(&self, victim: &Victim, grace: Duration) {
-        let container = &victim.container;
-        let handler = container.lifecycle.as_ref().and_then(|lifecycle| lifecycle.pre_stop.as_ref());
+        let lifecycle = victim.container.lifecycle.as_ref();
+        let handler = lifecycle.and_then(|lifecycle| lifecycle.pre_stop.clone());
         let Some(handler) = handler.filter(|_| !grace.is_zero()) else { return };
-        let target = HookTarget { pod: &self.full_name, container, id: &victim.id, pod_ip: self.pod_ip };
-        let problem = match timeout(grace, hook::run(handler, &target, &self.context.cri)).await {
-            Ok(Ok(_)) => return,
-            Ok(Err(error)) => error.to_string(),
-            Err(_) => format!("the hook took longer than the grace period of {grace:?}"),
+        let hook = PreStop {
+            context: Arc::clone(&self.context),
+            pod: Arc::clone(&self.pod),
+            full_name: self.full_name.clone(),
+            pod_ip: self.pod_ip,
+            container: victim.container.clone(),
+            id: victim.id.clone(),
+            handler,
         };
-        warn!(container = container.name, problem, "preStop hook failed");
-        let (context, name) = (&self.context, container.name.as_str());
-        report::container_event(
-            context,
-            &self.pod,
-            name,
-            EventKind::Warning,
-            "FailedPreStopHook",
-            "PreStopHook failed",
-        );
+        let mut running = AbortOnDropHandle::new(tokio::spawn(hook.run()));
+        if timeout(grace, &mut running).await.is_err() {
+            warn!(
+                container = victim.container.name,
+                ?grace,
+                "the preStop hook takes longer than the grace period"
+            );
+            drop(running.detach());
+        }
     }
 
     /// Stops several containers side by side, sidecars last and in reverse. Answers with those that could not be stopped.
@@ -110,5 +115,34 @@ impl Killer {
             }
         });
         join_all(stops).await.into_iter().flatten().collect()
+    }
+}
+
+/// A preStop hook with all that it needs, as it may outlast whoever began it.
+struct PreStop {
+    context: Arc<PodContext>,
+    pod: Arc<Pod>,
+    full_name: String,
+    pod_ip: Option<IpAddr>,
+    container: Container,
+    id: ContainerId,
+    handler: LifecycleHandler,
+}
+
+impl PreStop {
+    /// Runs the hook, and tells of it if it fails. An agent that ends gives it up.
+    async fn run(self) {
+        let Self { context, container, .. } = &self;
+        let target = HookTarget { pod: &self.full_name, container, id: &self.id, pod_ip: self.pod_ip };
+        let done = tokio::select! {
+            () = context.shutdown.cancelled() => return,
+            done = hook::run(&self.handler, &target, &context.cri) => done,
+        };
+        if let Err(error) = done {
+            let name = container.name.as_str();
+            warn!(container = name, %error, "preStop hook failed");
+            let (kind, reason) = (EventKind::Warning, "FailedPreStopHook");
+            report::container_event(context, &self.pod, name, kind, reason, "PreStopHook failed");
+        }
     }
 }
