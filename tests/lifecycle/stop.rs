@@ -153,6 +153,25 @@ async fn sidecars_stop_last_in_reverse_and_share_the_grace() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_sidecars_hook_and_its_wait_each_take_whole_seconds() {
+    let machine = Machine::boot();
+    let mut agent = machine.start_agent().await;
+    let pod = agent.run(&json!({
+        "terminationGracePeriodSeconds": 30,
+        "initContainers": [{"name": "side", "image": "registry.example/s:1", "restartPolicy": "Always",
+            "lifecycle": {"preStop": {"exec": {"command": ["bye"]}}}}],
+        "containers": [{"name": "main", "image": "registry.example/app:1"}],
+    }));
+    agent.until_ready(&pod).await;
+    machine.runtime.delay(Method::ExecSync, Duration::from_millis(1_700));
+    machine.runtime.delay(Method::StopContainer, Duration::from_millis(3_400));
+    agent.stop(&pod, None);
+    agent.until_gone(&pod).await;
+    // 1.7 s for the hook and another 1.7 s for the turn: one second each.
+    assert_eq!(stops(&machine), [("main".to_owned(), 30), ("side".to_owned(), 28)]);
+}
+
+#[tokio::test(start_paused = true)]
 async fn the_sandbox_is_stopped_whatever_became_of_its_containers() {
     let machine = Machine::boot();
     let mut agent = machine.start_agent().await;

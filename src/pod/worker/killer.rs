@@ -46,11 +46,12 @@ impl Killer {
         report::container_event(&self.context, &self.pod, name, EventKind::Normal, "Killing", message);
         let begun = tokio::time::Instant::now();
         self.pre_stop(victim, grace).await;
-        let left = grace.saturating_sub(begun.elapsed());
+        let grace = grace::left(grace, begun.elapsed());
+        let begun = tokio::time::Instant::now();
         // Nobody waits for others beyond its own time.
-        let _ = timeout(left, turn).await;
-        let left = grace::left(grace, begun.elapsed());
-        match self.context.cri.stop_container(&victim.id, left).await {
+        let _ = timeout(grace, turn).await;
+        let grace = grace::left(grace, begun.elapsed()).max(grace::MINIMUM);
+        match self.context.cri.stop_container(&victim.id, grace).await {
             Err(error) if !error.is_not_found() => Err(error),
             _ => Ok(()),
         }
