@@ -139,11 +139,14 @@ impl PreStop {
             () = context.shutdown.cancelled() => return,
             done = hook::run(&self.handler, &target, &context.cri) => done,
         };
-        if let Err(error) = done {
-            let name = container.name.as_str();
-            warn!(container = name, %error, "preStop hook failed");
-            let (kind, reason) = (EventKind::Warning, "FailedPreStopHook");
-            report::container_event(context, &self.pod, name, kind, reason, "PreStopHook failed");
+        match done {
+            Ok(done) => report::hook_event(context, &self.pod, &done),
+            Err(error) => {
+                let name = container.name.as_str();
+                warn!(container = name, %error, "preStop hook failed");
+                let (kind, reason) = (EventKind::Warning, "FailedPreStopHook");
+                report::container_event(context, &self.pod, name, kind, reason, "PreStopHook failed");
+            }
         }
     }
 }

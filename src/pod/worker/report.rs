@@ -16,6 +16,7 @@ use crate::cri::log_path::LogOwner;
 use crate::cri::translate::cgroup_parent::CgroupName;
 use crate::cri::translate::host::Host;
 use crate::cri::{ContainerId, translate};
+use crate::hook::HookDone;
 use crate::pod::context::{News, PodContext};
 use crate::pod::observed::ContainerState;
 use crate::pod::plan;
@@ -62,6 +63,13 @@ pub(super) fn pod_event(context: &PodContext, pod: &Pod, kind: EventKind, reason
         component: "kubelet",
         at: context.clock.wall(),
     });
+}
+
+/// Records what is to be told of a hook that ended well, if there is something.
+pub(super) fn hook_event(context: &PodContext, pod: &Pod, done: &HookDone) {
+    if let Some(message) = done.event_message() {
+        pod_event(context, pod, EventKind::Warning, "LifecycleHTTPFallback", &message);
+    }
 }
 
 impl Worker {
