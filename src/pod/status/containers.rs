@@ -17,7 +17,9 @@ pub(super) fn status(inputs: &Inputs<'_>, container: &Container, default_waiting
     let waiting = inputs.waiting.get(&container.name).filter(|_| inputs.ending == Ending::No);
 
     let mut last_state = inputs.observed.last_ended(&container.name).map(|(id, exit)| terminated(exit, id));
+    let is_lost = record.is_none() && waiting.is_none() && must_have_ended_well(inputs, container);
     let state = match record.map(|record| (record, &record.state)) {
+        None if is_lost => taken_for_done(),
         None => waiting_state(
             waiting.map_or(default_waiting, |waiting| &waiting.reason),
             waiting.map(|w| &*w.message),
@@ -42,7 +44,7 @@ pub(super) fn status(inputs: &Inputs<'_>, container: &Container, default_waiting
             waiting_state(waiting.map_or("", |waiting| &waiting.reason), waiting.map(|w| &*w.message))
         }
     };
-    let (started, ready) = probed(inputs, container, record);
+    let (started, ready) = if is_lost { (false, true) } else { probed(inputs, container, record) };
     ContainerStatus {
         name: container.name.clone(),
         ready,
@@ -100,6 +102,28 @@ fn is_done(inputs: &Inputs<'_>, container: &Container, exit: &Exit) -> bool {
 fn is_plain_init(inputs: &Inputs<'_>, container: &Container) -> bool {
     let init = inputs.pod.spec.as_ref().and_then(|spec| spec.init_containers.as_deref()).unwrap_or_default();
     init.iter().any(|entry| entry.name == container.name && Role::of_init(entry) == Role::Init)
+}
+
+/// A plain init container that the runtime knows nothing of any more while the pod has come further: it is not pending again. The kubelet
+/// keeps what it said before; since 1.36 it infers the same from what is there, as we do.
+fn must_have_ended_well(inputs: &Inputs<'_>, container: &Container) -> bool {
+    let regular = inputs.pod.spec.as_ref().map_or(&[][..], |spec| &spec.containers);
+    let was_made = |container: &Container| {
+        let newest = inputs.observed.newest(&container.name);
+        newest.is_some_and(|record| !matches!(record.state, ContainerState::Unknown))
+    };
+    is_plain_init(inputs, container) && regular.iter().any(was_made)
+}
+
+fn taken_for_done() -> ApiState {
+    let message = "Unable to get init container status from container runtime and pod has been initialized, treat it as exited normally";
+    let terminated = ContainerStateTerminated {
+        exit_code: 0,
+        reason: Some("Completed".to_owned()),
+        message: Some(message.to_owned()),
+        ..ContainerStateTerminated::default()
+    };
+    ApiState { terminated: Some(terminated), ..ApiState::default() }
 }
 
 /// Whether the container has started up, and whether it is ready. A plain init container is ready once it has ended well.

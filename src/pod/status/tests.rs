@@ -241,6 +241,24 @@ fn an_init_container_that_ended_well_is_never_shown_as_waiting() {
 }
 
 #[test]
+fn an_init_container_whose_record_is_gone_has_ended_once_the_pod_has_come_further() {
+    for regular in [running("c", 0), exited("c", 0, 1), container("c", 0, ContainerState::Created)] {
+        let further = !matches!(regular.state, ContainerState::Created);
+        let status = Case::of(with_init(), vec![regular]).status(None, 5);
+        assert_eq!(status.phase.as_deref() == Some("Running"), further, "{status:?}");
+        assert_eq!(condition(&status, "Initialized").status, "True");
+        let init = &status.init_container_statuses.expect("statuses")[0];
+        let ended = init.state.as_ref().and_then(|state| state.terminated.as_ref()).expect("terminated");
+        assert_eq!((ended.exit_code, ended.reason.as_deref()), (0, Some("Completed")));
+        assert!(init.ready);
+    }
+    // One that is to run again says what it waits for.
+    let status = Case::of(with_init(), vec![exited("c", 0, 1)]).waiting("i", "ErrImagePull").status(None, 5);
+    let init = &status.init_container_statuses.expect("statuses")[0];
+    assert!(!init.ready && init.state.as_ref().is_some_and(|state| state.waiting.is_some()));
+}
+
+#[test]
 fn what_nothing_is_known_of_is_being_created() {
     for (spec, reason) in [(one(), "ContainerCreating"), (with_init(), "PodInitializing")] {
         let status = Case::of(spec, vec![]).status(None, 5);
