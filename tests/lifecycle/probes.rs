@@ -36,6 +36,19 @@ async fn every_change_of_readiness_is_shown_and_told() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_pod_that_stops_being_ready_is_asked_again_at_once() {
+    let machine = Machine::boot();
+    let agent = machine.start_agent().await;
+    let probe = json!({"exec": {"command": ["ready"]}, "periodSeconds": 10, "failureThreshold": 1});
+    let pod = agent.run(&one_container(&json!({"readinessProbe": probe})));
+    agent.until_ready(&pod).await;
+    machine.runtime.step("execcode 1").expect("a step");
+    agent.until(&pod, "unready", |pod| !is_ready(pod)).await;
+    sleep(s(25)).await;
+    assert_eq!(machine.times(Method::ExecSync), [0.0, 10.0, 10.0, 20.0, 30.0]);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_liveness_probe_that_fails_restarts_with_its_own_grace() {
     let machine = Machine::boot();
     let agent = machine.start_agent().await;
