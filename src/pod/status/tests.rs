@@ -112,6 +112,7 @@ impl Case {
             previous: previous.and_then(|status| status.conditions.as_deref()).unwrap_or_default(),
             recursive_read_only: Some(true),
             host_ips: &["192.0.2.1".parse().expect("an address")],
+            pod_ips: &["10.1.2.3".parse().expect("an address")],
             start_time: at(0),
             now: at(now),
         })
@@ -311,14 +312,6 @@ fn a_transition_time_moves_only_when_the_answer_does() {
     let third = case.status(Some(&second), 12);
     assert_eq!(condition(&third, "Ready").last_transition_time, Some(Time(at(12))));
     assert_eq!(condition(&third, "Initialized").last_transition_time, Some(Time(at(5))));
-}
-
-#[test]
-fn a_pod_on_the_nodes_network_has_the_nodes_addresses() {
-    let own = Case::of(one(), vec![]).status(None, 5);
-    let host = Case::of(json!({"hostNetwork": true, "containers": [{"name": "c"}]}), vec![]).status(None, 5);
-    assert_eq!(own.pod_ip.as_deref(), Some("10.1.2.3"));
-    assert_eq!(host.pod_ip.as_deref(), Some("192.0.2.1"));
 }
 
 fn condition<'a>(status: &'a PodStatus, type_: &str) -> &'a k8s_openapi::api::core::v1::PodCondition {

@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
-use std::net::IpAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -148,6 +147,7 @@ impl Worker {
         if self.listed.is_some() || (self.ready.is_none() && self.unsure.everything) {
             return;
         }
+        self.note_addresses();
         let status = match self.kept_status() {
             Some(kept) => kept,
             None => self.status_now(),
@@ -181,6 +181,7 @@ impl Worker {
             previous: self.told.as_ref().map_or(&self.standing_conditions(), |told| &told.conditions),
             recursive_read_only: Some(self.mounts_recursively_read_only(&host)),
             host_ips: &host.node_ips,
+            pod_ips: &self.shown_ips,
             start_time: self.record.created,
             now: self.context.clock.wall(),
         })
@@ -219,10 +220,6 @@ impl Worker {
             pod.status = Some(status);
             self.context.board.put_pod(pod);
         }
-    }
-
-    pub(super) fn pod_ips(&self) -> Vec<IpAddr> {
-        translate::pod_ips::pod_ips(&self.record.pod, self.observed.pod_ips(), &self.context.host())
     }
 
     pub(super) fn namespace(&self) -> String {
