@@ -126,14 +126,18 @@ fn taken_for_done() -> ApiState {
     ApiState { terminated: Some(terminated), ..ApiState::default() }
 }
 
-/// Whether the container has started up, and whether it is ready. A plain init container is ready once it has ended well.
+/// Whether the container has started up, and whether it is ready. A plain init container has no probes: it has started up as soon as it runs, and
+/// is ready once it has ended well.
 fn probed(inputs: &Inputs<'_>, container: &Container, record: Option<&observed::Container>) -> (bool, bool) {
     let Some(record) = record else { return (false, false) };
     match &record.state {
         ContainerState::Running { .. } => {
+            if is_plain_init(inputs, container) {
+                return (true, false);
+            }
             let started = inputs.probes.is_started(&container.name, &record.id);
             let ready = inputs.probes.is_ready(&container.name, &record.id);
-            (started, started && ready && !is_plain_init(inputs, container))
+            (started, started && ready)
         }
         ContainerState::Exited(exit) => (false, is_done(inputs, container, exit)),
         ContainerState::Created | ContainerState::Unknown => (false, false),

@@ -260,6 +260,27 @@ fn an_init_container_whose_record_is_gone_has_ended_once_the_pod_has_come_furthe
 }
 
 #[test]
+fn a_plain_init_container_that_runs_has_started_whatever_is_known_of_probes() {
+    let mut case = Case::of(with_init(), vec![running("i", 0)]);
+    case.probes.started = false;
+    let init = &case.status(None, 5).init_container_statuses.expect("statuses")[0];
+    assert_eq!((init.started, init.ready), (Some(true), false));
+}
+
+#[test]
+fn a_pod_whose_containers_ran_stays_initialized_while_its_sidecar_restarts() {
+    for (regular, expected) in [
+        (running("c", 0), "True"),
+        (exited("c", 0, 1), "True"),
+        (container("c", 0, ContainerState::Created), "False"),
+    ] {
+        let mut case = Case::of(with_sidecar(), vec![exited("s", 0, 1), regular]);
+        case.probes.started = false;
+        assert_eq!(condition(&case.status(None, 5), "Initialized").status, expected);
+    }
+}
+
+#[test]
 fn what_nothing_is_known_of_is_being_created() {
     for (spec, reason) in [(one(), "ContainerCreating"), (with_init(), "PodInitializing")] {
         let status = Case::of(spec, vec![]).status(None, 5);
