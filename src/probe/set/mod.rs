@@ -150,8 +150,8 @@ impl<E: ExecSync> ProbeSet<E> {
         self.changes = self.changes.wrapping_add(u32::from(has_changed));
         for probed in &mut self.containers {
             let startup = if probed.has_started() { Startup::Done } else { Startup::Pending };
-            let (state, changes) = (probed.state.clone(), self.changes);
-            let worker = WorkerView { state, startup, phase, changes };
+            let state = probed.state.clone();
+            let worker = WorkerView { state, startup, phase, changes: self.changes };
             for running in probed.probes.iter().flatten() {
                 running.view.send_if_modified(|view| {
                     let newest = TaskView { worker: worker.clone(), pod_ip };
