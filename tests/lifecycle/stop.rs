@@ -172,6 +172,22 @@ async fn a_sidecars_hook_and_its_wait_each_take_whole_seconds() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_sidecar_waits_for_a_container_that_could_not_be_stopped() {
+    let machine = Machine::boot();
+    let mut agent = machine.start_agent().await;
+    let pod = agent.run(&json!({
+        "terminationGracePeriodSeconds": 30,
+        "initContainers": [{"name": "side", "image": "registry.example/s:1", "restartPolicy": "Always"}],
+        "containers": [{"name": "main", "image": "registry.example/app:1"}],
+    }));
+    agent.until_ready(&pod).await;
+    machine.runtime.fail(Method::StopContainer, 1, "ttrpc: closed");
+    agent.stop(&pod, None);
+    agent.until_gone(&pod).await;
+    assert_eq!(stops(&machine), [("main".to_owned(), 30), ("side".to_owned(), 2)]);
+}
+
+#[tokio::test(start_paused = true)]
 async fn the_sandbox_is_stopped_whatever_became_of_its_containers() {
     let machine = Machine::boot();
     let mut agent = machine.start_agent().await;
