@@ -1,6 +1,6 @@
 //! Lifecycle hooks: `postStart` and `preStop`, run once each.
 //!
-//! A shell without rules of time: the pod's worker decides whether a hook runs, bounds `preStop` by the grace that is left
+//! A shell without rules of time: the pod's worker decides whether a hook runs, waits for `preStop` no longer than the grace lasts
 //! (dropping the future gives the hook up), and tells the Events. What comes back are the kubelet's own words.
 //! Rule: the kubelet's `lifecycle/handlers.go`.
 
