@@ -48,10 +48,10 @@ impl Entries {
     /// When it can't be read to its end, is too large in its parts that must be held, or has a blob that isn't what its name says.
     pub fn scan(source: impl BufRead) -> Result<Self, ArchiveError> {
         let mut found = Self::default();
-        let (mut held, mut buffer) = (0, vec![0; BUFFER]);
+        let (mut sum, mut buffer) = (0, vec![0; BUFFER]);
         let mut hold = |bytes: usize| {
-            held += bytes;
-            if held > MOST_HELD { Err(ArchiveError::TooMuchHeld(MOST_HELD)) } else { Ok(()) }
+            sum += bytes;
+            if sum > MOST_HELD { Err(ArchiveError::TooMuchHeld(MOST_HELD)) } else { Ok(()) }
         };
         walk(source, |entry| {
             let path = entry.path;

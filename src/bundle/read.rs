@@ -78,11 +78,11 @@ impl Bundle {
             if !paths.insert(path.clone()) {
                 return Err(BundleError::Twice(path));
             }
-            let Some(size) = entries.size(&blob_path(descriptor.digest)) else {
+            let Some(length) = entries.size(&blob_path(descriptor.digest)) else {
                 return Err(ArchiveError::Missing { what: "manifest", name: path }.into());
             };
             // One that has several places is held for each.
-            left = left.checked_sub(size).ok_or(BundleError::TooLarge(MOST_MANIFEST_BYTES))?;
+            left = left.checked_sub(length).ok_or(BundleError::TooLarge(MOST_MANIFEST_BYTES))?;
             manifests.push(ManifestFile { path, descriptor });
         }
         let names = index.manifests.iter().filter_map(|it| it.annotations.get(NAME_ANNOTATION).cloned());

@@ -154,7 +154,7 @@ impl State {
 
     /// What is to be unpinned: what only bundles have pinned that don't count any more. Of what `others` have pinned nothing is said any
     /// more: it is theirs now.
-    pub fn to_unpin(&mut self, others: &BTreeSet<String>) -> Vec<String> {
+    pub fn left_to_unpin(&mut self, others: &BTreeSet<String>) -> Vec<String> {
         let pinned = self.pinned();
         self.leaving.retain(|name| !pinned.contains(name) && !others.contains(name));
         self.leaving.iter().cloned().collect()

@@ -186,7 +186,7 @@ impl Memory {
     }
 
     /// What is to be unpinned. Of what `others` have pinned nothing is said any more: it is theirs now.
-    pub(super) fn to_unpin(&mut self, others: &BTreeSet<String>) -> Vec<String> {
+    pub(super) fn left_to_unpin(&mut self, others: &BTreeSet<String>) -> Vec<String> {
         let pinned = self.pinned();
         self.held.leaving.retain(|name| !pinned.contains(name) && !others.contains(name));
         self.held.leaving.iter().cloned().collect()

@@ -171,12 +171,12 @@ fn what_no_archive_has_any_more_is_remembered_until_it_is_unpinned() {
     let mut memory = Memory::open(&path);
     let id = given(&["a:1", "b:1", "c:1"])[0].id.to_string();
     assert_eq!(
-        memory.to_unpin(&["c:1".to_owned()].into()),
+        memory.left_to_unpin(&["c:1".to_owned()].into()),
         ["b:1", &id],
         "what a bundle has pinned is its own"
     );
     memory.unpinned("b:1");
-    assert_eq!(memory.to_unpin(&BTreeSet::new()), [id.as_str()], "the other could not be unpinned");
+    assert_eq!(memory.left_to_unpin(&BTreeSet::new()), [id.as_str()], "the other could not be unpinned");
     memory.unpinned(&id);
     assert!(!memory.has_leaving());
 }

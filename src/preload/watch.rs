@@ -38,22 +38,22 @@ impl Watch {
                 told.notify_one();
             }
         });
-        let watcher = watcher.and_then(|mut watcher| {
+        let begun = watcher.map(|mut watcher| {
             if let Some(above) = folder.parent() {
                 // Without it, the next look makes sure.
                 let _ = watcher.watch(above, RecursiveMode::NonRecursive);
             }
-            let watched = watcher.watch(folder, RecursiveMode::NonRecursive);
-            Ok((watcher, watched))
+            let result = watcher.watch(folder, RecursiveMode::NonRecursive);
+            (watcher, result)
         });
-        let (watcher, watched) = match watcher {
-            Ok((watcher, watched)) => (Some(watcher), watched),
+        let (watcher, result) = match begun {
+            Ok((watcher, result)) => (Some(watcher), result),
             Err(error) => (None, Err(error)),
         };
-        if let Err(error) = &watched {
+        if let Err(error) = &result {
             warn!(%error, folder = %folder.display(), "cannot watch for image archives; looking every minute instead");
         }
-        let place = place.filter(|_| watched.is_ok());
+        let place = place.filter(|_| result.is_ok());
         Self { hint, unfinished, place, _watcher: watcher }
     }
 

@@ -10,6 +10,8 @@ use tar::{EntryType, Header};
 use super::ArchiveError;
 
 const BLOCK: u64 = 512;
+/// A header is one block.
+const HEADER: usize = 512;
 /// Names are a few hundred bytes; an attribute in a PAX header may be somewhat more.
 pub(super) const LARGEST_EXTENSION: u64 = 64 * 1024;
 
@@ -117,7 +119,7 @@ impl<R: Read> Members<R> {
         if bytes.is_empty() || (bytes.len() as u64 == BLOCK && bytes.iter().all(|byte| *byte == 0)) {
             return Ok(None);
         }
-        let block: [u8; BLOCK as usize] =
+        let block: [u8; HEADER] =
             bytes.try_into().map_err(|_| io::Error::from(io::ErrorKind::UnexpectedEof))?;
         *header.as_mut_bytes() = block;
         // The sum's own eight bytes count as spaces.

@@ -21,7 +21,10 @@ fn pax(records: &[(&str, &[u8])]) -> Vec<u8> {
     bytes
 }
 
-fn read(bytes: &[u8]) -> Result<Vec<(String, Option<String>, Vec<u8>)>, ArchiveError> {
+/// Path, link and content.
+type Found = (String, Option<String>, Vec<u8>);
+
+fn read(bytes: &[u8]) -> Result<Vec<Found>, ArchiveError> {
     let (mut members, mut found) = (Members::new(bytes), Vec::new());
     while let Some(member) = members.next()? {
         let mut content = Vec::new();

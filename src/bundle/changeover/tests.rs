@@ -223,8 +223,8 @@ fn what_no_bundle_has_any_more_stays_on_record_until_it_is_unpinned() {
     bed.apply(4, 1);
     let mut state = State::read(&bed.record()).unwrap();
     assert!(state.pinned().contains("r.example/4:1") && state.pinned().contains("r.example/3:1"));
-    assert_eq!(state.to_unpin(&BTreeSet::new()), ["r.example/1:1"]);
-    assert!(state.to_unpin(&["r.example/1:1".to_owned()].into()).is_empty(), "an archive has it");
+    assert_eq!(state.left_to_unpin(&BTreeSet::new()), ["r.example/1:1"]);
+    assert!(state.left_to_unpin(&["r.example/1:1".to_owned()].into()).is_empty(), "an archive has it");
 
     let mut begun = bed.begin();
     assert!(begun.is_broken_off());
@@ -234,9 +234,12 @@ fn what_no_bundle_has_any_more_stays_on_record_until_it_is_unpinned() {
     assert!(!bed.begin().is_broken_off());
     assert_eq!(leaving(&bed), names(&[1, 4]));
     bed.apply(4, 5);
-    assert_eq!(bed.begin().state().clone().to_unpin(&BTreeSet::new()), ["r.example/1:1", "r.example/2:1"]);
+    assert_eq!(
+        bed.begin().state().clone().left_to_unpin(&BTreeSet::new()),
+        ["r.example/1:1", "r.example/2:1"]
+    );
     bed.apply(5, 3);
     assert!(bed.begin().is_broken_off());
-    let left = bed.begin().state().clone().to_unpin(&BTreeSet::new());
+    let left = bed.begin().state().clone().left_to_unpin(&BTreeSet::new());
     assert_eq!(left, ["r.example/1:1", "r.example/2:1", "r.example/3:1"]);
 }

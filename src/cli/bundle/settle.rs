@@ -94,7 +94,7 @@ async fn unpin(
 ) -> Result<State, CliError> {
     let archives = preload::pinned_by(&settings.root_dir.join(preload::MEMORY));
     let before = state.leaving.clone();
-    for name in state.to_unpin(&archives) {
+    for name in state.left_to_unpin(&archives) {
         match containerd::unpin(client, &name).await {
             Ok(()) => drop(state.leaving.remove(&name)),
             Err(status) => writeln!(output.err, "warning: cannot unpin {name}: {}", status.message())?,

@@ -28,7 +28,7 @@ impl Task {
                 return false;
             }
         };
-        for name in self.memory.to_unpin(&bundles.pinned()) {
+        for name in self.memory.left_to_unpin(&bundles.pinned()) {
             match containerd::unpin(&self.surroundings.cri, &name).await {
                 Ok(()) => {
                     info!(image = name, "image unpinned: no archive has it any more");
@@ -52,7 +52,7 @@ impl Task {
         // Whoever holds it does the same.
         let Some(_lock) = lock.ok().filter(|lock| lock.try_lock().is_ok()) else { return };
         let Ok(mut state) = State::read(record) else { return };
-        for name in state.to_unpin(&self.memory.pinned()) {
+        for name in state.left_to_unpin(&self.memory.pinned()) {
             match containerd::unpin(&self.surroundings.cri, &name).await {
                 Ok(()) => {
                     info!(image = name, "image unpinned: no bundle has it any more");
