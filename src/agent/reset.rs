@@ -12,12 +12,14 @@ use thiserror::Error;
 use super::lock::{LockError, StateLock};
 use crate::bundle::keep;
 use crate::kubelet::standing_back::FILE;
+use crate::node::first_seen;
 
 /// What the agent keeps below its state directory, beside its pods. Seccomp profiles there are the operator's.
-const KEPT: [&str; 10] = [
+const KEPT: [&str; 11] = [
     "bundle.json",
     "bundle.lock",
     "daemonsets",
+    first_seen::FILE,
     "images.json",
     "node.json",
     "records",
@@ -119,8 +121,14 @@ mod tests {
             fs::create_dir_all(root.join(dir)).unwrap();
         }
         let of_bundle = format!("images/bundle-sha256-{}.tar", "0".repeat(64));
-        let files =
-            ["taints.json", "node.json", "daemonsets/x.json", "seccomp/mine.json", "images/bundle-mine.tar"];
+        let files = [
+            "taints.json",
+            "first-seen.json",
+            "node.json",
+            "daemonsets/x.json",
+            "seccomp/mine.json",
+            "images/bundle-mine.tar",
+        ];
         for file in files.into_iter().chain([of_bundle.as_str()]) {
             fs::write(root.join(file), "{}").unwrap();
         }
