@@ -7,6 +7,7 @@
 pub mod blueprint;
 pub mod classes;
 pub mod context;
+pub mod disruption;
 pub mod failure;
 pub mod grace;
 pub mod identity;
