@@ -45,9 +45,8 @@ impl DeleteArgs {
         }
         let asked_for = if self.now { 1 } else { self.grace_period };
         match (u64::try_from(asked_for), self.force) {
-            (Err(_), true) => Ok(Some(0)),
             (Err(_), false) => Ok(None),
-            (Ok(0), true) => Ok(Some(0)),
+            (Err(_) | Ok(0), true) => Ok(Some(0)),
             (Ok(_), true) => refused("--force and --grace-period greater than 0"),
             (Ok(seconds), false) => Ok(Some(seconds.max(1))),
         }

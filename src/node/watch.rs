@@ -77,7 +77,7 @@ pub struct Watched {
 ///
 /// Must be called within a tokio runtime.
 pub fn spawn(fixed: Fixed, sources: Sources, shutdown: CancellationToken) -> Watched {
-    let Fixed { name, files, taint_times, first_seen: note, clock, resources } = fixed;
+    let Fixed { name, files, taint_times, first_seen: seen_file, clock, resources } = fixed;
     let NodeFiles { file: path, last_good } = files;
     let hint = Arc::new(Notify::new());
     // Watched before the first look, so that no change falls between the two.
@@ -85,7 +85,7 @@ pub fn spawn(fixed: Fixed, sources: Sources, shutdown: CancellationToken) -> Wat
     hints.follow(&path);
     let file = NodeFile::new(&path, last_good, name.clone());
     let times = TaintTimes::open(taint_times);
-    let created = first_seen(&note, name.as_str(), clock.wall_seconds());
+    let created = first_seen(&seen_file, name.as_str(), clock.wall_seconds());
     let mut maker = Maker { name, created, resources, file, times, clock, sources };
     let (problems, problems_receiver) = watch::channel(maker.file.reload());
     let (node, node_receiver) = watch::channel(Arc::new(maker.make()));
