@@ -81,10 +81,37 @@ pub struct Replacement {
 
 /// Replaces `path` by a file of these bytes and this mode, and returns once it is on the disk.
 pub fn write(path: &Path, bytes: &[u8], mode: u32) -> Result<(), AtomicFileError> {
+    prepare(path, bytes, mode)?.place()
+}
+
+/// A file that is on the disk, and hasn't its name yet. It begins with a dot and goes when this is dropped.
+pub struct Prepared<'a> {
+    staged: Staged<'a>,
+    is_placed: bool,
+}
+
+/// Brings a file of these bytes and this mode to the disk beside `path`, so that all that is left to do is to give it that name.
+pub fn prepare<'a>(path: &'a Path, bytes: &[u8], mode: u32) -> Result<Prepared<'a>, AtomicFileError> {
     let staged = Staged::new(path, bytes, mode)?;
     staged.sync()?;
-    staged.commit()?;
-    sync(staged.directory).map_err(|source| not_synced(staged.directory, source))
+    Ok(Prepared { staged, is_placed: false })
+}
+
+impl Prepared<'_> {
+    /// Replaces what has the name, and returns once that is on the disk.
+    pub fn place(mut self) -> Result<(), AtomicFileError> {
+        self.is_placed = true;
+        self.staged.commit()?;
+        sync(self.staged.directory).map_err(|source| not_synced(self.staged.directory, source))
+    }
+}
+
+impl Drop for Prepared<'_> {
+    fn drop(&mut self) {
+        if !self.is_placed {
+            discard(&self.staged.temporary);
+        }
+    }
 }
 
 /// Replaces files, each on its own, and returns once all are on the disk. One result for each, in their order: what hinders one

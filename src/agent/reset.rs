@@ -15,11 +15,12 @@ use crate::kubelet::standing_back::FILE;
 use crate::node::first_seen;
 
 /// What the agent keeps below its state directory, beside its pods. Seccomp profiles there are the operator's.
-const KEPT: [&str; 11] = [
+const KEPT: [&str; 12] = [
     "bundle.json",
     "bundle.lock",
     "daemonsets",
     first_seen::FILE,
+    "holds.json",
     "images.json",
     "node.json",
     "records",
@@ -125,6 +126,7 @@ mod tests {
             "taints.json",
             "first-seen.json",
             "node.json",
+            "holds.json",
             "daemonsets/x.json",
             "seccomp/mine.json",
             "images/bundle-mine.tar",

@@ -20,10 +20,11 @@ use tracing::{error, warn};
 use super::hand_over::{self, Progress};
 use super::kubelet_watch;
 use super::lock::{LockError, StateLock};
-use super::standby::{self, Outcome};
+use super::standby::{self, Outcome, WaitsFor};
 use super::{AgentError, Ended, Purpose, attend};
 use crate::clock::Clock;
 use crate::config::{OnKubelet, Settings};
+use crate::error_chain::error_chain;
 use crate::kubelet::Sign;
 use crate::kubelet::process::DEFAULT_STATIC_POD_PATH;
 use crate::kubelet::standing_back::{Stage, SteppedBack};
@@ -36,7 +37,7 @@ const LOCK_PAUSE: Duration = Duration::from_millis(100);
 /// Runs the agent in whatever stance, until `shutdown`.
 pub(super) async fn run(settings: &Settings, shutdown: &CancellationToken) -> Result<(), AgentError> {
     let mut lock = StateLock::take(&settings.root_dir)?;
-    let mut waits_on = None;
+    let mut waits_for = None;
     loop {
         let Some(note) = SteppedBack::read(&settings.root_dir)? else {
             let sign = match kubelet_watch::confirmed(&settings.container_runtime_endpoint).await {
@@ -49,18 +50,19 @@ pub(super) async fn run(settings: &Settings, shutdown: &CancellationToken) -> Re
             step_back(settings, sign)?;
             continue;
         };
-        if note.stage == Stage::HandingOver && waits_on.is_none() {
+        if note.stage == Stage::HandingOver && waits_for.is_none() {
             ServiceManager.ready(&note.describe());
             match hand_over::go_on(settings, note, shutdown).await? {
                 Progress::ToldToEnd => return Ok(()),
-                Progress::Waits(sight) => waits_on = Some(sight),
+                Progress::Waits(sight) => waits_for = Some(WaitsFor::Change(sight)),
+                Progress::Hindered(problem) => waits_for = Some(WaitsFor::Mending(error_chain(&problem))),
                 Progress::Done => {}
             }
             continue;
         }
         // `takeover` and `handover` need it.
         drop(lock);
-        match standby::wait(settings, &note, waits_on.take(), shutdown).await? {
+        match standby::wait(settings, &note, waits_for.take(), shutdown).await? {
             Outcome::ToldToEnd => return Ok(()),
             Outcome::GoOn(taken) => lock = taken,
             Outcome::TakenOver => {

@@ -206,3 +206,25 @@ fn a_purge_that_cannot_end_the_pods_keeps_their_state_and_says_what_to_do() {
     let with = "reset --config /var/lib/daemonlet/package/config.yaml --end-pods --yes";
     assert!(root.asked().contains(&with.to_owned()), "by the configuration it had");
 }
+
+#[test]
+fn a_package_that_was_never_configured_takes_no_pods_state_with_it() {
+    if !is_there("dpkg") || !nix::unistd::geteuid().is_root() {
+        return;
+    }
+    let directory = tempfile::tempdir().unwrap();
+    let root = Root::new(&directory.path().join("root"), &ingredients().join("daemonlet"));
+    root.dpkg(&["--unpack"], &[&package("1.0", directory.path())]);
+    let record = root.path("var/lib/daemonlet/records/a-uid.json");
+    fs::create_dir_all(record.parent().unwrap()).unwrap();
+    fs::write(&record, "{}").unwrap();
+    root.asked();
+    let said = root.dpkg_fails(&["--purge"], &["daemonlet".as_ref()]);
+    assert!(said.contains("install the package again, then purge it"), "{said}");
+    assert!(record.exists());
+    let stop = "deb-systemd-invoke stop daemonlet.service".to_owned();
+    assert!(root.asked().contains(&stop), "no agent goes on without its program");
+    fs::remove_file(record).unwrap();
+    root.dpkg(&["--purge"], &["daemonlet".as_ref()]);
+    assert!(!root.path("var/lib/daemonlet").exists());
+}

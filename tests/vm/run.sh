@@ -3,8 +3,9 @@
 #
 #   tests/vm/run.sh [SUITE]        bookworm (containerd 1.6, the default), trixie (containerd 1.7), forky (containerd 2.1)
 #
-# The machine has no network card, no registry and a clock that is years behind. What it checks is in guest/check.sh; it reports over its second serial port, reboots by itself and is
-# cut off from power several times. POWER_CUTS says how often (3). The package is made of BINARY and DOCUMENTS, which `make test-vm` builds.
+# The machine has no network card, no registry and a clock that is years behind. What it checks is in guest/check.sh; it reports over its second serial
+# port, reboots by itself, and its power is cut as often as POWER_CUTS says (10): by turns its kernel resets it, and qemu is killed. The package is
+# made of BINARY and DOCUMENTS, which `make test-vm` builds.
 set -euo pipefail
 
 suite=${1:-bookworm}
@@ -14,7 +15,7 @@ vm=$target/vm/$suite
 packages=systemd,systemd-sysv,dbus,udev,linux-image-amd64,containerd,runc,containernetworking-plugins
 packages+=,iproute2,iptables,kmod,procps,util-linux,libpam-systemd,jq
 mirror=${DEBIAN_MIRROR:-http://deb.debian.org/debian}
-POWER_CUTS=${POWER_CUTS:-3}
+POWER_CUTS=${POWER_CUTS:-10}
 DEADLINE=${DEADLINE:-$((1500 + 200 * POWER_CUTS))} # seconds for everything that the machine does; it is emulated, not virtualised
 
 say() { printf '%s\n' "$*" >&2; }
@@ -63,22 +64,42 @@ mke2fs -q -t ext4 -d "$root" -L root "$vm/disk.img" 4G
 
 say "the machine boots"
 : >"$vm/checks.log"
-timeout "$DEADLINE" qemu-system-x86_64 -accel tcg,thread=multi -cpu max -smp 2 -m 2G -nographic -nic none \
-    -kernel "$(echo "$root"/boot/vmlinuz-*)" -initrd "$(echo "$root"/boot/initrd.img-*)" \
-    -append 'root=/dev/vda rw console=ttyS0 quiet panic=-1' \
-    -drive "file=$vm/disk.img,if=virtio,format=raw,cache=writethrough" \
-    -serial mon:stdio -serial "file:$vm/checks.log" \
-    -rtc base=2019-06-01T00:00:00 \
-    </dev/null >"$vm/console.log" 2>&1 &
-qemu=$!
-trap 'kill "$qemu" 2>/dev/null || true' EXIT
+: >"$vm/console.log"
+boot() {
+    qemu-system-x86_64 -accel tcg,thread=multi -cpu max -smp 2 -m 2G -nographic -nic none \
+        -kernel "$(echo "$root"/boot/vmlinuz-*)" -initrd "$(echo "$root"/boot/initrd.img-*)" \
+        -append 'root=/dev/vda rw console=ttyS0 quiet panic=-1' \
+        -drive "file=$vm/disk.img,if=virtio,format=raw,cache=writethrough" \
+        -serial mon:stdio -chardev "file,id=checks,path=$vm/checks.log,append=on" -serial chardev:checks \
+        -rtc base=2019-06-01T00:00:00 \
+        </dev/null >>"$vm/console.log" 2>&1 &
+    qemu=$!
+}
+asked_to_cut() { grep -c '^cut the power' "$vm/checks.log" || true; }
+lines=
+trap 'kill -9 "$qemu" $lines 2>/dev/null || true' EXIT
+SECONDS=0
+boot
 # The checks' own lines, as they come.
-tail --pid="$qemu" -n +1 -F "$vm/checks.log" 2>/dev/null | sed -u 's/\r$//' &
+tail -n +1 -F "$vm/checks.log" 2>/dev/null > >(sed -u 's/\r$//') &
 lines=$!
-wait "$qemu" && status=0 || status=$?
-wait "$lines" || true
+cuts=0
+while kill -0 "$qemu" 2>/dev/null; do
+    if [ $SECONDS -ge "$DEADLINE" ]; then
+        say "the machine did not finish within $DEADLINE s; see $vm/console.log"
+        break
+    fi
+    if [ "$(asked_to_cut)" -gt "$cuts" ]; then
+        cuts=$((cuts + 1))
+        kill -9 "$qemu"
+        wait "$qemu" 2>/dev/null || true
+        boot
+    fi
+    sleep 0.2
+done
+sleep 1
+kill -9 "$qemu" $lines 2>/dev/null || true
 trap - EXIT
-[ "$status" != 124 ] || say "the machine did not finish within $DEADLINE s; see $vm/console.log"
 
 passed=$(grep -c '^ok ' "$vm/checks.log" || true)
 failed=$(grep -c '^not ok ' "$vm/checks.log" || true)

@@ -1,15 +1,16 @@
 //! Makes this node's pods the static pods of a kubelet, one DaemonSet at a time.
 //!
-//! Each pod is ended first, with its hooks and its grace, then its manifest is put into its place, whole, and then the kubelet is to start it before
-//! the next pod that runs is ended: at no moment are there two of one, and a kubelet that starts nothing costs the node one pod. What is being done
-//! is on disk before it is done, so that a crash in between loses no pod. Who goes when is [`order`]'s to say. What a static pod can't be is left as
-//! it is, and told.
+//! A pod's manifest is brought to the disk beside its place, the pod is ended, with its hooks and its grace, the manifest is given its name, and then
+//! the kubelet is to start it before the next pod that runs is ended: at no moment are there two of one, a folder that can't be written costs
+//! no pod, and a kubelet that starts nothing costs the node one. What is being done is on disk before it is done, so that a crash in between loses
+//! no pod. Who goes when is [`order`]'s to say. What a static pod can't be is left as it is, and told.
 
 mod order;
 mod plan;
 pub(super) mod sight;
 
 use std::fs;
+use std::path::Path;
 use std::time::Duration;
 
 use k8s_openapi::api::core::v1::Pod;
@@ -25,7 +26,7 @@ use super::lock::StateLock;
 use super::runtime::connect;
 use super::stance::static_pods;
 use super::{AgentError, Ended, Purpose, attend, attended, kubelet_watch};
-use crate::atomic_file;
+use crate::atomic_file::{self, Prepared};
 use crate::clock::Clock;
 use crate::config::Settings;
 use crate::cri::CriClient;
@@ -40,12 +41,14 @@ const MODE: u32 = 0o600;
 const RETRY: Duration = Duration::from_secs(3);
 
 /// How far a hand-over has come.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug)]
 pub(super) enum Progress {
     /// The agent is to end.
     ToldToEnd,
     /// The kubelet is to start what it was given. It was decided on this.
     Waits(Sight),
+    /// The kubelet's folder can't be written.
+    Hindered(AgentError),
     /// All was handed over that can be.
     Done,
 }
@@ -75,7 +78,12 @@ pub async fn hand_over(
     };
     (note.stage, note.pace) = (Stage::HandingOver, pace);
     note.write(&settings.root_dir)?;
-    while let Progress::Waits(sight) = go_on(settings, note, shutdown).await? {
+    loop {
+        let sight = match go_on(settings, note, shutdown).await? {
+            Progress::Waits(sight) => sight,
+            Progress::Hindered(problem) => return Err(problem),
+            Progress::ToldToEnd | Progress::Done => break,
+        };
         let deadline = Instant::now() + settings.static_pod_start_deadline;
         let started = tokio::select! {
             changed = changed(settings, &sight) => changed.map(|()| true)?,
@@ -121,8 +129,8 @@ pub(super) async fn go_on(
     shutdown: &CancellationToken,
 ) -> Result<Progress, AgentError> {
     let root = &settings.root_dir;
-    if note.pending.is_some() && !finish_one(settings, &mut note, shutdown).await? {
-        return Ok(Progress::ToldToEnd);
+    if let Some(end) = end_of(finish_one(settings, &mut note, shutdown).await)? {
+        return Ok(end);
     }
     let cri = connect(settings)?;
     let mut watchdog = Watchdog::from_environment();
@@ -151,8 +159,8 @@ pub(super) async fn go_on(
                     start,
                 });
                 note.write(root)?;
-                if !finish_one(settings, &mut note, shutdown).await? {
-                    return Ok(Progress::ToldToEnd);
+                if let Some(end) = end_of(finish_one(settings, &mut note, shutdown).await)? {
+                    return Ok(end);
                 }
             }
             Next::Wait => return Ok(Progress::Waits(sight)),
@@ -162,6 +170,18 @@ pub(super) async fn go_on(
                 return Ok(Progress::Done);
             }
         }
+    }
+}
+
+/// Whether the hand-over ends here for now. A folder that can't be written may be put right by somebody.
+fn end_of(finished: Result<bool, AgentError>) -> Result<Option<Progress>, AgentError> {
+    match finished {
+        Ok(true) => Ok(None),
+        Ok(false) => Ok(Some(Progress::ToldToEnd)),
+        Err(problem @ (AgentError::Directory { .. } | AgentError::StaticPod { .. })) => {
+            Ok(Some(Progress::Hindered(problem)))
+        }
+        Err(problem) => Err(problem),
     }
 }
 
@@ -182,15 +202,13 @@ async fn finish_one(
     shutdown: &CancellationToken,
 ) -> Result<bool, AgentError> {
     let Some(pending) = note.pending.clone() else { return Ok(true) };
+    // Before anything is ended: a folder that can't be written must cost no pod.
+    let prepared = prepare(&note.static_pod_path, &pending)?;
     let purpose = Purpose::EndPodsOf(pending.daemon_set.clone());
     if attend(settings, purpose, shutdown).await? != Ended::Done {
         return Ok(false);
     }
-    let directory = &note.static_pod_path;
-    fs::create_dir_all(directory)
-        .map_err(|source| AgentError::Directory { path: directory.clone(), source })?;
-    atomic_file::write(&pending.path, pending.text.as_bytes(), MODE)
-        .map_err(|source| AgentError::StaticPod { path: pending.path.clone(), source })?;
+    prepared.place().map_err(|source| AgentError::StaticPod { path: pending.path.clone(), source })?;
     info!(daemonset = %pending.daemon_set, file = %pending.path.display(), "handed over to the kubelet");
     let sha256 = digest(pending.text.as_bytes());
     note.written.retain(|written| written.path != pending.path);
@@ -204,6 +222,14 @@ async fn finish_one(
     note.pending = None;
     note.write(&settings.root_dir)?;
     Ok(true)
+}
+
+/// The static pod, beside its name: a kubelet leaves files alone that begin with a dot.
+fn prepare<'a>(directory: &Path, pending: &'a Pending) -> Result<Prepared<'a>, AgentError> {
+    fs::create_dir_all(directory)
+        .map_err(|source| AgentError::Directory { path: directory.to_owned(), source })?;
+    atomic_file::prepare(&pending.path, pending.text.as_bytes(), MODE)
+        .map_err(|source| AgentError::StaticPod { path: pending.path.clone(), source })
 }
 
 /// Waits until the runtime shows something else than what was decided on.

@@ -39,8 +39,19 @@ use crate::systemd::{ServiceManager, Watchdog};
 const REMINDER: Duration = Duration::from_secs(60 * 60);
 /// How often the note is looked for where inotify doesn't tell of it.
 const SLOW_LOOK: Duration = Duration::from_secs(60);
+/// How often a folder is written to that could not be.
+const MENDING_RETRY: Duration = Duration::from_secs(30);
 /// How often the lock is tried for while another process hands over.
 const LOCK_RETRY: Duration = Duration::from_secs(5);
+
+/// What a hand-over that has begun waits for.
+#[derive(Debug)]
+pub(super) enum WaitsFor {
+    /// That the runtime shows something else than this.
+    Change(Sight),
+    /// That somebody puts this right. It is tried again and again.
+    Mending(String),
+}
 
 /// How standing by has ended.
 #[derive(Debug)]
@@ -53,11 +64,11 @@ pub(super) enum Outcome {
     GoOn(StateLock),
 }
 
-/// Stands by until the note is gone, until a hand-over that was decided on `waits_on` can go on, or until `shutdown`.
+/// Stands by until the note is gone, until a hand-over has what it `waits_for`, or until `shutdown`.
 pub(super) async fn wait(
     settings: &Settings,
     note: &SteppedBack,
-    waits_on: Option<Sight>,
+    waits_for: Option<WaitsFor>,
     shutdown: &CancellationToken,
 ) -> Result<Outcome, AgentError> {
     let clock = Clock::start();
@@ -82,12 +93,14 @@ pub(super) async fn wait(
     let mut watchdog = Watchdog::from_environment();
     ServiceManager.ready(&format!("standing by: {}", note.describe()));
     warn!("standing by: {}", note.describe());
+    let retry_at = matches!(waits_for, Some(WaitsFor::Mending(_))).then(|| Instant::now() + MENDING_RETRY);
     let mut bystander = Bystander {
         settings,
         hints: Hints::listen(&cri),
         eyes: Eyes::new(cri.clone()),
         scene,
-        waits_on,
+        waits_for,
+        retry_at,
         look: None,
         stuck_at: None,
     };
@@ -104,8 +117,9 @@ struct Bystander<'a> {
     hints: Hints,
     eyes: Eyes,
     scene: Scene,
-    /// What a hand-over was decided on.
-    waits_on: Option<Sight>,
+    waits_for: Option<WaitsFor>,
+    /// When it is tried again, whatever hindered it.
+    retry_at: Option<Instant>,
     /// What was seen last.
     look: Option<Look>,
     /// When the kubelet has had its time.
@@ -121,6 +135,11 @@ impl Bystander<'_> {
         let mut reminder = Instant::now() + REMINDER;
         let mut retry_lock = None;
         self.stuck_at = self.deadline();
+        if let Some(WaitsFor::Mending(problem)) = &self.waits_for {
+            let problem = format!("hand-over can't go on: {problem}; no further pod is ended until it can");
+            error!("{problem}");
+            self.scene.say_stuck(problem);
+        }
         self.scene.check_runtime(&self.eyes).await;
         loop {
             self.scene.show(self.look.as_ref());
@@ -135,6 +154,7 @@ impl Bystander<'_> {
                 () = changed.notified() => {}
                 () = tokio::time::sleep(SLOW_LOOK) => {}
                 () = until(retry_lock) => retry_lock = None,
+                () = until(self.retry_at) => self.retry_at = None,
                 () = self.scene.store_changed() => {}
                 () = self.hints.next() => self.look().await,
                 () = until(self.stuck_at) => {
@@ -176,8 +196,15 @@ impl Bystander<'_> {
     }
 
     fn can_go_on(&self) -> bool {
-        let Some(look) = &self.look else { return false };
-        self.scene.note().stage == Stage::HandingOver && self.waits_on.as_ref() != Some(&look.sight)
+        if self.scene.note().stage != Stage::HandingOver {
+            return false;
+        }
+        match (&self.waits_for, &self.look) {
+            (Some(WaitsFor::Mending(_)), _) => self.retry_at.is_none(),
+            (Some(WaitsFor::Change(seen)), Some(look)) => *seen != look.sight,
+            (None, Some(_)) => true,
+            (_, None) => false,
+        }
     }
 
     fn deadline(&self) -> Option<Instant> {

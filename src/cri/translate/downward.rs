@@ -92,6 +92,13 @@ impl NodeGives for BTreeMap<String, Quantity> {
     }
 }
 
+/// What stands in for a limit that is not set.
+enum Fallback {
+    /// That of the pod, or what the node gives.
+    Node,
+    Nothing,
+}
+
 /// The value of a container's request or limit; `own` is the container that asks, if the selector names none.
 ///
 /// # Errors
@@ -102,14 +109,18 @@ pub fn resource_value(
     selector: &ResourceFieldSelector,
     node: &impl NodeGives,
 ) -> Result<String, TranslateError> {
-    let container = match selector.container_name.as_deref().filter(|name| !name.is_empty()) {
-        Some(name) => spec
-            .containers
-            .iter()
-            .chain(init_containers(spec))
-            .find(|container| container.name == name)
-            .ok_or_else(|| TranslateError::ContainerMissing(name.to_owned()))?,
-        None => own.ok_or_else(|| TranslateError::ContainerMissing(String::new()))?,
+    let called = |name: &str, list: &'_ [Container]| list.iter().position(|container| container.name == name);
+    let (container, fallback) = match selector.container_name.as_deref().filter(|name| !name.is_empty()) {
+        Some(name) => match (called(name, &spec.containers), called(name, init_containers(spec))) {
+            (Some(index), _) => (&spec.containers[index], Fallback::Node),
+            // For variables the kubelet gives no default to init containers that are named.
+            (None, Some(index)) => {
+                let fallback = if own.is_some() { Fallback::Nothing } else { Fallback::Node };
+                (&init_containers(spec)[index], fallback)
+            }
+            (None, None) => return Err(TranslateError::ContainerMissing(name.to_owned())),
+        },
+        None => (own.ok_or_else(|| TranslateError::ContainerMissing(String::new()))?, Fallback::Node),
     };
     let unknown = || TranslateError::Resource(selector.resource.clone());
     let (list, resource) = selector.resource.split_once('.').ok_or_else(unknown)?;
@@ -117,24 +128,28 @@ pub fn resource_value(
         return Err(unknown());
     }
     let amount = match list {
-        "limits" => limit(spec, container, resource, node),
+        "limits" => match fallback {
+            Fallback::Node => limit(spec, container, resource, node),
+            Fallback::Nothing => own_limit(container.resources.as_ref(), resource).unwrap_or_default(),
+        },
         "requests" => request(container, resource),
         _ => return Err(unknown()),
     };
     Ok(divided(resource, amount, selector.divisor.as_ref()).to_string())
 }
 
+fn own_limit(resources: Option<&ResourceRequirements>, resource: &str) -> Option<i128> {
+    let set = resources.and_then(|resources| resources.limits.as_ref()?.get(resource)).map(milli);
+    set.filter(|amount| *amount != 0)
+}
+
 // Huge pages are never overcommitted: of them a container has what is set for it and nothing else.
 fn limit(spec: &PodSpec, container: &Container, resource: &str, node: &impl NodeGives) -> i128 {
-    let amount = |resources: Option<&ResourceRequirements>| {
-        let set = resources.and_then(|resources| resources.limits.as_ref()?.get(resource)).map(milli);
-        set.filter(|amount| *amount != 0)
-    };
-    let own = amount(container.resources.as_ref());
+    let own = own_limit(container.resources.as_ref(), resource);
     if resource.starts_with("hugepages-") {
         return own.unwrap_or_default();
     }
-    own.or_else(|| amount(spec.resources.as_ref())).unwrap_or_else(|| node.milli(resource))
+    own.or_else(|| own_limit(spec.resources.as_ref(), resource)).unwrap_or_else(|| node.milli(resource))
 }
 
 fn request(container: &Container, resource: &str) -> i128 {
@@ -214,6 +229,30 @@ mod tests {
             assert_eq!(field(path).as_deref(), Ok(value), "{path}");
         }
         assert_eq!(field("spec.foo").unwrap_err().to_string(), "field label not supported: spec.foo");
+    }
+
+    #[test]
+    fn a_variable_that_names_an_init_container_has_its_own_limit_or_none() {
+        let mut spec = pod_spec(vec![container("c", "{}")]);
+        spec.init_containers = Some(vec![container("i", "{}")]);
+        let of = |own: &Container, name: Option<&str>| {
+            let selector = ResourceFieldSelector {
+                container_name: name.map(ToOwned::to_owned),
+                divisor: None,
+                resource: "limits.cpu".to_owned(),
+            };
+            resource_value(&spec, Some(own), &selector, &Host::for_tests()).unwrap()
+        };
+        let (regular, init) = (&spec.containers[0], &spec.init_containers.as_ref().unwrap()[0]);
+        assert_eq!((of(init, None), of(init, Some("i"))), ("2".to_owned(), "0".to_owned()));
+        assert_eq!((of(regular, Some("i")), of(init, Some("c"))), ("0".to_owned(), "2".to_owned()));
+        let selector = ResourceFieldSelector {
+            container_name: Some("i".to_owned()),
+            divisor: None,
+            resource: "limits.cpu".to_owned(),
+        };
+        let in_volume = resource_value(&spec, None, &selector, &Host::for_tests()).unwrap();
+        assert_eq!(in_volume, "2", "a file has the default");
     }
 
     #[test]

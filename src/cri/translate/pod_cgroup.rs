@@ -3,7 +3,7 @@
 //! Rule: `ResourceConfigForPod` in the kubelet's `pkg/kubelet/cm/helpers_linux.go`. Writing them to the kernel is another room's
 //! work.
 
-use k8s_openapi::api::core::v1::{Pod, PodSpec};
+use k8s_openapi::api::core::v1::{Container, Pod, PodSpec};
 
 use super::error::TranslateError;
 use super::host::Host;
@@ -11,7 +11,7 @@ use super::hugepages::page_size;
 use super::pod_resources::{Amounts, Overhead, pod_limits, pod_requests};
 use super::qos::QosClass;
 use super::resources::{cpu_quota, cpu_shares, micros};
-use super::view::{PodView, init_containers};
+use super::view::{PodView, init_containers, is_sidecar};
 
 const MIN_SHARES: i64 = 2;
 const MAX_SHARES: i64 = 262_144;
@@ -95,10 +95,18 @@ fn every_container_is_limited(spec: &PodSpec, resource: &str) -> bool {
     if Amounts::of(of_pod).milli(resource).is_some_and(|limit| limit > 0) {
         return true;
     }
-    spec.containers.iter().chain(init_containers(spec)).all(|container| {
+    let is_limited = |container: &Container| {
         let limits = container.resources.as_ref().and_then(|resources| resources.limits.as_ref());
         Amounts::of(limits).milli(resource).is_some_and(|limit| limit > 0)
-    })
+    };
+    // An init container counts with the sidecars before it, whose limits it adds to.
+    let mut sidecars_are_limited = false;
+    let init_are = init_containers(spec).iter().all(|container| {
+        let counts = is_limited(container) || sidecars_are_limited;
+        sidecars_are_limited |= is_sidecar(container) && is_limited(container);
+        counts
+    });
+    init_are && spec.containers.iter().all(is_limited)
 }
 
 fn hugepages(requests: &Amounts, host: &Host) -> Vec<(String, i64)> {
@@ -129,6 +137,24 @@ mod tests {
         let made = limits(&[both, r#"{"limits":{"memory":"1Gi"},"requests":{"memory":"1Mi"}}"#]);
         assert_eq!((made.cpu_quota, made.memory_bytes), (None, Some(2 << 30)));
         assert_eq!(limits(&[both, "{}"]).memory_bytes, None);
+    }
+
+    #[test]
+    fn a_limited_sidecar_stands_in_for_the_init_containers_after_it() {
+        let limited = r#"{"limits":{"memory":"64Mi"},"requests":{"memory":"1Mi"}}"#;
+        let memory = |init: Vec<Container>| {
+            let mut spec = pod_spec(vec![container("c", limited)]);
+            spec.init_containers = Some(init);
+            pod_cgroup_limits(&pod(spec), &Host::for_tests()).unwrap().memory_bytes
+        };
+        let sidecar = |name: &str, resources: &str| Container {
+            restart_policy: Some("Always".to_owned()),
+            ..container(name, resources)
+        };
+        let plain = || container("i", "{}");
+        assert_eq!(memory(vec![sidecar("s", limited), plain(), sidecar("t", "{}")]), Some(128 << 20));
+        assert_eq!(memory(vec![plain(), sidecar("s", limited)]), None, "the order counts");
+        assert_eq!(memory(vec![container("i", limited), plain()]), None, "one that ends stands in for none");
     }
 
     #[test]

@@ -2,6 +2,8 @@
 //!
 //! Rule: `getSeccompProfile` in the kubelet's `pkg/kubelet/kuberuntime/helpers.go`. A sandbox always runs under the runtime's own.
 
+use std::path::PathBuf;
+
 use k8s_openapi::api::core::v1::{Container, PodSpec, SeccompProfile};
 
 use super::error::TranslateError;
@@ -41,7 +43,15 @@ fn named(profile: &SeccompProfile, host: &Host) -> Result<SecurityProfile, Trans
             let file = file.ok_or(TranslateError::SeccompProfileMissing)?;
             Ok(SecurityProfile {
                 profile_type: ProfileType::Localhost.into(),
-                localhost_ref: host.root_dir.join("seccomp").join(file).to_string_lossy().into_owned(),
+                // Go's path.Join leaves neither `.` nor a second slash; validation has refused `..`.
+                localhost_ref: host
+                    .root_dir
+                    .join("seccomp")
+                    .join(file)
+                    .components()
+                    .collect::<PathBuf>()
+                    .to_string_lossy()
+                    .into_owned(),
             })
         }
         _ => Ok(unconfined()),
@@ -76,6 +86,8 @@ mod tests {
         assert_eq!(profile("{}", runtime, false), Ok((RuntimeDefault, none())));
         assert_eq!(profile(unconfined, runtime, true), Ok((Unconfined, none())));
         assert_eq!(profile(file, "{}", false), Ok((Localhost, "/var/lib/daemonlet/seccomp/a/b.json".into())));
+        let untidy = file.replace("a/b.json", "./a//b.json");
+        assert_eq!(profile(&untidy, "{}", false), profile(file, "{}", false));
         assert_eq!(
             profile(r#"{"seccompProfile":{"type":"Localhost"}}"#, "{}", false),
             Err("localhostProfile must be set if seccompProfile type is Localhost.".into())

@@ -62,6 +62,20 @@ pub fn of(pod: &Pod, daemon_set: &DaemonSetKey) -> Result<StaticPod, Vec<String>
     for volume in spec.volumes.iter().flatten().filter(|volume| volume.empty_dir.is_some()) {
         notes.push(format!("volume {:?} begins empty: it is an emptyDir", volume.name));
     }
+    if let Some(class) = spec.runtime_class_name.as_deref().filter(|class| !class.is_empty()) {
+        notes.push(format!(
+            "spec.runtimeClassName: {class:?}: the kubelet asks its API server for it, and makes no sandbox where it has none"
+        ));
+    }
+    let init = spec.init_containers.iter().flatten();
+    for container in
+        init.chain(&spec.containers).filter(|it| it.image_pull_policy.as_deref() == Some("Always"))
+    {
+        notes.push(format!(
+            "container {:?}: its image is asked of a registry at each start (imagePullPolicy: Always): the kubelet starts it from no archive of this node",
+            container.name
+        ));
+    }
     let mut annotations = without_ours(pod.metadata.annotations.as_ref());
     annotations.insert(HANDED_OVER.to_owned(), daemon_set.to_string());
     let mut labels = without_ours(pod.metadata.labels.as_ref());

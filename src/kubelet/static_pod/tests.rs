@@ -84,6 +84,23 @@ fn what_somebody_may_miss_is_said() {
 }
 
 #[test]
+fn what_a_kubelet_may_not_be_able_to_start_is_said() {
+    let made = of(
+        &pod(json!({
+            "runtimeClassName": "kata",
+            "initContainers": [{"name": "init", "image": "a:latest", "imagePullPolicy": "Always"}],
+            "containers": [{"name": "main", "image": "a:1", "imagePullPolicy": "IfNotPresent"}],
+        })),
+        &key(),
+    )
+    .unwrap();
+    let expected =
+        ["spec.runtimeClassName: \"kata\"", "container \"init\": its image is asked of a registry"];
+    assert_eq!(made.notes.len(), expected.len(), "{:#?}", made.notes);
+    assert!(made.notes.iter().zip(expected).all(|(note, words)| note.contains(words)), "{:#?}", made.notes);
+}
+
+#[test]
 fn a_pod_that_needs_an_object_of_the_api_is_refused_by_each_field() {
     let main = |more: Value| {
         let mut container = json!({"name": "main", "image": "a:1"});

@@ -4,6 +4,7 @@ use k8s_openapi::api::core::v1::{Container, HTTPGetAction, LifecycleHandler, Pro
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity as ApiQuantity;
 
 use super::text;
+use crate::image::ImageName;
 use crate::manifest::Quantity;
 
 pub(super) fn container(container: &mut Container) {
@@ -44,16 +45,9 @@ pub(super) fn round(quantity: &mut ApiQuantity) {
     }
 }
 
-/// Whether an image reference has the tag `latest` or neither tag nor digest.
+/// Whether an image reference has the tag `latest`, beside a digest too, or neither tag nor digest. What is no reference has no tag.
 pub(super) fn names_latest(image: &str) -> bool {
-    if image.contains('@') {
-        return false;
-    }
-    let name = image.rsplit('/').next().unwrap_or_default();
-    match name.split_once(':') {
-        None => true,
-        Some((_, tag)) => tag == "latest",
-    }
+    ImageName::parse(image).is_ok_and(|name| name.effective_tag() == Some("latest"))
 }
 
 fn probe(probe: &mut Probe) {

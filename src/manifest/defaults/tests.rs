@@ -57,13 +57,16 @@ fn on_delete_has_no_rolling_update() {
 
 #[test]
 fn the_pull_policy_follows_the_tag() {
+    let digest = format!("sha256:{}", "0".repeat(64));
     for (image, policy) in [
         ("a", "Always"),
         ("a:latest", "Always"),
         ("registry.example:5000/a", "Always"),
         ("a:1", "IfNotPresent"),
         ("registry.example:5000/a:1", "IfNotPresent"),
-        ("a@sha256:0000", "IfNotPresent"),
+        (&format!("a@{digest}"), "IfNotPresent"),
+        (&format!("a:1@{digest}"), "IfNotPresent"),
+        (&format!("a:latest@{digest}"), "Always"),
         ("a:latest@sha256:0000", "IfNotPresent"),
     ] {
         let found = daemon_set("", &format!("containers: [{{name: c, image: '{image}'}}]"));

@@ -5,7 +5,7 @@
 
 use k8s_openapi::api::core::v1::{
     Affinity, NodeAffinity, NodeSelectorRequirement, NodeSelectorTerm, PodAffinityTerm,
-    TopologySpreadConstraint, WeightedPodAffinityTerm,
+    WeightedPodAffinityTerm,
 };
 
 use super::error::Errors;
@@ -132,21 +132,4 @@ fn pod_term(term: &PodAffinityTerm, path: &FieldPath, errors: &mut Errors) {
         errors.required(path.child("topologyKey"), "can not be empty");
     }
     errors.format(&path.child("topologyKey"), &term.topology_key, names::qualified_name(&term.topology_key));
-}
-
-pub(super) fn topology_spread(constraint: &TopologySpreadConstraint, path: &FieldPath, errors: &mut Errors) {
-    if constraint.max_skew <= 0 {
-        errors.invalid(path.child("maxSkew"), &constraint.max_skew, "must be greater than zero");
-    }
-    if constraint.topology_key.is_empty() {
-        errors.required(path.child("topologyKey"), "can not be empty");
-    } else {
-        let key = &constraint.topology_key;
-        errors.format(&path.child("topologyKey"), key, names::qualified_name(key));
-    }
-    let when = constraint.when_unsatisfiable.as_str();
-    errors.one_of(path.child("whenUnsatisfiable"), when, &["DoNotSchedule", "ScheduleAnyway"]);
-    if let Some(labels) = &constraint.label_selector {
-        selector::label_selector(labels, &path.child("labelSelector"), errors);
-    }
 }

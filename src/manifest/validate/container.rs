@@ -74,7 +74,7 @@ fn common(container: &Container, pod: &Pod<'_>, path: &FieldPath, errors: &mut E
     {
         errors.add(FieldError::not_supported(path.child("lifecycle.stopSignal"), signal, &[]));
     }
-    ports::ports(container, pod.host_network(), path, errors);
+    ports::ports(container, path, errors);
     env::env(container, path, errors);
     mounts::mounts(container, pod, path, errors);
     if let Some(requirements) = &container.resources {

@@ -5,7 +5,7 @@ use k8s_openapi::api::core::v1::PodTemplateSpec;
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 
 use super::error::{Errors, FieldError};
-use super::{Written, metadata, names, pod_spec, selector};
+use super::{Written, apparmor, metadata, names, pod_spec, selector};
 use crate::manifest::path::FieldPath;
 
 pub(super) fn daemon_set(daemon_set: &DaemonSet, written: Written<'_>, errors: &mut Errors) {
@@ -52,11 +52,16 @@ fn template(template: &PodTemplateSpec, path: &FieldPath, errors: &mut Errors) {
         metadata::labels(metadata.labels.as_ref(), &path.child("labels"), errors);
         metadata::annotations(metadata.annotations.as_ref(), &path.child("annotations"), errors);
     }
+    let above = path;
     let path = path.child("spec");
     let Some(spec) = &template.spec else {
         errors.required(path.child("containers"), "");
         return;
     };
+    if let Some(annotations) = template.metadata.as_ref().and_then(|metadata| metadata.annotations.as_ref()) {
+        apparmor::annotations(annotations, spec, &above.child("annotations"), errors);
+        apparmor::agree(annotations, spec, &path, errors);
+    }
     pod_spec::pod_spec(spec, &path, errors);
     let restart_policy = spec.restart_policy.as_deref().unwrap_or_default();
     errors.one_of(path.child("restartPolicy"), restart_policy, &["Always"]);

@@ -8,6 +8,8 @@ use crate::manifest::path::FieldPath;
 
 /// What a ConfigMap or Secret may hold, in bytes.
 const MAX_BYTES: usize = 1 << 20;
+/// Whose token a Secret holds.
+const SERVICE_ACCOUNT: &str = "kubernetes.io/service-account.name";
 
 pub(super) fn config_map(config_map: &ConfigMap, errors: &mut Errors) {
     metadata::common(&config_map.metadata, names::dns_subdomain, errors);
@@ -47,6 +49,12 @@ pub(super) fn secret(secret: &Secret, errors: &mut Errors) {
         }
     };
     match secret.type_.as_deref().unwrap_or_default() {
+        "kubernetes.io/service-account-token" => {
+            let annotations = secret.metadata.annotations.as_ref();
+            if annotations.and_then(|all| all.get(SERVICE_ACCOUNT)).is_none_or(String::is_empty) {
+                errors.required(FieldPath::new("metadata.annotations").key(SERVICE_ACCOUNT), "");
+            }
+        }
         "kubernetes.io/dockercfg" => need(".dockercfg"),
         "kubernetes.io/dockerconfigjson" => need(".dockerconfigjson"),
         "kubernetes.io/ssh-auth" => need("ssh-privatekey"),

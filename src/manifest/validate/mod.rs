@@ -4,6 +4,7 @@
 //! `pkg/apis/apps/validation` and `pkg/apis/core/validation` of Kubernetes v1.32.
 
 mod affinity;
+mod apparmor;
 mod cluster;
 mod container;
 mod daemonset;
@@ -23,6 +24,7 @@ mod resources;
 mod security;
 mod selector;
 mod tolerations;
+mod topology;
 mod unsupported;
 mod volumes;
 

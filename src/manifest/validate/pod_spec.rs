@@ -6,7 +6,7 @@ use k8s_openapi::api::core::v1::{HostAlias, PodSpec};
 
 use super::error::Errors;
 use super::{
-    affinity, container, dns, metadata, names, pod_security, ports, resources, tolerations, volumes,
+    affinity, container, dns, metadata, names, pod_security, ports, resources, tolerations, topology, volumes,
 };
 use crate::manifest::path::FieldPath;
 
@@ -21,10 +21,6 @@ impl Pod<'_> {
     pub(super) fn grace_seconds(&self) -> i64 {
         self.spec.termination_grace_period_seconds.unwrap_or(30)
     }
-
-    pub(super) fn host_network(&self) -> bool {
-        self.spec.host_network.unwrap_or_default()
-    }
 }
 
 pub(super) fn pod_spec(spec: &PodSpec, path: &FieldPath, errors: &mut Errors) {
@@ -33,6 +29,7 @@ pub(super) fn pod_spec(spec: &PodSpec, path: &FieldPath, errors: &mut Errors) {
     let pod = Pod { spec, volumes };
     container::containers(&pod, path, errors);
     ports::unique_host_ports(spec, path, errors);
+    ports::same_on_the_host_network(spec, path, errors);
     if spec.termination_grace_period_seconds.is_none() {
         errors.required(path.child("terminationGracePeriodSeconds"), "");
     }
@@ -59,10 +56,7 @@ fn scheduling(spec: &PodSpec, path: &FieldPath, errors: &mut Errors) {
     for (index, toleration) in spec.tolerations.iter().flatten().enumerate() {
         tolerations::toleration(toleration, &path.child("tolerations").index(index), errors);
     }
-    for (index, constraint) in spec.topology_spread_constraints.iter().flatten().enumerate() {
-        let path = path.child("topologySpreadConstraints").index(index);
-        affinity::topology_spread(constraint, &path, errors);
-    }
+    topology::spread(spec, path, errors);
     for (index, gate) in spec.readiness_gates.iter().flatten().enumerate() {
         let path = path.child("readinessGates").index(index).child("conditionType");
         errors.format(&path, &gate.condition_type, names::qualified_name(&gate.condition_type));
@@ -86,7 +80,8 @@ fn identity(spec: &PodSpec, path: &FieldPath, errors: &mut Errors) {
         ("hostnameOverride", &spec.hostname_override),
     ];
     for (field, value) in subdomains {
-        if let Some(name) = value.as_deref().filter(|name| !name.is_empty()) {
+        // Of these the API server looks at an empty runtime class alone.
+        if let Some(name) = value.as_deref().filter(|name| !name.is_empty() || field == "runtimeClassName") {
             errors.format(&path.child(field), name, names::dns_subdomain(name));
         }
     }

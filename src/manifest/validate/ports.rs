@@ -9,7 +9,7 @@ use super::names;
 use super::pod_spec::Seen;
 use crate::manifest::path::FieldPath;
 
-pub(super) fn ports(container: &Container, host_network: bool, path: &FieldPath, errors: &mut Errors) {
+pub(super) fn ports(container: &Container, path: &FieldPath, errors: &mut Errors) {
     let mut seen = Seen::default();
     for (index, port) in container.ports.iter().flatten().enumerate() {
         let path = path.child("ports").index(index);
@@ -29,17 +29,26 @@ pub(super) fn ports(container: &Container, host_network: bool, path: &FieldPath,
         }
         if let Some(host_port) = port.host_port.filter(|port| *port != 0) {
             errors.format(&path.child("hostPort"), &host_port, names::port_number(host_port));
-            if host_network && host_port != port.container_port {
-                let detail = "must match `containerPort` when `hostNetwork` is true";
-                errors.invalid(path.child("hostPort"), &host_port, detail);
-            }
         }
         let protocol = port.protocol.as_deref().unwrap_or_default();
         if errors.present(path.child("protocol"), protocol) {
             errors.one_of(path.child("protocol"), protocol, &["SCTP", "TCP", "UDP"]);
         }
-        if let Some(ip) = port.host_ip.as_deref().filter(|ip| !ip.is_empty()) {
-            errors.format(&path.child("hostIP"), ip, names::ip_address(ip));
+    }
+}
+
+/// On the node's network a port has one number. The API server looks at init containers no more than this.
+pub(super) fn same_on_the_host_network(spec: &PodSpec, path: &FieldPath, errors: &mut Errors) {
+    if !spec.host_network.unwrap_or_default() {
+        return;
+    }
+    for (index, container) in spec.containers.iter().enumerate() {
+        let path = path.child("containers").index(index).child("ports");
+        for (index, port) in container.ports.iter().flatten().enumerate() {
+            if let Some(host_port) = port.host_port.filter(|it| *it != 0 && *it != port.container_port) {
+                let detail = "must match `containerPort` when `hostNetwork` is true";
+                errors.invalid(path.index(index).child("hostPort"), &host_port, detail);
+            }
         }
     }
 }

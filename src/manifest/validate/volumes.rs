@@ -176,9 +176,6 @@ fn projection(source: &VolumeProjection, path: &FieldPath, errors: &mut Errors) 
     for other in present.iter().skip(1) {
         errors.forbidden(path.child(other), "may not specify more than 1 volume type per source");
     }
-    if present.is_empty() {
-        errors.required(path.clone(), "must specify a volume type per source");
-    }
     if let Some(secret) = &source.secret {
         let path = path.child("secret");
         errors.present(path.child("name"), &secret.name);

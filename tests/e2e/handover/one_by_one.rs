@@ -235,3 +235,26 @@ fn by_command_all_goes_at_once_without_a_kubelet_and_waits_for_one_that_is_there
     node.agent.wait_ready("light");
     node.agent.wait_ready("vital");
 }
+
+#[test]
+fn a_folder_that_cannot_be_written_costs_no_pod_and_is_tried_again() {
+    let Some(mut node) = Node::start() else { return };
+    node.apply("agent.yaml", daemon_set("agent", CALM));
+    let before = node.agent.wait_ready("agent");
+    node.agent.kill9();
+    let folder = node.path("static");
+    fs::write(&folder, "no directory").unwrap();
+    begin(&node, &folder);
+    node.agent.launch();
+    status_says(&node, "hand-over can't go on: make the directory");
+    assert_eq!(ready_sandboxes(&node).len(), 1, "nothing was ended");
+    let shown = node.agent.wait_pod("agent", "it is shown", |_| true);
+    assert_eq!(container_ids(&shown), container_ids(&before));
+    let (code, _, complaint) = verb(&node, &["handover"]);
+    assert!(code != Some(0) && complaint.contains("make the directory"), "{complaint}");
+
+    fs::remove_file(&folder).unwrap();
+    wait_until("the file is written", || folder.join("daemonlet_test_agent.yaml").exists());
+    assert_eq!(ready_sandboxes(&node), [""; 0]);
+    assert_eq!(fs::read_dir(&folder).unwrap().count(), 1, "nothing half is left");
+}

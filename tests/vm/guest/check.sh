@@ -275,9 +275,13 @@ esac
 [ $boot -gt 1 ] || exit 0
 [ "$failed" = 0 ] || evidence
 if [ $boot -lt $((POWER_CUTS + 2)) ]; then
-    say "power cut"
     # Work is under way when the power goes.
     [ $boot = 2 ] || cp /opt/check/manifests/web.yaml /etc/daemonlet/manifests/web.yaml
+    if [ $((boot % 2)) = 0 ]; then
+        say "cut the power" # whoever runs the machine reads this
+        sleep 60
+    fi
+    say "power cut by the kernel's own reset"
     echo b >/proc/sysrq-trigger
     sleep 60
 fi

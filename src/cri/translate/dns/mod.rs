@@ -99,13 +99,20 @@ fn host(settings: &DnsSettings, node_ips: &[IpAddr]) -> DnsConfig {
 fn lay_over(config: &mut DnsConfig, own: &PodDNSConfig) {
     append_new(&mut config.servers, own.nameservers.iter().flatten().cloned());
     append_new(&mut config.searches, own.searches.iter().flatten().cloned());
-    for option in own.options.iter().flatten() {
-        let name = option.name.as_deref().unwrap_or_default();
-        match option.value.as_deref() {
-            Some(value) if !value.is_empty() => set_option(&mut config.options, &format!("{name}:{value}")),
-            _ => set_option(&mut config.options, name),
+    let mut options: Vec<(String, String)> = Vec::new();
+    let base = config.options.iter().map(|option| option.split_once(':').unwrap_or((option, "")));
+    // The name of a pod's own option is whatever is written, colons included.
+    let own = own.options.iter().flatten();
+    let own = own.map(|it| (it.name.as_deref().unwrap_or_default(), it.value.as_deref().unwrap_or_default()));
+    for (name, value) in base.chain(own) {
+        match options.iter_mut().find(|(known, _)| known == name) {
+            Some((_, known)) => value.clone_into(known),
+            None => options.push((name.to_owned(), value.to_owned())),
         }
     }
+    let written =
+        |(name, value): (String, String)| if value.is_empty() { name } else { format!("{name}:{value}") };
+    config.options = options.into_iter().map(written).collect();
 }
 
 // Duplicates already in the list go, too: the kubelet de-duplicates the whole.
@@ -114,14 +121,6 @@ fn append_new(list: &mut Vec<String>, more: impl IntoIterator<Item = String>) {
         if !list.contains(&entry) {
             list.push(entry);
         }
-    }
-}
-
-fn set_option(options: &mut Vec<String>, option: &str) {
-    let name = |option: &str| option.split_once(':').map_or(option, |(name, _)| name).to_owned();
-    match options.iter_mut().find(|existing| name(existing) == name(option)) {
-        Some(existing) => option.clone_into(existing),
-        None => options.push(option.to_owned()),
     }
 }
 

@@ -47,7 +47,7 @@ impl ResolvConf {
                 }
                 Some("options") => {
                     for option in fields {
-                        super::set_option(&mut conf.options, option);
+                        set_option(&mut conf.options, option);
                     }
                 }
                 _ => {}
@@ -59,6 +59,14 @@ impl ResolvConf {
 
 fn without_final_dot(domain: &str) -> &str {
     domain.strip_suffix('.').unwrap_or(domain)
+}
+
+fn set_option(options: &mut Vec<String>, option: &str) {
+    let name = |option: &str| option.split_once(':').map_or(option, |(name, _)| name).to_owned();
+    match options.iter_mut().find(|existing| name(existing) == name(option)) {
+        Some(existing) => option.clone_into(existing),
+        None => options.push(option.to_owned()),
+    }
 }
 
 #[cfg(test)]

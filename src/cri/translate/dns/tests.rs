@@ -139,6 +139,14 @@ fn the_pods_own_settings_are_laid_over() {
 }
 
 #[test]
+fn an_option_of_the_pods_own_is_called_what_is_written() {
+    let mut spec = spec("ClusterFirst", false);
+    let own = serde_json::json!({"options": [{"name": "ndots:2"}, {"name": "ndots", "value": "3"}, {"name": "debug"}]});
+    spec.dns_config = serde_json::from_value(own).unwrap();
+    assert_eq!(formed(&spec, &settings()).0.options, ["ndots:3", "ndots:2", "debug"]);
+}
+
+#[test]
 fn more_than_a_resolver_takes_is_cut_off_with_a_warning() {
     let own = PodDNSConfig {
         nameservers: Some(strings(&["1.1.1.1", "2.2.2.2", "3.3.3.3", "4.4.4.4"])),

@@ -91,7 +91,7 @@ fn ports() {
                 "ports: [{containerPort: 1, hostPort: 80}, {containerPort: 2, hostPort: 80}]",
                 &["ports[1].hostPort: Duplicate value: \"TCP//80\""],
             ),
-            ("ports: [{containerPort: 80, hostIP: here}]", &["ports[0].hostIP: Invalid value"]),
+            ("ports: [{containerPort: 80, hostIP: here}]", &[]),
         ],
     );
     table(
@@ -102,6 +102,10 @@ fn ports() {
                 &[
                     "containers[0].ports[0].hostPort: Invalid value: 81: must match `containerPort` when `hostNetwork` is true",
                 ],
+            ),
+            (
+                "hostNetwork: true, containers: [{name: c, image: i}], initContainers: [{name: s, image: i, ports: [{containerPort: 80, hostPort: 81}]}]",
+                &[],
             ),
             (
                 "containers: [{name: a, image: i, ports: [{containerPort: 1, hostPort: 9}]}, {name: b, image: i, ports: [{containerPort: 2, hostPort: 9}]}]",

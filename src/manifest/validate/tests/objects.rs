@@ -75,6 +75,14 @@ fn other_kinds() {
                 &["data[.dockerconfigjson]: Invalid value: \"<secret contents redacted>\""],
             ),
             (
+                "{apiVersion: v1, kind: Secret, metadata: {name: a}, type: kubernetes.io/service-account-token}",
+                &["metadata.annotations[kubernetes.io/service-account.name]: Required value"],
+            ),
+            (
+                "{apiVersion: v1, kind: Secret, metadata: {name: a, annotations: {kubernetes.io/service-account.name: b}}, type: kubernetes.io/service-account-token}",
+                &[],
+            ),
+            (
                 "{apiVersion: v1, kind: Namespace, metadata: {name: a.b}}",
                 &["metadata.name: Invalid value: \"a.b\": must not contain dots"],
             ),

@@ -1,4 +1,4 @@
-use super::{beside_container, of_container, table};
+use super::{beside_container, of_container, table, told};
 
 #[test]
 fn probes_and_hooks() {
@@ -197,4 +197,71 @@ fn the_rest_of_the_pod() {
             ),
         ],
     );
+}
+
+#[test]
+fn spreading() {
+    table(
+        beside_container,
+        &[
+            (
+                "topologySpreadConstraints: [{maxSkew: 0, topologyKey: '', whenUnsatisfiable: Now, minDomains: 0}]",
+                &[
+                    "topologySpreadConstraints[0].maxSkew: Invalid value: 0: must be greater than zero",
+                    "topologySpreadConstraints[0].topologyKey: Required value: can not be empty",
+                    "topologySpreadConstraints[0].whenUnsatisfiable: Unsupported value: \"Now\"",
+                    "topologySpreadConstraints[0].minDomains: Invalid value: 0: must be greater than zero",
+                    "topologySpreadConstraints[0].minDomains: Invalid value: 0: can only use minDomains if whenUnsatisfiable=DoNotSchedule, not Now",
+                ],
+            ),
+            (
+                "topologySpreadConstraints: [{maxSkew: 1, topologyKey: a b, whenUnsatisfiable: DoNotSchedule, nodeTaintsPolicy: Never, labelSelector: {matchLabels: {a: b}}, matchLabelKeys: [a]}]",
+                &[
+                    "topologySpreadConstraints[0].nodeTaintsPolicy: Unsupported value: \"Never\": supported values: \"Honor\", \"Ignore\"",
+                    "topologySpreadConstraints[0].matchLabelKeys[0]: Invalid value: \"a\": exists in both matchLabelKeys and labelSelector",
+                ],
+            ),
+            (
+                "topologySpreadConstraints: [{maxSkew: 1, topologyKey: a, whenUnsatisfiable: ScheduleAnyway}, {maxSkew: 2, topologyKey: a, whenUnsatisfiable: ScheduleAnyway}]",
+                &[
+                    "topologySpreadConstraints[0].{topologyKey, whenUnsatisfiable}: Duplicate value: \"{a, ScheduleAnyway}\"",
+                ],
+            ),
+            ("runtimeClassName: ''", &["runtimeClassName: Invalid value: \"\""]),
+        ],
+    );
+}
+
+#[test]
+fn apparmor_by_annotation() {
+    let of = |annotations: &str, context: &str| {
+        told(&format!(
+            "apiVersion: apps/v1\nkind: DaemonSet\nmetadata: {{name: a}}\nspec:\n  selector: {{matchLabels: {{app: a}}}}\n  template:\n    metadata:\n      labels: {{app: a}}\n      annotations: {{container.apparmor.security.beta.kubernetes.io/{annotations}}}\n    spec: {{containers: [{{name: c, image: i, securityContext: {{{context}}}}}]}}\n"
+        ))
+    };
+    assert_eq!(
+        of("c: localhost/mine", "appArmorProfile: {type: Localhost, localhostProfile: mine}"),
+        [""; 0]
+    );
+    for (annotation, context, expected) in [
+        (
+            "x: unconfined",
+            "",
+            "[container.apparmor.security.beta.kubernetes.io/x]: Invalid value: \"x\": container not found",
+        ),
+        ("c: mine", "", "Invalid value: \"mine\": invalid AppArmor profile name: \"mine\""),
+        (
+            "c: unconfined",
+            "appArmorProfile: {type: RuntimeDefault}",
+            "containers[0].securityContext.appArmorProfile.type: Forbidden: apparmor type in annotation and field must match",
+        ),
+        (
+            "c: localhost/mine",
+            "appArmorProfile: {type: Localhost, localhostProfile: other}",
+            "appArmorProfile.localhostProfile: Forbidden: apparmor profile in annotation and field must match",
+        ),
+    ] {
+        let told = of(annotation, context);
+        assert!(matches!(&told[..], [one] if one.contains(expected)), "{annotation}: {told:#?}");
+    }
 }

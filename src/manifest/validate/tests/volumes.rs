@@ -66,6 +66,7 @@ fn volumes() {
                     "volumes[0].projected.sources[0].serviceAccountToken.expirationSeconds: Invalid value: 599: may not specify a duration less than 10 minutes",
                 ],
             ),
+            ("projected: {sources: [{}]}", &[]),
             (
                 "projected: {sources: [{secret: {name: a}, configMap: {name: b}}]}",
                 &[
