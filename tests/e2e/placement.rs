@@ -154,8 +154,11 @@ fn a_pod_stays_for_as_long_as_it_tolerates_a_no_execute_taint_also_across_a_rest
     let added = |node: &Node| node.agent.api.object(&path)["spec"]["taints"][0]["timeAdded"].clone();
     wait_until("the taint has a time", || added(&node).is_string());
     let before = added(&node);
+    let created = |node: &Node| node.agent.api.object(&path)["metadata"]["creationTimestamp"].clone();
+    let born = created(&node);
     node.agent.restart();
     assert_eq!(added(&node), before, "the time goes on");
+    assert_eq!(created(&node), born, "and so does the node's age");
     node.agent.wait_event(name_of(&brief), "TaintManagerEviction", |message| {
         message == format!("Marking for deletion Pod test/{}", name_of(&brief))
     });
