@@ -1,7 +1,7 @@
 //! Why a CRI call failed: what was called on which object, and what the runtime said.
 //!
-//! The kinds are those that a caller treats differently. Events on a pod show [`CriError::message`], the runtime's bare words,
-//! as the kubelet's do; logs and the CLI show the whole error.
+//! The kinds are those that a caller treats differently. Events on a pod show what the kubelet's do: [`CriError::message`], the runtime's
+//! bare words, where a container is created or started, and [`CriError::rpc_text`] elsewhere; logs and the CLI show the whole error.
 
 use std::error::Error;
 use std::fmt;
@@ -159,6 +159,21 @@ impl CriError {
         }
     }
 
+    /// The bare words with their code in front, as grpc-go prints an error: `rpc error: code = NotFound desc = …`. So they stand in most of
+    /// a kubelet's messages. What we ourselves find wrong with an answer has no code.
+    pub fn rpc_text(&self) -> String {
+        let message = self.message();
+        let code = match self {
+            Self::Malformed { .. } => return message.to_owned(),
+            _ => self.code(),
+        };
+        match code {
+            Code::Ok => format!("rpc error: code = OK desc = {message}"),
+            Code::Cancelled => format!("rpc error: code = Canceled desc = {message}"),
+            code => format!("rpc error: code = {code:?} desc = {message}"),
+        }
+    }
+
     /// The gRPC code: the runtime's, or the one that the failure amounts to.
     pub fn code(&self) -> Code {
         match self {
@@ -201,5 +216,28 @@ fn missing(message: &str) -> String {
         )
     } else {
         format!("the runtime does not offer it: {message}")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_error_is_told_as_grpc_go_prints_it() {
+        let call = || Call { method: Method::StopContainer, object: "a".into() };
+        let endpoint: Endpoint = "/run/x.sock".parse().unwrap();
+        let told = |status: &Status| CriError::from_status(call(), &endpoint, status).rpc_text();
+        for (status, expected) in [
+            (Status::unknown("ttrpc: closed"), "rpc error: code = Unknown desc = ttrpc: closed"),
+            (Status::not_found("gone"), "rpc error: code = NotFound desc = gone"),
+            (Status::cancelled("no more"), "rpc error: code = Canceled desc = no more"),
+            (Status::unavailable("away"), "rpc error: code = Unavailable desc = away"),
+        ] {
+            assert_eq!(told(&status), expected);
+        }
+        let late = CriError::deadline(call(), Some(Duration::from_secs(1)));
+        assert_eq!(late.rpc_text(), "rpc error: code = DeadlineExceeded desc = context deadline exceeded");
+        assert_eq!(CriError::malformed(call(), "it has no status").rpc_text(), "it has no status");
     }
 }

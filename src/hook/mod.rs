@@ -1,6 +1,6 @@
 //! Lifecycle hooks: `postStart` and `preStop`, run once each.
 //!
-//! A shell without rules of time: the pod's worker decides whether a hook runs, bounds `preStop` by the grace that is left
+//! A shell without rules of time: the pod's worker decides whether a hook runs, waits for `preStop` no longer than the grace lasts
 //! (dropping the future gives the hook up), and tells the Events. What comes back are the kubelet's own words.
 //! Rule: the kubelet's `lifecycle/handlers.go`.
 
@@ -35,7 +35,7 @@ pub enum HookDone {
     AsAsked,
     /// Over plain HTTP, because the server did not speak TLS: a Warning Event `LifecycleHTTPFallback`.
     OverPlainHttp {
-        /// The host that was asked.
+        /// The host that was asked, with its port.
         host: String,
     },
 }
@@ -111,7 +111,7 @@ impl ExecFailure {
             Self::Exit { command, code, stderr } => {
                 format!("command '{command}' exited with {code}: {stderr}")
             }
-            Self::Runtime(error) => error.message().to_owned(),
+            Self::Runtime(error) => error.rpc_text(),
         }
     }
 }
@@ -198,6 +198,7 @@ async fn http_get(action: &HTTPGetAction, target: &HookTarget<'_>) -> Result<Hoo
     let agent = format!("kube-lifecycle/{KUBERNETES_RELEASE}");
     let url = Url::new(action.scheme, &host, action.port, &action.path);
     let ask = |url: Url, headers| get(Get { url, headers, agent: &agent, limit: None });
+    let authority = url.authority();
     match Box::pin(ask(url.clone(), &action.headers)).await {
         Ok(_) | Err(GetError { error: HttpError::Body(_), .. }) => Ok(HookDone::AsAsked),
         Err(GetError { error: HttpError::Tls(TlsError::NotTls), .. }) if action.scheme == Scheme::Https => {
@@ -209,7 +210,7 @@ async fn http_get(action: &HTTPGetAction, target: &HookTarget<'_>) -> Result<Hoo
                 .cloned()
                 .collect();
             match Box::pin(ask(url.over_http(), &headers)).await {
-                Ok(_) => Ok(HookDone::OverPlainHttp { host }),
+                Ok(_) => Ok(HookDone::OverPlainHttp { host: authority }),
                 Err(error) => Err(HttpFailure::Get(error)),
             }
         }

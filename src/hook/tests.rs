@@ -81,7 +81,7 @@ async fn a_command_that_fails_is_told_in_the_kubelets_words() {
     let runtime = FakeExec::new(|_| Err(CriError::NotFound { call: call(), message: "gone".into() }));
     assert_eq!(
         run_on(exec_hook(), 1, &runtime).await.unwrap_err().to_string(),
-        "Exec lifecycle hook ([say bye]) for Container \"c\" in Pod \"p_ns(uid-1)\" failed - error: gone, message: \"\""
+        "Exec lifecycle hook ([say bye]) for Container \"c\" in Pod \"p_ns(uid-1)\" failed - error: rpc error: code = NotFound desc = gone, message: \"\""
     );
 }
 
@@ -101,7 +101,9 @@ async fn https_to_a_plain_server_is_tried_once_more_without_secrets() {
     let done = run_on(http_hook("HTTPS"), port, &fine()).await.unwrap();
     assert_eq!(
         done.event_message().unwrap(),
-        "request to HTTPS lifecycle hook 127.0.0.1 got HTTP response, retry with HTTP succeeded"
+        format!(
+            "request to HTTPS lifecycle hook 127.0.0.1:{port} got HTTP response, retry with HTTP succeeded"
+        )
     );
     let request = String::from_utf8(server.await.unwrap().remove(1)).unwrap();
     assert!(request.contains("X-A: 1\r\n") && !request.contains("secret"), "{request}");

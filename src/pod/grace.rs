@@ -1,7 +1,7 @@
 //! How long a container is given to stop, and which containers wait for which when a pod ends.
 //!
 //! The arithmetic of `killContainer` and `terminationOrdering` (`pkg/kubelet/kuberuntime`): a hook's time is taken from the grace period in
-//! whole seconds, and what is left is never less than two.
+//! whole seconds, and so is the wait for others; what is left for the signal is never less than two.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -32,9 +32,10 @@ pub fn of_container(pod: &Pod, container: &Container, why: KillReason) -> Durati
     of_probe.or_else(|| own_grace(pod)).unwrap_or(MINIMUM)
 }
 
-/// What is left for the stop signal after a hook (or the wait for others) has taken `spent`.
+/// What is left after a hook, or after that the wait for others, has taken `spent`: each in whole seconds of its own. The stop signal has
+/// at least [`MINIMUM`].
 pub fn left(grace: Duration, spent: Duration) -> Duration {
-    grace.saturating_sub(Duration::from_secs(spent.as_secs())).max(MINIMUM)
+    grace.saturating_sub(Duration::from_secs(spent.as_secs()))
 }
 
 /// For each sidecar, the containers that must have ended before it is told to stop: every regular one, and the next sidecar.
@@ -106,11 +107,10 @@ mod tests {
     }
 
     #[test]
-    fn a_hook_takes_whole_seconds_and_leaves_at_least_two() {
+    fn a_hook_takes_whole_seconds() {
         assert_eq!(left(s(30), Duration::from_millis(4_900)), s(26));
-        assert_eq!(left(s(30), s(29)), s(2));
-        assert_eq!(left(s(5), s(9)), s(2));
-        assert_eq!(left(s(1), s(0)), s(2));
+        assert_eq!(left(s(30), s(29)), s(1));
+        assert_eq!(left(s(5), s(9)), s(0));
     }
 
     #[test]

@@ -1,8 +1,11 @@
 //! Pulling an image through the runtime: with each credential that goes with it until one works, or once without any.
 //!
 //! Whose turn it is, and whether to pull at all, was decided before. Rule: `EnsureImageExists` and `PullImage` in
-//! `pkg/kubelet/kuberuntime/kuberuntime_image.go`.
+//! `pkg/kubelet/kuberuntime/kuberuntime_image.go`, and `PullImage` of `cri-client/pkg/remote_image.go` for the words.
 
+use tonic::Code;
+
+use super::aggregate::aggregate;
 use crate::cri::CriClient;
 use crate::cri::proto::{AuthConfig, ImageSpec, PodSandboxConfig};
 use crate::image::{ImageName, Keyring};
@@ -37,11 +40,10 @@ pub async fn pull(
     for auth in credentials {
         match cri.pull_image(image.clone(), auth, sandbox.clone()).await {
             Ok(image) => return Ok(image.to_string()),
-            Err(error) => errors.push(error.message().to_owned()),
+            // The code that says nothing is left out.
+            Err(error) if error.code() == Code::Unknown => errors.push(error.message().to_owned()),
+            Err(error) => errors.push(error.rpc_text()),
         }
     }
-    match errors.as_slice() {
-        [only] => Err(only.clone()),
-        several => Err(format!("[{}]", several.join(", "))),
-    }
+    Err(aggregate(errors))
 }

@@ -32,7 +32,7 @@ pub enum ProbeError {
     #[error("the pod has no IP address to probe")]
     NoPodIp,
     /// The runtime could not run the command.
-    #[error("{}", .0.message())]
+    #[error("{}", .0.rpc_text())]
     Exec(#[source] CriError),
     /// An answer began and broke off.
     #[error("{0}")]

@@ -165,9 +165,11 @@ mod tests {
                 message: "context deadline exceeded".into(),
             })
         });
-        assert_eq!(hangs.await.unwrap_err().to_string(), "context deadline exceeded");
+        let told = "rpc error: code = DeadlineExceeded desc = context deadline exceeded";
+        assert_eq!(hangs.await.unwrap_err().to_string(), told);
         let refuses =
             answer(|_| Err(CriError::NotFound { call: call(), message: "container not found".into() }));
-        assert_eq!(refuses.await.unwrap_err().to_string(), "container not found");
+        let told = "rpc error: code = NotFound desc = container not found";
+        assert_eq!(refuses.await.unwrap_err().to_string(), told);
     }
 }

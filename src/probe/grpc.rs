@@ -1,12 +1,13 @@
 //! The grpc probe: `grpc.health.v1.Health/Check` of the pod, in plain text.
 //!
-//! The protocol's two messages are small enough to be written here. Rules: `pkg/probe/grpc/grpc.go` and
-//! `grpc/health/v1/health.proto`. Every problem is a failure, never an error.
+//! The protocol's two messages are small enough to be written here. A server that can't be reached is dialled again until the
+//! time is up, as a blocking dial of grpc-go does: one that comes up meanwhile is well. Rules: `pkg/probe/grpc/grpc.go`,
+//! grpc-go's `backoff.DefaultConfig` and `grpc/health/v1/health.proto`. Every problem is a failure, never an error.
 
 use std::error::Error as _;
 use std::time::Duration;
 
-use tokio::time::{Instant, timeout_at};
+use tokio::time::{Instant, sleep, timeout_at};
 use tonic::codegen::http::uri::PathAndQuery;
 use tonic::transport::{Channel, Endpoint};
 use tonic::{Code, Request, Status};
@@ -41,6 +42,8 @@ enum ServingStatus {
 }
 
 const CHECK: &str = "/grpc.health.v1.Health/Check";
+/// How long after a dial that failed the next one comes, and how much longer each time.
+const REDIAL: (Duration, f64) = (Duration::from_secs(1), 1.6);
 
 pub(super) async fn probe(host: &str, port: u16, service: &str, limit: Duration) -> Answer {
     let address = join_host_port(host, port);
@@ -84,12 +87,18 @@ async fn check(address: &str, service: &str, limit: Duration) -> Result<(), Stri
     }
 }
 
+/// Dials until somebody answers; gives up only on an address that is none.
 async fn connect(address: &str) -> Result<Channel, String> {
     let endpoint = Endpoint::from_shared(format!("http://{address}"))
-        .and_then(|endpoint| endpoint.user_agent(format!("kube-probe/{KUBERNETES_RELEASE}")));
-    match endpoint {
-        Ok(endpoint) => endpoint.connect().await.map_err(|error| innermost(&error)),
-        Err(error) => Err(innermost(&error)),
+        .and_then(|endpoint| endpoint.user_agent(format!("kube-probe/{KUBERNETES_RELEASE}")))
+        .map_err(|error| innermost(&error))?;
+    let (mut wait, longer) = REDIAL;
+    loop {
+        if let Ok(channel) = endpoint.connect().await {
+            return Ok(channel);
+        }
+        sleep(wait).await;
+        wait = wait.mul_f64(longer);
     }
 }
 
@@ -141,6 +150,11 @@ mod tests {
     async fn serve(answer: fn(&str) -> (i32, Code)) -> u16 {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let port = listener.local_addr().unwrap().port();
+        serve_on(listener, answer);
+        port
+    }
+
+    fn serve_on(listener: TcpListener, answer: fn(&str) -> (i32, Code)) {
         tokio::spawn(async move {
             let (stream, _) = listener.accept().await.unwrap();
             let service = service_fn(move |request: hyper::Request<Incoming>| async move {
@@ -167,7 +181,6 @@ mod tests {
             let builder = hyper_util::server::conn::auto::Builder::new(TokioExecutor::new()).http2_only();
             let _ = builder.serve_connection(TokioIo::new(stream), service).await;
         });
-        port
     }
 
     async fn failure(answer: fn(&str) -> (i32, Code)) -> String {
@@ -209,9 +222,22 @@ mod tests {
         let Answer::Failure(text) = silent else { panic!("must fail: {silent:?}") };
         assert!(text.starts_with("timeout: "), "{text}");
         drop(listener);
-        let none = probe("127.0.0.1", port, "", LIMIT).await;
-        let expected =
-            format!("error: failed to connect service at \"127.0.0.1:{port}\": connection refused");
+        let none = probe("127.0.0.1", port, "", Duration::from_secs(1)).await;
+        let expected = format!(
+            "timeout: failed to connect service \"127.0.0.1:{port}\" within 1s: context deadline exceeded"
+        );
         assert_eq!(none, Answer::Failure(expected));
+    }
+
+    #[tokio::test]
+    async fn a_server_that_comes_up_meanwhile_is_well() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        drop(listener);
+        let probed = tokio::spawn(async move { probe("127.0.0.1", address.port(), "svc", LIMIT).await });
+        sleep(Duration::from_millis(100)).await;
+        let listener = TcpListener::bind(address).await.unwrap();
+        serve_on(listener, |_| (1, Code::Ok));
+        assert_eq!(probed.await.unwrap(), Answer::Success);
     }
 }

@@ -35,6 +35,40 @@ async fn a_pull_that_fails_shows_why_then_waits_ever_longer_and_recovers() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_refusal_is_told_with_its_code_where_that_says_something() {
+    let machine = Machine::boot();
+    let agent = machine.start_agent().await;
+    let auths = |user: &str, registry: &str| {
+        format!(r#"{{"auths": {{"{registry}": {{"username": "{user}", "password": "p"}}}}}}"#)
+    };
+    std::fs::write(machine.path().join("root/config.json"), auths("node", "registry.example/app"))
+        .expect("written");
+    agent.store(&format!(
+        "{{apiVersion: v1, kind: Secret, type: kubernetes.io/dockerconfigjson, metadata: {{name: pull}}, stringData: {{.dockerconfigjson: {:?}}}}}",
+        auths("own", "registry.example")
+    ));
+    machine.runtime.fail_with(Method::PullImage, 1000, tonic::Status::not_found("no such manifest"));
+    let mut spec = one_container(&json!({}));
+    spec["imagePullSecrets"] = json!([{"name": "pull"}]);
+    let pod = agent.run(&spec);
+    let shown = agent.until_waiting(&pod, "main", "ErrImagePull").await;
+    assert_eq!(machine.runtime.count(Method::PullImage), 2, "with each credential");
+    let message = "rpc error: code = NotFound desc = no such manifest";
+    assert_eq!(waiting(&shown, "main").expect("waiting").1, message, "what all say is told once");
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_image_that_cannot_be_inspected_is_told_with_the_code() {
+    let machine = Machine::boot();
+    let agent = machine.start_agent().await;
+    machine.runtime.fail(Method::ImageStatus, 1000, "metadata is broken");
+    let pod = agent.run(&one_container(&json!({})));
+    let shown = agent.until_waiting(&pod, "main", "ImageInspectError").await;
+    let message = "Failed to inspect image \"registry.example/app:1\": rpc error: code = Unknown desc = metadata is broken";
+    assert_eq!(waiting(&shown, "main").expect("waiting").1, message);
+}
+
+#[tokio::test(start_paused = true)]
 async fn an_image_that_is_imported_by_hand_is_found_within_a_minute() {
     let machine = Machine::boot();
     let agent = machine.start_agent().await;

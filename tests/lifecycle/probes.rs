@@ -6,6 +6,8 @@ use daemonlet::cri::Method;
 use daemonlet::cri::fake::Request;
 use daemonlet::pod::context::News;
 use serde_json::json;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpListener;
 use tokio::time::sleep;
 
 use crate::rig::{Machine, is_ready, one_container, running, waiting};
@@ -31,6 +33,19 @@ async fn every_change_of_readiness_is_shown_and_told() {
     assert_eq!(agent.news(), [News::NotReady, now, News::NotReady]);
     assert_eq!(running(&agent.pod(&pod).expect("a pod"), "main"), Some(0), "readiness restarts nothing");
     assert!(agent.events("Unhealthy").iter().any(|event| event.count > Some(1)));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_pod_that_stops_being_ready_is_asked_again_at_once() {
+    let machine = Machine::boot();
+    let agent = machine.start_agent().await;
+    let probe = json!({"exec": {"command": ["ready"]}, "periodSeconds": 10, "failureThreshold": 1});
+    let pod = agent.run(&one_container(&json!({"readinessProbe": probe})));
+    agent.until_ready(&pod).await;
+    machine.runtime.step("execcode 1").expect("a step");
+    agent.until(&pod, "unready", |pod| !is_ready(pod)).await;
+    sleep(s(25)).await;
+    assert_eq!(machine.times(Method::ExecSync), [0.0, 10.0, 10.0, 20.0, 30.0]);
 }
 
 #[tokio::test(start_paused = true)]
@@ -83,4 +98,29 @@ async fn a_post_start_hook_holds_up_the_containers_behind_it() {
         {"name": "second", "image": "registry.example/b:1"}]}));
     agent.until_ready(&pod).await;
     assert_eq!(machine.times(Method::StartContainer), [0.0, 7.0]);
+}
+
+/// In real time, as a real server answers.
+#[tokio::test]
+async fn a_hook_that_falls_back_to_plain_http_is_told_of() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let port = listener.local_addr().expect("an address").port();
+    tokio::spawn(async move {
+        while let Ok((mut stream, _)) = listener.accept().await {
+            let _ = stream.read(&mut [0; 4096]).await;
+            let _ = stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n").await;
+        }
+    });
+    let machine = Machine::boot();
+    let mut agent = machine.start_agent().await;
+    let hook = json!({"httpGet": {"host": "127.0.0.1", "port": port, "path": "/", "scheme": "HTTPS"}});
+    let pod = agent.run(&one_container(&json!({"lifecycle": {"postStart": hook, "preStop": hook}})));
+    agent.until_ready(&pod).await;
+    let message = format!(
+        "request to HTTPS lifecycle hook 127.0.0.1:{port} got HTTP response, retry with HTTP succeeded"
+    );
+    assert_eq!(agent.told("LifecycleHTTPFallback", &message), 1);
+    agent.stop(&pod, None);
+    agent.until_gone(&pod).await;
+    assert_eq!(agent.told("LifecycleHTTPFallback", &message), 2);
 }

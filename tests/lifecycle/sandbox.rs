@@ -5,11 +5,12 @@ use std::time::Duration;
 
 use daemonlet::cri::Method;
 use daemonlet::cri::fake::{RecordedCall, Request};
+use k8s_openapi::api::core::v1::Pod;
 use serde_json::json;
 use tokio::time::{Instant, sleep};
 use tonic::Status;
 
-use crate::rig::{Machine, one_container, running};
+use crate::rig::{Machine, is_ready, one_container, running};
 
 const fn s(seconds: u64) -> Duration {
     Duration::from_secs(seconds)
@@ -23,7 +24,7 @@ async fn a_sandbox_that_can_not_be_made_is_tried_again_sooner_than_a_kubelet_wou
     let pod = agent.run(&one_container(&json!({})));
     agent.until_ready(&pod).await;
     assert_eq!(machine.times(Method::RunPodSandbox), [0.0, 1.0, 3.0, 7.0, 15.0, 25.0]);
-    let message = "Failed to create pod sandbox: failed to setup network: no IP addresses available";
+    let message = "Failed to create pod sandbox: rpc error: code = Unknown desc = failed to setup network: no IP addresses available";
     assert_eq!(agent.told("FailedCreatePodSandBox", message), 5);
 }
 
@@ -205,4 +206,26 @@ fn users_of_containers(calls: &[RecordedCall]) -> Vec<u32> {
     });
     let options = security.filter_map(|context| context.namespace_options.as_ref()?.userns_options.as_ref());
     options.flat_map(|users| &users.uids).map(|mapping| mapping.host_id).collect()
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_pod_keeps_its_address_until_it_has_another() {
+    let machine = Machine::boot();
+    let agent = machine.start_agent().await;
+    let pod = agent.run(&one_container(&json!({})));
+    let shown = agent.until_ready(&pod).await;
+    let addresses = |pod: &Pod| pod.status.clone().and_then(|status| status.pod_ips).unwrap_or_default();
+    let before = addresses(&shown);
+    assert_eq!(before.len(), 1);
+    machine.runtime.fail(Method::RunPodSandbox, 1000, "no more bridges");
+    machine.runtime.stop_sandboxes();
+    let down = agent.until(&pod, "down", |pod| !is_ready(pod)).await;
+    assert_eq!(addresses(&down), before);
+    sleep(s(60)).await;
+    assert_eq!(addresses(&agent.pod(&pod).expect("shown")), before, "still without a sandbox");
+    machine.runtime.fail(Method::RunPodSandbox, 0, "");
+    let again = agent.until_ready(&pod).await;
+    let status = again.status.clone().unwrap_or_default();
+    assert_eq!(status.pod_ip, addresses(&again).first().map(|address| address.ip.clone()));
+    assert_ne!(addresses(&again), before, "each sandbox has an address of its own");
 }

@@ -98,7 +98,9 @@ while kill -0 "$qemu" 2>/dev/null; do
     sleep 0.2
 done
 sleep 1
-kill -9 "$qemu" $lines 2>/dev/null || true
+kill -9 "$qemu" 2>/dev/null || true
+kill "$lines" 2>/dev/null || true
+wait "$lines" 2>/dev/null || true
 trap - EXIT
 
 passed=$(grep -c '^ok ' "$vm/checks.log" || true)

@@ -13,10 +13,7 @@ impl Reconciler {
     pub(in crate::agent) fn machine_goes(&mut self, machine: Machine) {
         self.machine = machine;
         let node = self.node.borrow();
-        let (reason, message) = match machine {
-            Machine::GoingDown => ("NodeShutdown", "Shutdown manager detected shutdown event"),
-            Machine::Up => ("NodeShutdown", "Shutdown was cancelled"),
-        };
+        let (reason, message) = event(machine);
         self.context.board.record(EventDraft {
             regarding: reference_to(node.as_ref()),
             kind: EventKind::Normal,
@@ -34,5 +31,24 @@ impl Reconciler {
                 tracked.handle.end_for_shutdown(grace);
             }
         }
+    }
+}
+
+/// Reason and message of the node's Event, as the kubelet's `nodeshutdown` has them.
+const fn event(machine: Machine) -> (&'static str, &'static str) {
+    match machine {
+        Machine::GoingDown => ("Shutdown", "Shutdown manager detected shutdown event"),
+        Machine::Up => ("Shutdown", "Shutdown manager detected shutdown cancellation"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_shutdown_and_its_cancellation_are_told_in_the_kubelets_words() {
+        assert_eq!(event(Machine::GoingDown), ("Shutdown", "Shutdown manager detected shutdown event"));
+        assert_eq!(event(Machine::Up), ("Shutdown", "Shutdown manager detected shutdown cancellation"));
     }
 }

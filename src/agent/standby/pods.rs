@@ -13,6 +13,7 @@ use k8s_openapi::jiff::Timestamp;
 use super::seen::{Maker, SeenPod};
 use crate::cri::ContainerId;
 use crate::cri::translate::QosClass;
+use crate::cri::translate::pod_ips::pod_ips;
 use crate::pod::observed::SandboxState;
 use crate::pod::status::{self, Ending, ProbeStates, SandboxNeed};
 
@@ -41,6 +42,8 @@ pub(super) fn shown(
     let is_probed = spec.containers.iter().any(|container| container.readiness_probe.is_some());
     let is_usable = seen.observed.sandbox().is_some_and(|sandbox| sandbox.state == SandboxState::Ready);
     let previous = shown.and_then(|shown| shown.status.as_ref()?.conditions.clone()).unwrap_or_default();
+    let is_there = !seen.observed.sandboxes.is_empty();
+    let pod_ips = if is_there { pod_ips(&pod, seen.observed.pod_ips(), around.host_ips) } else { Vec::new() };
     let mut status = status::derive(status::Inputs {
         pod: &pod,
         observed: &seen.observed,
@@ -54,6 +57,7 @@ pub(super) fn shown(
         previous: &previous,
         recursive_read_only: None,
         host_ips: around.host_ips,
+        pod_ips: &pod_ips,
         start_time: created(seen),
         now: around.now,
     });

@@ -107,7 +107,7 @@ impl Composer<'_> {
             }
             Err(error) => self.problems.push(("spec.template.spec".to_owned(), error.to_string())),
         }
-        let pod_ips = translate::pod_ips::pod_ips(self.made.pod, &[POD_IP], &self.on.host);
+        let pod_ips = translate::pod_ips::pod_ips(self.made.pod, &[POD_IP], &self.on.host.node_ips);
         let init = spec.init_containers.iter().flatten().enumerate().map(|it| ("initContainers", it));
         let main = spec.containers.iter().enumerate().map(|it| ("containers", it));
         for (list, (index, container)) in init.chain(main) {

@@ -1,9 +1,9 @@
-//! Strings as Go's `%q` prints them, which is how the downward API tells labels and annotations.
+//! Strings as Go's `%q` prints them, which is how the downward API tells labels and annotations, and errors tell of others.
 
 use std::fmt::Write as _;
 
 /// A string as Go's `%q` prints it.
-pub(super) fn quoted(text: &str) -> String {
+pub(crate) fn quoted(text: &str) -> String {
     let mut quoted = String::with_capacity(text.len() + 2);
     quoted.push('"');
     for c in text.chars() {

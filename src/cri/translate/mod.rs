@@ -15,7 +15,7 @@ pub mod env;
 pub mod error;
 pub mod expansion;
 mod go_json;
-mod go_quote;
+pub(crate) mod go_quote;
 pub mod hash;
 pub mod host;
 pub mod hostname;

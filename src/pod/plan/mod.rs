@@ -87,7 +87,7 @@ pub trait Memory {
 /// What to do now, and when to look again if nothing happens before.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Plan {
-    /// What to do, in this order. A failed kill or sandbox ends the round; a failed start doesn't hold up the next.
+    /// What to do, in this order, kills before starts. A failed kill or sandbox ends the round; a failed start doesn't hold up the next.
     pub actions: Vec<Action>,
     /// When a back-off ends, if one holds something back.
     pub wake_after: Option<Duration>,
@@ -180,6 +180,8 @@ pub fn plan(inputs: Inputs<'_>) -> Plan {
     if init::advance(&inputs, &mut plan) == init::Progress::Complete {
         containers::advance(&inputs, &mut plan);
     }
+    // Whatever is to be killed is killed before anything starts: an old instance may hold what another needs.
+    plan.actions.sort_by_key(|action| !matches!(action, Action::KillContainer { .. }));
     garbage::collect(&inputs, &mut plan);
     plan
 }

@@ -345,6 +345,27 @@ fn a_container_is_killed_for_a_reason_and_started_in_the_same_round() {
 }
 
 #[test]
+fn every_kill_comes_before_any_start() {
+    let mut world = with_sidecar();
+    for name in ["i", "j"] {
+        world.settle();
+        world.exit(name, 0);
+    }
+    world.settle();
+    world.exit("s", 1);
+    world.liveness.insert("a".into(), ProbeVerdict::Failure);
+    let done: Vec<String> = world.plan().actions.iter().map(brief).collect();
+    assert_eq!(done, ["kill a Liveness", "start s", "start a"]);
+
+    let mut world = two();
+    world.settle();
+    world.exit("a", 1);
+    world.liveness.insert("b".into(), ProbeVerdict::Failure);
+    let done: Vec<String> = world.plan().actions.iter().map(brief).collect();
+    assert_eq!(done, ["kill b Liveness", "start a", "start b"]);
+}
+
+#[test]
 fn a_container_in_an_unknown_state_is_stopped_before_it_is_started() {
     let mut world = two();
     world.settle();

@@ -60,8 +60,11 @@ fn condition(inputs: &Inputs<'_>, type_: &str, unmet: Unmet) -> PodCondition {
     }
 }
 
+/// A pod that has come as far as its regular containers stays initialized, whatever its sidecars do.
 fn initialized(init: &[Container], init_statuses: &[ContainerStatus], statuses: &[ContainerStatus]) -> Unmet {
-    let any_started = statuses.iter().any(|status| status.started == Some(true));
+    let any_started = statuses.iter().any(|status| {
+        status.state.as_ref().is_some_and(|state| state.running.is_some() || state.terminated.is_some())
+    });
     let incomplete: Vec<&str> = (init.iter().zip(init_statuses))
         .filter(|(container, status)| match Role::of_init(container) {
             Role::Sidecar => status.started != Some(true),

@@ -17,7 +17,9 @@ pub(super) fn status(inputs: &Inputs<'_>, container: &Container, default_waiting
     let waiting = inputs.waiting.get(&container.name).filter(|_| inputs.ending == Ending::No);
 
     let mut last_state = inputs.observed.last_ended(&container.name).map(|(id, exit)| terminated(exit, id));
+    let is_lost = record.is_none() && waiting.is_none() && must_have_ended_well(inputs, container);
     let state = match record.map(|record| (record, &record.state)) {
+        None if is_lost => taken_for_done(),
         None => waiting_state(
             waiting.map_or(default_waiting, |waiting| &waiting.reason),
             waiting.map(|w| &*w.message),
@@ -42,7 +44,7 @@ pub(super) fn status(inputs: &Inputs<'_>, container: &Container, default_waiting
             waiting_state(waiting.map_or("", |waiting| &waiting.reason), waiting.map(|w| &*w.message))
         }
     };
-    let (started, ready) = probed(inputs, container, record);
+    let (started, ready) = if is_lost { (false, true) } else { probed(inputs, container, record) };
     ContainerStatus {
         name: container.name.clone(),
         ready,
@@ -102,14 +104,40 @@ fn is_plain_init(inputs: &Inputs<'_>, container: &Container) -> bool {
     init.iter().any(|entry| entry.name == container.name && Role::of_init(entry) == Role::Init)
 }
 
-/// Whether the container has started up, and whether it is ready. A plain init container is ready once it has ended well.
+/// A plain init container that the runtime knows nothing of any more while the pod has come further: it is not pending again. The kubelet
+/// keeps what it said before; since 1.36 it infers the same from what is there, as we do.
+fn must_have_ended_well(inputs: &Inputs<'_>, container: &Container) -> bool {
+    let regular = inputs.pod.spec.as_ref().map_or(&[][..], |spec| &spec.containers);
+    let was_made = |container: &Container| {
+        let newest = inputs.observed.newest(&container.name);
+        newest.is_some_and(|record| !matches!(record.state, ContainerState::Unknown))
+    };
+    is_plain_init(inputs, container) && regular.iter().any(was_made)
+}
+
+fn taken_for_done() -> ApiState {
+    let message = "Unable to get init container status from container runtime and pod has been initialized, treat it as exited normally";
+    let terminated = ContainerStateTerminated {
+        exit_code: 0,
+        reason: Some("Completed".to_owned()),
+        message: Some(message.to_owned()),
+        ..ContainerStateTerminated::default()
+    };
+    ApiState { terminated: Some(terminated), ..ApiState::default() }
+}
+
+/// Whether the container has started up, and whether it is ready. A plain init container has no probes: it has started up as soon as it runs, and
+/// is ready once it has ended well.
 fn probed(inputs: &Inputs<'_>, container: &Container, record: Option<&observed::Container>) -> (bool, bool) {
     let Some(record) = record else { return (false, false) };
     match &record.state {
         ContainerState::Running { .. } => {
+            if is_plain_init(inputs, container) {
+                return (true, false);
+            }
             let started = inputs.probes.is_started(&container.name, &record.id);
             let ready = inputs.probes.is_ready(&container.name, &record.id);
-            (started, started && ready && !is_plain_init(inputs, container))
+            (started, started && ready)
         }
         ContainerState::Exited(exit) => (false, is_done(inputs, container, exit)),
         ContainerState::Created | ContainerState::Unknown => (false, false),

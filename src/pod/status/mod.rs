@@ -53,6 +53,8 @@ pub struct Inputs<'a> {
     pub recursive_read_only: Option<bool>,
     /// The node's addresses, the primary one first.
     pub host_ips: &'a [IpAddr],
+    /// The pod's addresses, the primary one first.
+    pub pod_ips: &'a [IpAddr],
     /// When the pod was first seen.
     pub start_time: Timestamp,
     /// The wall clock.
@@ -119,7 +121,6 @@ pub fn derive(inputs: Inputs<'_>) -> PodStatus {
     if failure.is_some() && inputs.observed.containers.is_empty() {
         (init_statuses, statuses) = (Vec::new(), Vec::new());
     }
-    let pod_ips = pod_ips(&inputs);
     PodStatus {
         phase: Some(phase.as_str().to_owned()),
         reason: failure.map(|failure| failure.reason.as_str().to_owned()),
@@ -127,8 +128,8 @@ pub fn derive(inputs: Inputs<'_>) -> PodStatus {
         conditions: Some(conditions),
         host_ip: inputs.host_ips.first().map(ToString::to_string),
         host_ips: some_if_any(inputs.host_ips.iter().map(|ip| HostIP { ip: ip.to_string() }).collect()),
-        pod_ip: pod_ips.first().map(ToString::to_string),
-        pod_ips: some_if_any(pod_ips.iter().map(|ip| PodIP { ip: ip.to_string() }).collect()),
+        pod_ip: inputs.pod_ips.first().map(ToString::to_string),
+        pod_ips: some_if_any(inputs.pod_ips.iter().map(|ip| PodIP { ip: ip.to_string() }).collect()),
         start_time: Some(time(inputs.start_time)),
         init_container_statuses: some_if_any(init_statuses),
         container_statuses: some_if_any(statuses),
@@ -148,16 +149,6 @@ fn message_limit(spec: &PodSpec) -> usize {
     let others =
         spec.init_containers.iter().map(Vec::len).chain(spec.ephemeral_containers.iter().map(Vec::len));
     MESSAGE_BYTES / (spec.containers.len() + others.sum::<usize>()).max(1)
-}
-
-/// A pod on the node's network has the node's addresses, once its sandbox is there.
-fn pod_ips<'a>(inputs: &Inputs<'a>) -> &'a [IpAddr] {
-    let on_host = inputs.pod.spec.as_ref().and_then(|spec| spec.host_network) == Some(true);
-    match inputs.observed.sandbox() {
-        Some(_) if on_host => inputs.host_ips,
-        Some(_) => inputs.observed.pod_ips(),
-        None => &[],
-    }
 }
 
 fn some_if_any<T>(list: Vec<T>) -> Option<Vec<T>> {

@@ -116,6 +116,7 @@ impl Case {
             previous: previous.and_then(|status| status.conditions.as_deref()).unwrap_or_default(),
             recursive_read_only: Some(true),
             host_ips: &["192.0.2.1".parse().expect("an address")],
+            pod_ips: &["10.1.2.3".parse().expect("an address")],
             start_time: at(0),
             now: at(now),
         })
@@ -274,6 +275,45 @@ fn an_init_container_that_ended_well_is_never_shown_as_waiting() {
 }
 
 #[test]
+fn an_init_container_whose_record_is_gone_has_ended_once_the_pod_has_come_further() {
+    for regular in [running("c", 0), exited("c", 0, 1), container("c", 0, ContainerState::Created)] {
+        let further = !matches!(regular.state, ContainerState::Created);
+        let status = Case::of(with_init(), vec![regular]).status(None, 5);
+        assert_eq!(status.phase.as_deref() == Some("Running"), further, "{status:?}");
+        assert_eq!(condition(&status, "Initialized").status, "True");
+        let init = &status.init_container_statuses.expect("statuses")[0];
+        let ended = init.state.as_ref().and_then(|state| state.terminated.as_ref()).expect("terminated");
+        assert_eq!((ended.exit_code, ended.reason.as_deref()), (0, Some("Completed")));
+        assert!(init.ready);
+    }
+    // One that is to run again says what it waits for.
+    let status = Case::of(with_init(), vec![exited("c", 0, 1)]).waiting("i", "ErrImagePull").status(None, 5);
+    let init = &status.init_container_statuses.expect("statuses")[0];
+    assert!(!init.ready && init.state.as_ref().is_some_and(|state| state.waiting.is_some()));
+}
+
+#[test]
+fn a_plain_init_container_that_runs_has_started_whatever_is_known_of_probes() {
+    let mut case = Case::of(with_init(), vec![running("i", 0)]);
+    case.probes.started = false;
+    let init = &case.status(None, 5).init_container_statuses.expect("statuses")[0];
+    assert_eq!((init.started, init.ready), (Some(true), false));
+}
+
+#[test]
+fn a_pod_whose_containers_ran_stays_initialized_while_its_sidecar_restarts() {
+    for (regular, expected) in [
+        (running("c", 0), "True"),
+        (exited("c", 0, 1), "True"),
+        (container("c", 0, ContainerState::Created), "False"),
+    ] {
+        let mut case = Case::of(with_sidecar(), vec![exited("s", 0, 1), regular]);
+        case.probes.started = false;
+        assert_eq!(condition(&case.status(None, 5), "Initialized").status, expected);
+    }
+}
+
+#[test]
 fn what_nothing_is_known_of_is_being_created() {
     for (spec, reason) in [(one(), "ContainerCreating"), (with_init(), "PodInitializing")] {
         let status = Case::of(spec, vec![]).status(None, 5);
@@ -326,14 +366,6 @@ fn a_transition_time_moves_only_when_the_answer_does() {
     let third = case.status(Some(&second), 12);
     assert_eq!(condition(&third, "Ready").last_transition_time, Some(Time(at(12))));
     assert_eq!(condition(&third, "Initialized").last_transition_time, Some(Time(at(5))));
-}
-
-#[test]
-fn a_pod_on_the_nodes_network_has_the_nodes_addresses() {
-    let own = Case::of(one(), vec![]).status(None, 5);
-    let host = Case::of(json!({"hostNetwork": true, "containers": [{"name": "c"}]}), vec![]).status(None, 5);
-    assert_eq!(own.pod_ip.as_deref(), Some("10.1.2.3"));
-    assert_eq!(host.pod_ip.as_deref(), Some("192.0.2.1"));
 }
 
 fn condition<'a>(status: &'a PodStatus, type_: &str) -> &'a k8s_openapi::api::core::v1::PodCondition {

@@ -128,7 +128,7 @@ impl Worker {
     async fn inspect(&self, name: &ImageName) -> Result<Option<proto::Image>, NotStarted> {
         let spec = proto::ImageSpec { image: name.with_default_tag(), ..Default::default() };
         self.context.cri.image_status(spec).await.map_err(|error| {
-            let problem = ImageProblem::inspect_failed(name, error.message());
+            let problem = ImageProblem::inspect_failed(name, &error.rpc_text());
             let event = (EventKind::Warning, "InspectFailed", problem.message.clone());
             no_image(&problem, event, Retry::WhenItMayWork, Tell::Once)
         })

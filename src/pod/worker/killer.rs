@@ -6,9 +6,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::future::join_all;
-use k8s_openapi::api::core::v1::{Container, Pod};
+use k8s_openapi::api::core::v1::{Container, LifecycleHandler, Pod};
 use tokio::sync::watch;
 use tokio::time::timeout;
+use tokio_util::task::AbortOnDropHandle;
 use tracing::warn;
 
 use super::report;
@@ -45,40 +46,49 @@ impl Killer {
         report::container_event(&self.context, &self.pod, name, EventKind::Normal, "Killing", message);
         let begun = tokio::time::Instant::now();
         self.pre_stop(victim, grace).await;
-        let left = grace.saturating_sub(begun.elapsed());
+        let grace = grace::left(grace, begun.elapsed());
+        let begun = tokio::time::Instant::now();
         // Nobody waits for others beyond its own time.
-        let _ = timeout(left, turn).await;
-        let left = grace::left(grace, begun.elapsed());
-        match self.context.cri.stop_container(&victim.id, left).await {
+        let _ = timeout(grace, turn).await;
+        let grace = grace::left(grace, begun.elapsed()).max(grace::MINIMUM);
+        match self.context.cri.stop_container(&victim.id, grace).await {
             Err(error) if !error.is_not_found() => Err(error),
             _ => Ok(()),
         }
     }
 
+    /// Runs the preStop hook for as long as the grace period lasts. One that takes longer goes on by itself, as a kubelet's does, and is
+    /// told of when it fails; one whose stop is begun anew is given up.
     async fn pre_stop(&self, victim: &Victim, grace: Duration) {
-        let container = &victim.container;
-        let handler = container.lifecycle.as_ref().and_then(|lifecycle| lifecycle.pre_stop.as_ref());
+        let lifecycle = victim.container.lifecycle.as_ref();
+        let handler = lifecycle.and_then(|lifecycle| lifecycle.pre_stop.clone());
         let Some(handler) = handler.filter(|_| !grace.is_zero()) else { return };
-        let target = HookTarget { pod: &self.full_name, container, id: &victim.id, pod_ip: self.pod_ip };
-        let problem = match timeout(grace, hook::run(handler, &target, &self.context.cri)).await {
-            Ok(Ok(_)) => return,
-            Ok(Err(error)) => error.to_string(),
-            Err(_) => format!("the hook took longer than the grace period of {grace:?}"),
+        let hook = PreStop {
+            context: Arc::clone(&self.context),
+            pod: Arc::clone(&self.pod),
+            full_name: self.full_name.clone(),
+            pod_ip: self.pod_ip,
+            container: victim.container.clone(),
+            id: victim.id.clone(),
+            handler,
         };
-        warn!(container = container.name, problem, "preStop hook failed");
-        let (context, name) = (&self.context, container.name.as_str());
-        report::container_event(
-            context,
-            &self.pod,
-            name,
-            EventKind::Warning,
-            "FailedPreStopHook",
-            "PreStopHook failed",
-        );
+        let mut running = AbortOnDropHandle::new(tokio::spawn(hook.run()));
+        if timeout(grace, &mut running).await.is_err() {
+            warn!(
+                container = victim.container.name,
+                ?grace,
+                "the preStop hook takes longer than the grace period"
+            );
+            drop(running.detach());
+        }
     }
 
-    /// Stops several containers side by side, sidecars last and in reverse.
-    pub(super) async fn stop_all(&self, victims: &[Victim], grace: Duration) -> Result<(), CriError> {
+    /// Stops several containers side by side, sidecars last and in reverse. Answers with those that could not be stopped.
+    pub(super) async fn stop_all<'v>(
+        &self,
+        victims: &'v [Victim],
+        grace: Duration,
+    ) -> Vec<(&'v str, CriError)> {
         let order = grace::stop_order(&self.pod);
         let stopping: BTreeSet<&str> = victims.iter().map(|victim| victim.container.name.as_str()).collect();
         let (ended, _) = watch::channel(BTreeSet::<String>::new());
@@ -94,12 +104,49 @@ impl Killer {
                     let _ = seen.wait_for(|ended| before.iter().all(|name| ended.contains(name))).await;
                 };
                 let stopped = self.stop(victim, &format!("Stopping container {name}"), grace, turn).await;
-                ended.send_modify(|ended| {
-                    ended.insert(name.to_owned());
-                });
-                stopped
+                match stopped {
+                    Ok(()) => {
+                        ended.send_modify(|ended| {
+                            ended.insert(name.to_owned());
+                        });
+                        None
+                    }
+                    Err(error) => Some((name, error)),
+                }
             }
         });
-        join_all(stops).await.into_iter().collect()
+        join_all(stops).await.into_iter().flatten().collect()
+    }
+}
+
+/// A preStop hook with all that it needs, as it may outlast whoever began it.
+struct PreStop {
+    context: Arc<PodContext>,
+    pod: Arc<Pod>,
+    full_name: String,
+    pod_ip: Option<IpAddr>,
+    container: Container,
+    id: ContainerId,
+    handler: LifecycleHandler,
+}
+
+impl PreStop {
+    /// Runs the hook, and tells of it if it fails. An agent that ends gives it up.
+    async fn run(self) {
+        let Self { context, container, .. } = &self;
+        let target = HookTarget { pod: &self.full_name, container, id: &self.id, pod_ip: self.pod_ip };
+        let done = tokio::select! {
+            () = context.shutdown.cancelled() => return,
+            done = hook::run(&self.handler, &target, &context.cri) => done,
+        };
+        match done {
+            Ok(done) => report::hook_event(context, &self.pod, &done),
+            Err(error) => {
+                let name = container.name.as_str();
+                warn!(container = name, %error, "preStop hook failed");
+                let (kind, reason) = (EventKind::Warning, "FailedPreStopHook");
+                report::container_event(context, &self.pod, name, kind, reason, "PreStopHook failed");
+            }
+        }
     }
 }

@@ -15,6 +15,7 @@
 //!            └─ refused, or told to fail ─► the same, but its status and record stay ─────┘ when told to stop
 //! ```
 
+mod addresses;
 mod complaints;
 mod container;
 mod end;
@@ -39,6 +40,7 @@ mod unfinished;
 mod volumes;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -110,6 +112,8 @@ struct Worker {
     /// How the pod is, once that is another than what its record says, and when to write it.
     unwritten: Option<(Standing, Duration)>,
     told: Option<report::Told>,
+    /// The addresses that the status shows.
+    shown_ips: Vec<IpAddr>,
     ready: Option<bool>,
     /// Why the node does not admit the pod, once that has turned out.
     refused: Option<Box<Failure>>,
@@ -170,6 +174,7 @@ impl Worker {
             awaits_network: false,
             unwritten: None,
             told: None,
+            shown_ips: Vec::new(),
             ready: None,
             refused: None,
             admitted: false,

@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
-use std::net::IpAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -16,6 +15,7 @@ use crate::cri::log_path::LogOwner;
 use crate::cri::translate::cgroup_parent::CgroupName;
 use crate::cri::translate::host::Host;
 use crate::cri::{ContainerId, translate};
+use crate::hook::HookDone;
 use crate::pod::context::{News, PodContext};
 use crate::pod::observed::ContainerState;
 use crate::pod::plan;
@@ -62,6 +62,13 @@ pub(super) fn pod_event(context: &PodContext, pod: &Pod, kind: EventKind, reason
         component: "kubelet",
         at: context.clock.wall(),
     });
+}
+
+/// Records what is to be told of a hook that ended well, if there is something.
+pub(super) fn hook_event(context: &PodContext, pod: &Pod, done: &HookDone) {
+    if let Some(message) = done.event_message() {
+        pod_event(context, pod, EventKind::Warning, "LifecycleHTTPFallback", &message);
+    }
 }
 
 impl Worker {
@@ -140,6 +147,7 @@ impl Worker {
         if self.listed.is_some() || (self.ready.is_none() && self.unsure.everything) {
             return;
         }
+        self.note_addresses();
         let status = match self.kept_status() {
             Some(kept) => kept,
             None => self.status_now(),
@@ -174,6 +182,7 @@ impl Worker {
             previous: self.told.as_ref().map_or(&self.standing_conditions(), |told| &told.conditions),
             recursive_read_only: Some(self.mounts_recursively_read_only(&host)),
             host_ips: &host.node_ips,
+            pod_ips: &self.shown_ips,
             start_time: self.record.created,
             now: self.context.clock.wall(),
         })
@@ -212,10 +221,6 @@ impl Worker {
             pod.status = Some(status);
             self.context.board.put_pod(pod);
         }
-    }
-
-    pub(super) fn pod_ips(&self) -> Vec<IpAddr> {
-        translate::pod_ips::pod_ips(&self.record.pod, self.observed.pod_ips(), &self.context.host())
     }
 
     pub(super) fn namespace(&self) -> String {

@@ -101,7 +101,7 @@ impl Worker {
                 // It may have come to be all the same: the answer was lost, or came too late.
                 self.unsure.everything = true;
                 self.context.sandbox_image.doubt(error.message()).await;
-                let message = format!("Failed to create pod sandbox: {}", error.message());
+                let message = format!("Failed to create pod sandbox: {}", error.rpc_text());
                 self.event(EventKind::Warning, "FailedCreatePodSandBox", &message);
                 warn!(%error, "cannot create the pod's sandbox");
                 Err(Abandoned::LATER)

@@ -8,7 +8,7 @@ use k8s_openapi::api::core::v1::Container;
 use tracing::{info, warn};
 
 use super::memory::Retry;
-use super::{Abandoned, Worker};
+use super::{Abandoned, Worker, report};
 use crate::board::EventKind;
 use crate::cri::proto::{ContainerConfig, PodSandboxConfig};
 use crate::cri::{ContainerId, SandboxId};
@@ -151,7 +151,13 @@ impl Worker {
         let Some(handler) = handler else { return Ok(()) };
         let pod_ip = self.pod_ips().first().copied();
         let target = HookTarget { pod: &self.full_name, container, id, pod_ip };
-        let Err(error) = hook::run(handler, &target, &self.context.cri).await else { return Ok(()) };
+        let error = match hook::run(handler, &target, &self.context.cri).await {
+            Ok(done) => {
+                report::hook_event(&self.context, &self.record.pod, &done);
+                return Ok(());
+            }
+            Err(error) => error,
+        };
         let grace = crate::pod::grace::of_container(
             &self.record.pod,
             container,

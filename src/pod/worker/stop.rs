@@ -9,9 +9,14 @@ use tracing::{info, warn};
 use super::killer::{Killer, Victim};
 use super::{Abandoned, Worker};
 use crate::board::EventKind;
+use crate::cri::translate::go_quote::quoted;
 use crate::cri::{ContainerId, CriError, SandboxId};
+use crate::pod::aggregate::aggregate;
 use crate::pod::grace;
 use crate::pod::plan::KillReason;
+
+const KILL_CONTAINER: &str = "KillContainer";
+const KILL_SANDBOX: &str = "KillPodSandbox";
 
 impl Worker {
     /// Stops a container that will be started again.
@@ -30,14 +35,19 @@ impl Worker {
         info!(container = name, %id, message, "stopping the container");
         let stopped = self.stop_one(&container, id, &message, grace).await;
         self.unsure.containers.insert(id.clone());
-        stopped.map_err(|error| {
-            self.event(
-                EventKind::Warning,
-                "FailedKillPod",
-                &format!("error killing pod: {}", error.message()),
-            );
-            Abandoned::LATER
-        })
+        let problems = stopped.err().map(|error| kill_problem(KILL_CONTAINER, name, &error));
+        self.killed_or_abandoned(problems.into_iter().collect())
+    }
+
+    /// Nothing may follow on a kill that failed.
+    fn killed_or_abandoned(&self, problems: Vec<String>) -> Result<(), Abandoned> {
+        if problems.is_empty() {
+            return Ok(());
+        }
+        let message = format!("error killing pod: {}", aggregate(problems));
+        warn!(message, "cannot stop what is to be stopped");
+        self.event(EventKind::Warning, "FailedKillPod", &message);
+        Err(Abandoned::LATER)
     }
 
     pub(super) async fn stop_one(
@@ -67,21 +77,18 @@ impl Worker {
         let sandboxes: Vec<SandboxId> =
             self.observed.sandboxes.iter().map(|sandbox| sandbox.id.clone()).collect();
         self.unsure.everything = true;
-        let mut stopped = self.killer().stop_all(&victims, grace).await;
+        let survivors = self.killer().stop_all(&victims, grace).await;
+        let mut problems: Vec<String> =
+            survivors.iter().map(|(name, error)| kill_problem(KILL_CONTAINER, name, error)).collect();
+        // Whatever became of the containers: what the runtime could not stop alone may end with its sandbox.
+        let mut of_sandboxes = None;
         for sandbox in &sandboxes {
-            if stopped.is_ok() {
-                stopped = self.stop_sandbox(sandbox).await;
+            if let Err(error) = self.stop_sandbox(sandbox).await {
+                of_sandboxes = Some(kill_problem(KILL_SANDBOX, self.uid().as_str(), &error));
             }
         }
-        stopped.map_err(|error| {
-            warn!(%error, "cannot stop the pod");
-            self.event(
-                EventKind::Warning,
-                "FailedKillPod",
-                &format!("error killing pod: {}", error.message()),
-            );
-            Abandoned::LATER
-        })
+        problems.extend(of_sandboxes);
+        self.killed_or_abandoned(problems)
     }
 
     fn killer(&self) -> Killer {
@@ -94,15 +101,50 @@ impl Worker {
     }
 }
 
-/// The words of the kubelet's `Killing` event.
+/// A kill that failed, in the words of the kubelet's `PodSyncResult`.
+fn kill_problem(action: &str, target: &str, error: &CriError) -> String {
+    let (target, words) = (quoted(target), quoted(&error.rpc_text()));
+    format!("failed to \"{action}\" for {target} with {action}Error: {words}")
+}
+
+/// The words of the kubelet's `Killing` event. It says of regular containers that run that they come again, and of no others.
 fn kill_message(name: &str, why: KillReason, init: bool) -> String {
-    let subject = if init { "Init container" } else { "Container" };
+    let (subject, outlook) = if init { ("Init container", "") } else { ("Container", ", will be restarted") };
     match why {
-        KillReason::Liveness => format!("{subject} {name} failed liveness probe, will be restarted"),
-        KillReason::Startup => format!("{subject} {name} failed startup probe, will be restarted"),
-        KillReason::DefinitionChanged => format!("{subject} {name} definition changed, will be restarted"),
+        KillReason::Liveness => format!("{subject} {name} failed liveness probe{outlook}"),
+        KillReason::Startup => format!("{subject} {name} failed startup probe{outlook}"),
+        KillReason::DefinitionChanged => format!("{subject} {name} definition changed{outlook}"),
         KillReason::UnknownState => {
-            format!("{subject} is in \"unknown\" state, try killing it before restart, will be restarted")
+            format!("{subject} is in \"unknown\" state, try killing it before restart")
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_of_regular_containers_that_run_is_it_said_that_they_come_again() {
+        for (why, init, expected) in [
+            (KillReason::Liveness, false, "Container c failed liveness probe, will be restarted"),
+            (KillReason::Startup, false, "Container c failed startup probe, will be restarted"),
+            (KillReason::DefinitionChanged, false, "Container c definition changed, will be restarted"),
+            (
+                KillReason::UnknownState,
+                false,
+                "Container is in \"unknown\" state, try killing it before restart",
+            ),
+            (KillReason::Liveness, true, "Init container c failed liveness probe"),
+            (KillReason::Startup, true, "Init container c failed startup probe"),
+            (KillReason::DefinitionChanged, true, "Init container c definition changed"),
+            (
+                KillReason::UnknownState,
+                true,
+                "Init container is in \"unknown\" state, try killing it before restart",
+            ),
+        ] {
+            assert_eq!(kill_message("c", why, init), expected);
         }
     }
 }

@@ -2,7 +2,8 @@
 //!
 //! Level-triggered: [`ProbeSet::sync`] is handed the whole newest view of the pod, any number of times; each task sleeps until
 //! its view changes or its next attempt is due, so probes that wait cost nothing but their memory. When a result in force
-//! changes, the worker is notified; it then reads [`ProbeSet::results`] and syncs again. Dropping the set ends its probes.
+//! changes, the worker is notified; it then reads [`ProbeSet::results`] and syncs again. A sync that finds something changed, be it a
+//! result, has the readiness of containers that are not ready asked anew. Dropping the set ends its probes.
 //!
 //! This is a shell: what a view or an answer means is decided in `threshold`. Rule: the kubelet's `prober_manager.go`.
 
@@ -21,7 +22,7 @@ use tokio::sync::mpsc::UnboundedSender;
 use tokio::sync::{Notify, watch};
 use tokio::task::JoinSet;
 
-use super::threshold::{Startup, Stored, Worker, WorkerView};
+use super::threshold::{Outcome, Startup, Stored, Worker, WorkerView};
 use super::{ContainerState, ContainerView, ExecSync, PodPhase, ProbeKind, ProbeSpec};
 use task::{Task, TaskView};
 
@@ -67,6 +68,8 @@ pub struct ProbeSet<E> {
     containers: Vec<Probed>,
     tasks: JoinSet<()>,
     begun: Begun,
+    /// How often something about the pod has changed that its status shows.
+    changes: u32,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -81,6 +84,8 @@ struct Probed {
     name: Arc<str>,
     state: ContainerState,
     probes: [Option<Running>; 3],
+    /// What its probes had said when the pod was last told of.
+    told: [Option<Outcome>; 3],
 }
 
 /// Our ends of a probe's task.
@@ -115,6 +120,7 @@ impl<E: ExecSync> ProbeSet<E> {
             containers: Vec::new(),
             tasks: JoinSet::new(),
             begun: Begun::NotYet,
+            changes: 0,
         }
     }
 
@@ -135,11 +141,17 @@ impl<E: ExecSync> ProbeSet<E> {
             self.begun = Begun::Yes;
             self.begin(pod, containers, phase, now);
         }
+        let mut has_changed = false;
         for probed in &mut self.containers {
             let newest = containers.iter().find(|view| view.name == &*probed.name);
-            probed.state = newest.map_or_else(ContainerState::default, |view| view.state.clone());
+            let state = newest.map_or_else(ContainerState::default, |view| view.state.clone());
+            has_changed |= probed.note(state);
+        }
+        self.changes = self.changes.wrapping_add(u32::from(has_changed));
+        for probed in &mut self.containers {
             let startup = if probed.has_started() { Startup::Done } else { Startup::Pending };
-            let worker = WorkerView { state: probed.state.clone(), startup, phase };
+            let state = probed.state.clone();
+            let worker = WorkerView { state, startup, phase, changes: self.changes };
             for running in probed.probes.iter().flatten() {
                 running.view.send_if_modified(|view| {
                     let newest = TaskView { worker: worker.clone(), pod_ip };
@@ -177,7 +189,8 @@ impl<E: ExecSync> ProbeSet<E> {
                 let first_tick = now + self.stagger(&spec, uid, container, state, now);
                 Some(self.spawn(spec, Arc::clone(&name), first_tick))
             });
-            self.containers.push(Probed { name, state: ContainerState::default(), probes });
+            let (state, told) = (ContainerState::default(), [None; 3]);
+            self.containers.push(Probed { name, state, probes, told });
         }
     }
 
@@ -220,6 +233,17 @@ impl<E: ExecSync> ProbeSet<E> {
 }
 
 impl Probed {
+    /// Notes how the container is. Whether that is another way than before.
+    fn note(&mut self, state: ContainerState) -> bool {
+        let said = self.probes.each_ref().map(|probe| {
+            let (_, outcome) = read(&probe.as_ref()?.stored)?;
+            Some(outcome)
+        });
+        let has_changed = (&state, said) != (&self.state, self.told);
+        (self.state, self.told) = (state, said);
+        has_changed
+    }
+
     /// Runs, and its startup probe, if any, has succeeded.
     fn has_started(&self) -> bool {
         let Some(id) = self.state.running() else { return false };

@@ -138,6 +138,49 @@ async fn a_pod_is_ready_as_soon_as_its_container_is() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn readiness_that_is_lost_is_asked_again_at_once_and_ticks_from_there() {
+    let probe = Probe { failure_threshold: Some(1), ..exec_probe("ready", 10) };
+    let asked = Mutex::new(0);
+    let runtime = FakeExec::new(move |_| {
+        let mut asked = asked.lock().unwrap();
+        *asked += 1;
+        Ok(exits(i32::from(*asked == 2), "", ""))
+    });
+    let mut pod = Pod1::new(Container { readiness_probe: Some(probe), ..Default::default() }, runtime);
+    pod.sync();
+    pod.runs("a");
+    pod.until(5).await;
+    assert_eq!(pod.readiness(), Readiness::Ready);
+    pod.until(10).await;
+    assert_eq!(pod.times(), [0, 10_000, 10_000], "a failure by chance is made good at once");
+    assert_eq!(pod.readiness(), Readiness::Ready);
+    pod.until(25).await;
+    assert_eq!(pod.times(), [0, 10_000, 10_000, 20_000]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_container_that_is_not_ready_is_asked_when_another_changes() {
+    let ready = Probe { failure_threshold: Some(1), ..exec_probe("ready", 10) };
+    let mut pod = Pod1::new(
+        Container { readiness_probe: Some(ready), ..Default::default() },
+        FakeExec::new(|_| Ok(exits(1, "", ""))),
+    );
+    pod.pod.spec.as_mut().unwrap().containers.push(Container { name: "d".into(), ..Default::default() });
+    pod.runs("a");
+    pod.until(3).await;
+    assert_eq!(pod.times(), [0], "a failure that is none new causes nothing");
+    let c = ContainerView { name: "c", state: pod.state.clone() };
+    let d = ContainerView { name: "d", state: ContainerState::Running { id: "b".into(), since: now() } };
+    for _ in 0..2 {
+        pod.set.sync(&pod.pod, &[c.clone(), d.clone()], None, pod.phase);
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    assert_eq!(pod.times(), [0, 3_500], "once");
+    tokio::time::sleep(Duration::from_secs(11)).await;
+    assert_eq!(pod.times(), [0, 3_500, 13_500]);
+}
+
+#[tokio::test(start_paused = true)]
 async fn the_others_wait_for_the_startup_probe() {
     let seen = Arc::new(Mutex::new(Vec::new()));
     let commands = Arc::clone(&seen);
@@ -179,7 +222,7 @@ async fn a_probe_that_cant_be_made_is_tried_three_times_told_and_forgotten() {
     pod.runs("a");
     pod.until(65).await;
     assert_eq!(pod.times().len(), 18, "three times at each of six ticks");
-    assert_eq!(pod.messages(), ["Liveness probe errored: no such"; 6]);
+    assert_eq!(pod.messages(), ["Liveness probe errored: rpc error: code = NotFound desc = no such"; 6]);
     assert_eq!(pod.set.results().of("c").unwrap().condemned(), None);
 }
 

@@ -14,7 +14,8 @@
 //! ```
 //!
 //! Ticks are on a grid that starts with the worker (not with the container) and outlives containers. A readiness probe starts
-//! a new grid when its container has started, so that a pod is ready as soon as it is. Ticks that nobody needs wake nobody.
+//! a new grid when its container has started, so that a pod is ready as soon as it is, and again whenever something about the
+//! pod has changed while its container is not ready: its own failure is such a change. Ticks that nobody needs wake nobody.
 //!
 //! Two things differ from the kubelet, both only in when a tick is used: a tick at most a second short of the initial delay
 //! waits for the delay's end (the kubelet rounds the start down to a second and probes early), and a container that the agent
@@ -49,6 +50,8 @@ pub(super) struct WorkerView {
     pub(super) state: ContainerState,
     pub(super) startup: Startup,
     pub(super) phase: PodPhase,
+    /// Counts what has changed about the pod, of whichever container: each time a readiness probe that has not succeeded is asked anew.
+    pub(super) changes: u32,
 }
 
 /// What to do next.
@@ -87,6 +90,8 @@ pub(super) struct Worker {
     run: u32,
     hold: Hold,
     turn: Turn,
+    /// The pod's changes that were taken note of.
+    changes: u32,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -122,6 +127,7 @@ impl Worker {
             run: 0,
             hold: Hold::Released,
             turn: Turn::Unknown,
+            changes: 0,
         }
     }
 
@@ -132,6 +138,7 @@ impl Worker {
 
     /// Looks at the newest view, at `now`. An answer of [`Next::Attempt`] uses up the tick.
     pub(super) fn observe(&mut self, view: &WorkerView, now: Instant) -> Next {
+        let has_changed = std::mem::replace(&mut self.changes, view.changes) != view.changes;
         let ending = view.phase == PodPhase::Terminating && self.kind != ProbeKind::Readiness;
         let (id, since) = match &view.state {
             _ if ending => return self.end(view),
@@ -152,6 +159,9 @@ impl Worker {
             return self.close(now);
         }
         self.open(now);
+        if has_changed && self.kind == ProbeKind::Readiness && self.stored == Some(Outcome::Failure) {
+            self.next_tick = now;
+        }
 
         let due = self.due(since);
         if now < due {
