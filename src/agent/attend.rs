@@ -29,7 +29,7 @@ use crate::config::Settings;
 use crate::cri::translate::Host;
 use crate::manifest::Objects;
 use crate::node::watch::{self as node_watch, Fixed, Sources};
-use crate::node::{NodeFiles, Pressure};
+use crate::node::{NodeFiles, Pressure, first_seen};
 use crate::pod::context::{Directory, PodContext, Report};
 use crate::pod::network::Network;
 use crate::pod::node_credentials::NodeCredentials;
@@ -167,6 +167,7 @@ fn fixed(base: &Base) -> Fixed {
         name: base.name.clone(),
         files: NodeFiles { file: base.settings.node_file.clone(), last_good: root_dir.join("node.json") },
         taint_times: root_dir.join("taints.json"),
+        first_seen: root_dir.join(first_seen::FILE),
         clock: base.clock,
         resources: base.settings.resources.clone(),
     }

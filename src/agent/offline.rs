@@ -123,6 +123,7 @@ pub fn this_machine(settings: &Settings, objects: &Objects) -> Result<OfflineNod
         resources,
         runtime: &runtime,
         pressure: &Pressure::none(now),
+        created: now,
     });
     let allocatable = node.status.as_ref().and_then(|status| status.allocatable.clone()).unwrap_or_default();
     Ok(offline(settings, node, &facts, allocatable))

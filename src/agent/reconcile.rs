@@ -312,7 +312,7 @@ impl Reconciler {
     ) {
         let Some(tracked) = self.pods.get_mut(uid) else { return };
         tracked.life = Life::Ending;
-        tracked.handle.stop(why.as_str(), grace);
+        tracked.handle.stop(why.cause(), grace);
         info!(daemonset = %tracked.daemon_set, pod = tracked.name, reason = why.as_str(), "pod told to stop");
         if let Some(daemon_set) = daemon_set {
             let message = format!("Deleted pod: {}", self.pods[uid].name);

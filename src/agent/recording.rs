@@ -143,8 +143,8 @@ impl Reconciler {
             self.limited.notify_one();
         }
         let handle = worker::spawn(Arc::clone(&self.context), record, worker::Listed::default());
-        if let Hand::Recording { stop: Some(reason) } = tracked.handle {
-            handle.stop(reason, None);
+        if let Hand::Recording { stop: Some(cause) } = tracked.handle {
+            handle.stop(cause, None);
         }
         tracked.handle = Hand::Working(handle);
     }

@@ -12,12 +12,14 @@ use thiserror::Error;
 use super::lock::{LockError, StateLock};
 use crate::bundle::keep;
 use crate::kubelet::standing_back::FILE;
+use crate::node::first_seen;
 
 /// What the agent keeps below its state directory, beside its pods. Seccomp profiles there are the operator's.
-const KEPT: [&str; 11] = [
+const KEPT: [&str; 12] = [
     "bundle.json",
     "bundle.lock",
     "daemonsets",
+    first_seen::FILE,
     "holds.json",
     "images.json",
     "node.json",
@@ -122,6 +124,7 @@ mod tests {
         let of_bundle = format!("images/bundle-sha256-{}.tar", "0".repeat(64));
         let files = [
             "taints.json",
+            "first-seen.json",
             "node.json",
             "holds.json",
             "daemonsets/x.json",

@@ -18,6 +18,7 @@ mod get;
 mod handover;
 mod hold;
 mod image;
+mod length_of_time;
 mod logs;
 mod node;
 mod plan;

@@ -43,7 +43,13 @@ pub(super) fn conditions(runtime: &Runtime, pressure: &Pressure) -> Vec<NodeCond
         Readiness::NotReady { message } => ("False", "KubeletNotReady", message.as_str()),
     };
     let ready = condition("Ready", ready, reason, message, runtime.since);
-    pressure.conditions().chain([ready]).collect()
+    let told = |mut condition: NodeCondition| {
+        // When it was last looked at is told when it changes, and of the start: an agent that kept it up to date would never be idle.
+        let since = condition.last_transition_time.as_ref().map_or(runtime.started, |time| time.0);
+        condition.last_heartbeat_time = Some(Time(since.max(runtime.started)));
+        condition
+    };
+    pressure.conditions().chain([ready]).map(told).collect()
 }
 
 pub(super) fn condition(

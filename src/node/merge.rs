@@ -11,6 +11,7 @@ use k8s_openapi::api::core::v1::{
 };
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, Time};
+use k8s_openapi::jiff::Timestamp;
 
 use super::conditions::conditions;
 use super::resources::{allocatable, capacity};
@@ -39,11 +40,13 @@ pub struct Inputs<'a> {
     pub runtime: &'a Runtime,
     /// What the node is short of.
     pub pressure: &'a Pressure,
+    /// When the node was first seen.
+    pub created: Timestamp,
 }
 
 /// The node that all of `inputs` make up.
 pub fn effective(inputs: Inputs<'_>) -> Node {
-    let Inputs { name, file, store, facts, resources, runtime, pressure } = inputs;
+    let Inputs { name, file, store, facts, resources, runtime, pressure, created } = inputs;
     let written = [file, store];
     let mut labels = well_known::labels(name, &facts.arch);
     let mut annotations = BTreeMap::new();
@@ -68,7 +71,7 @@ pub fn effective(inputs: Inputs<'_>) -> Node {
     spec.taints = (!taints.is_empty()).then_some(taints);
     Node {
         metadata: ObjectMeta {
-            creation_timestamp: Some(Time(runtime.started)),
+            creation_timestamp: Some(Time(created)),
             name: Some(name.to_string()),
             labels: Some(labels),
             annotations: (!annotations.is_empty()).then_some(annotations),
@@ -149,11 +152,14 @@ fn node_info(facts: &HostFacts, runtime: &Runtime) -> NodeSystemInfo {
 
 #[cfg(test)]
 mod tests {
-    use k8s_openapi::jiff::Timestamp;
     use serde_json::{Value, json};
 
     use super::*;
     use crate::node::Readiness;
+
+    fn at(second: i64) -> Timestamp {
+        Timestamp::from_second(second).expect("a time")
+    }
 
     fn written(node: Value) -> Node {
         serde_json::from_value(node).expect("a Node")
@@ -173,8 +179,8 @@ mod tests {
             version: "containerd://1.7.2".to_owned(),
             readiness: Readiness::NotReady { message: "no CNI configuration".to_owned() },
             going_down: false,
-            since: Timestamp::UNIX_EPOCH,
-            started: Timestamp::UNIX_EPOCH,
+            since: at(30),
+            started: at(20),
         };
         let resources = ResourcePolicy {
             max_pods: 110,
@@ -191,6 +197,7 @@ mod tests {
             resources: &resources,
             runtime: &runtime,
             pressure,
+            created: at(10),
         });
         serde_json::to_value(node).expect("JSON")
     }
@@ -200,7 +207,7 @@ mod tests {
         let node = merged(None, None);
         assert_eq!(
             node["metadata"],
-            json!({"name": "edge-1", "creationTimestamp": "1970-01-01T00:00:00Z", "labels": {
+            json!({"name": "edge-1", "creationTimestamp": "1970-01-01T00:00:10Z", "labels": {
                 "kubernetes.io/hostname": "edge-1",
                 "kubernetes.io/os": "linux",
                 "kubernetes.io/arch": "arm64",
@@ -221,6 +228,17 @@ mod tests {
         assert_eq!(
             (&ready["type"], &ready["status"], &ready["message"]),
             (&json!("Ready"), &json!("False"), &json!("no CNI configuration"))
+        );
+        let conditions = node["status"]["conditions"].as_array().expect("conditions");
+        let times: Vec<_> =
+            conditions.iter().map(|it| (&it["lastTransitionTime"], &it["lastHeartbeatTime"])).collect();
+        let [epoch, started, since] =
+            [0, 20, 30].map(|second| json!(format!("1970-01-01T00:00:{second:02}Z")));
+        let calm = (&epoch, &started);
+        assert_eq!(
+            times,
+            [calm, calm, calm, (&since, &since)],
+            "told when the agent began, and at each change"
         );
         assert_eq!(node["status"]["nodeInfo"]["containerRuntimeVersion"], "containerd://1.7.2");
     }

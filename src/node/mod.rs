@@ -6,6 +6,7 @@
 mod conditions;
 mod edit;
 mod file;
+pub mod first_seen;
 pub mod host;
 mod identity;
 mod merge;

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use k8s_openapi::api::core::v1::Node;
+use k8s_openapi::jiff::Timestamp;
 use notify::event::{AccessKind, AccessMode};
 use notify::{EventKind, RecursiveMode, Watcher};
 use tokio::sync::{Notify, watch};
@@ -17,6 +18,7 @@ use tokio::time::{Instant, MissedTickBehavior, interval_at, timeout_at};
 use tokio_util::sync::CancellationToken;
 
 use super::file::NodeFile;
+use super::first_seen::first_seen;
 use super::taint_times::TaintTimes;
 use super::watched::directories;
 use super::{HostFacts, Inputs, NodeFiles, NodeName, Pressure, ResourcePolicy, Runtime, effective};
@@ -39,6 +41,8 @@ pub struct Fixed {
     pub files: NodeFiles,
     /// Where it is kept when each NoExecute taint was first seen, below the state directory.
     pub taint_times: PathBuf,
+    /// Where it is kept when the node was first seen, beside it.
+    pub first_seen: PathBuf,
     /// Tells when that is.
     pub clock: Clock,
     /// How resources are divided.
@@ -73,7 +77,7 @@ pub struct Watched {
 ///
 /// Must be called within a tokio runtime.
 pub fn spawn(fixed: Fixed, sources: Sources, shutdown: CancellationToken) -> Watched {
-    let Fixed { name, files, taint_times, clock, resources } = fixed;
+    let Fixed { name, files, taint_times, first_seen: seen_file, clock, resources } = fixed;
     let NodeFiles { file: path, last_good } = files;
     let hint = Arc::new(Notify::new());
     // Watched before the first look, so that no change falls between the two.
@@ -81,7 +85,8 @@ pub fn spawn(fixed: Fixed, sources: Sources, shutdown: CancellationToken) -> Wat
     hints.follow(&path);
     let file = NodeFile::new(&path, last_good, name.clone());
     let times = TaintTimes::open(taint_times);
-    let mut maker = Maker { name, resources, file, times, clock, sources };
+    let created = first_seen(&seen_file, name.as_str(), clock.wall_seconds());
+    let mut maker = Maker { name, created, resources, file, times, clock, sources };
     let (problems, problems_receiver) = watch::channel(maker.file.reload());
     let (node, node_receiver) = watch::channel(Arc::new(maker.make()));
     let task = tokio::spawn(async move {
@@ -149,6 +154,7 @@ async fn changed<T>(source: &mut watch::Receiver<T>) {
 /// Makes the node of all that is known.
 struct Maker {
     name: NodeName,
+    created: Timestamp,
     resources: ResourcePolicy,
     file: NodeFile,
     times: TaintTimes,
@@ -167,6 +173,7 @@ impl Maker {
             resources: &self.resources,
             runtime: &runtime.borrow_and_update(),
             pressure: &pressure.borrow_and_update(),
+            created: self.created,
         });
         self.times.stamp(&mut node, self.clock.wall_seconds());
         node

@@ -8,6 +8,7 @@ mod aggregate;
 pub mod blueprint;
 pub mod classes;
 pub mod context;
+pub mod disruption;
 pub mod failure;
 pub mod grace;
 pub mod identity;

@@ -49,7 +49,11 @@ pub fn record_of(uid: &PodUid, listed: &Listed, now: Timestamp) -> Option<PodRec
     let revision = (RevisionHash::from_label(&label(REVISION_MARK).unwrap_or_default()), 0);
     let incarnation = label(INCARNATION_MARK).and_then(|number| number.parse().ok()).unwrap_or(0);
     let mut record = PodRecord::new(uid.clone(), daemon_set, revision, Incarnation(incarnation), now, pod);
-    record.ending = Some(EndingNote { reason: "nothing is on record about the pod".to_owned(), at: now });
+    record.ending = Some(EndingNote {
+        reason: "nothing is on record about the pod".to_owned(),
+        at: now,
+        disruption: None,
+    });
     Some(record)
 }
 

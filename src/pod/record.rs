@@ -13,6 +13,7 @@ use k8s_openapi::jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
+use super::disruption::Disruption;
 use super::failure::FailureNote;
 use super::identity::{Incarnation, PodUid};
 use crate::atomic_file::{self, AtomicFileError, Replacement};
@@ -89,6 +90,9 @@ pub struct EndingNote {
     pub reason: String,
     /// When.
     pub at: Timestamp,
+    /// What it is ended for before its time, if it is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub disruption: Option<Disruption>,
 }
 
 /// What went wrong with the records.
@@ -304,7 +308,11 @@ mod tests {
         let dir = tempfile::tempdir().expect("a folder");
         let records = Records::open(&dir.path().join("records")).expect("records");
         let (second, mut first) = (record("b", 2), record("c", 1));
-        first.ending = Some(EndingNote { reason: "why".into(), at: Timestamp::UNIX_EPOCH });
+        first.ending = Some(EndingNote {
+            reason: "why".into(),
+            at: Timestamp::UNIX_EPOCH,
+            disruption: Some(Disruption::PreemptionByScheduler),
+        });
         records.write(&second).expect("written");
         records.write(&first).expect("written");
         fs::write(dir.path().join("records/x.json"), b"{").expect("written");

@@ -78,7 +78,8 @@ impl History {
         Ok((history, refused))
     }
 
-    /// Takes note of a DaemonSet's present template. One that was there before gets the highest number.
+    /// Takes note of a DaemonSet's present template. One that was there before gets the highest number, and else stays what it was: its cause
+    /// is that of the change that made it, not of the one that has gone back to it.
     pub fn note(&mut self, current: Current<'_>, now: Timestamp) {
         let kept = self.kept.entry(current.key.clone()).or_default();
         let others = kept.iter().filter(|kept| kept.hash != *current.revision).map(|kept| kept.number);
@@ -88,11 +89,16 @@ impl History {
         }
         kept.retain(|kept| kept.hash != *current.revision);
         kept.push(Kept { hash: current.revision.clone(), number });
-        let name = (current.key.clone(), current.revision.clone());
-        self.unsaved.insert(name, controller_revision(current, number, now));
+        let mut revision = controller_revision(current, number, now);
+        if let Some(before) = self.controller_revision(current.key, current.revision) {
+            revision.metadata.annotations = before.metadata.annotations;
+            revision.metadata.creation_timestamp = before.metadata.creation_timestamp;
+        }
+        self.unsaved.insert((current.key.clone(), current.revision.clone()), revision);
     }
 
-    /// Forgets the oldest revisions beyond the DaemonSet's limit, but none that a pod is made of. Returns the files to remove.
+    /// Forgets the oldest revisions beyond the DaemonSet's limit, but none that a pod is made of: these count, and stay. Returns the files to
+    /// remove.
     pub fn prune(&mut self, current: Current<'_>, is_in_use: impl Fn(&RevisionHash) -> bool) -> Vec<PathBuf> {
         let limit = current.daemon_set.spec.as_ref().and_then(|spec| spec.revision_history_limit);
         let limit = usize::try_from(limit.unwrap_or(DEFAULT_LIMIT)).unwrap_or_default();
@@ -101,11 +107,11 @@ impl History {
             return Vec::new();
         }
         kept.sort_by_key(|kept| kept.number);
-        let is_old = |kept: &Kept| kept.hash != *current.revision && !is_in_use(&kept.hash);
+        let is_old = |kept: &Kept| kept.hash != *current.revision;
         let mut surplus = kept.iter().filter(|kept| is_old(kept)).count().saturating_sub(limit);
         let mut gone = Vec::new();
         kept.retain(|kept| {
-            let goes = surplus > 0 && is_old(kept);
+            let goes = surplus > 0 && is_old(kept) && !is_in_use(&kept.hash);
             surplus -= usize::from(goes);
             if goes {
                 gone.push(kept.hash.clone());
@@ -124,8 +130,13 @@ impl History {
 
     /// The template of a revision, if its file is there.
     pub fn template(&self, key: &DaemonSetKey, hash: &RevisionHash) -> Option<PodTemplateSpec> {
+        template_of(&self.controller_revision(key, hash)?)
+    }
+
+    /// A revision as it was noted last, if its file is there.
+    fn controller_revision(&self, key: &DaemonSetKey, hash: &RevisionHash) -> Option<ControllerRevision> {
         let unsaved = self.unsaved.get(&(key.clone(), hash.clone())).cloned();
-        template_of(&unsaved.or_else(|| read(&self.file_of(key, hash)).ok())?)
+        unsaved.or_else(|| read(&self.file_of(key, hash)).ok())
     }
 
     /// Every revision that is not on the disk, as it is to be written. They count as saved from then on.
@@ -307,6 +318,26 @@ mod tests {
     }
 
     #[test]
+    fn a_revision_that_is_gone_back_to_keeps_its_cause_and_its_age() {
+        let mut bed = Bed::new();
+        for (minute, image, cause) in [(1, "a:1", "first"), (2, "a:2", "second"), (3, "a:1", "back")] {
+            let mut daemon_set = daemon_set(image, 10);
+            let annotations = [("kubernetes.io/change-cause".to_owned(), cause.to_owned())];
+            daemon_set.metadata.annotations = Some(annotations.into());
+            let revision = hash(image);
+            let current = Current { key: &key(), daemon_set: &daemon_set, uid: "u-1", revision: &revision };
+            bed.history.note(current, Timestamp::from_second(minute * 60).unwrap());
+            let files: Vec<_> = bed.history.take_unsaved().into_iter().map(|(_, file)| file).collect();
+            atomic_file::write_all(&files).into_iter().for_each(|written| written.unwrap());
+        }
+        let all = read_all(&bed.history.dir).unwrap();
+        let back = all.iter().find(|it| it.revision == 3).unwrap();
+        assert_eq!(template_of(back).unwrap().spec.unwrap().containers[0].image.as_deref(), Some("a:1"));
+        assert_eq!(back.metadata.annotations.as_ref().unwrap()["kubernetes.io/change-cause"], "first");
+        assert_eq!(back.metadata.creation_timestamp.as_ref().unwrap().0.as_second(), 60);
+    }
+
+    #[test]
     fn the_oldest_go_beyond_the_limit_but_none_that_a_pod_is_made_of() {
         let mut bed = Bed::new();
         for image in ["a:1", "a:2", "a:3", "a:4"] {
@@ -314,7 +345,9 @@ mod tests {
         }
         assert_eq!(bed.shown(), "2=a:2 3=a:3 4=a:4");
         bed.apply("a:5", 1, &["a:2"]);
-        assert_eq!(bed.shown(), "2=a:2 4=a:4 5=a:5");
+        assert_eq!(bed.shown(), "2=a:2 5=a:5", "one that a pod is made of counts, but stays");
+        bed.apply("a:5", 0, &["a:2"]);
+        assert_eq!(bed.shown(), "2=a:2 5=a:5");
         bed.apply("a:5", 0, &[]);
         assert_eq!(bed.shown(), "5=a:5");
         for file in bed.history.forget(&key()) {

@@ -98,6 +98,8 @@ pub enum Outcome {
         message: String,
         /// The pods that have to go for it. All are of lower priority.
         victims: Vec<PodUid>,
+        /// Whether it will fit once they are gone, and those that are ending already: its place is kept for it.
+        is_nominated: bool,
     },
 }
 
@@ -126,13 +128,14 @@ pub fn schedule(
             Outcome::Bind
         } else {
             let found = preemption::look(&room, residents, &ending, candidate);
-            if matches!(found, Preemption::AlreadyEnding | Preemption::Victims(_)) {
+            let is_nominated = matches!(found, Preemption::AlreadyEnding | Preemption::Victims(_));
+            if is_nominated {
                 room.take(&candidate.demand);
             }
             let message = message::waiting(&shortages, &found, candidate, residents, &ending);
             let victims = if let Preemption::Victims(victims) = found { victims } else { Vec::new() };
             ending.extend(victims.iter().cloned());
-            Outcome::Wait { message, victims }
+            Outcome::Wait { message, victims, is_nominated }
         };
         outcomes.push((index, outcome));
     }

@@ -45,7 +45,9 @@ fn candidate(name: &str, priority: i32, demand: Demand) -> Candidate {
 fn asked(allocatable: &Allocatable, residents: &[Resident], candidate: Candidate) -> (String, Vec<String>) {
     match schedule(allocatable, residents, &[candidate]).remove(0).1 {
         Outcome::Bind => (String::new(), Vec::new()),
-        Outcome::Wait { message, victims } => (message, victims.iter().map(ToString::to_string).collect()),
+        Outcome::Wait { message, victims, .. } => {
+            (message, victims.iter().map(ToString::to_string).collect())
+        }
     }
 }
 
@@ -231,6 +233,19 @@ fn the_words_for_who_does_not_go() {
     ] {
         let (message, _) = asked(&allocatable, &pods(here), new);
         assert_eq!(message, format!("0/1 nodes are available: 1 Insufficient cpu. {expected}"), "{here}");
+    }
+}
+
+#[test]
+fn who_will_fit_once_others_are_gone_is_nominated() {
+    let allocatable = node(json!({"cpu": "1", "pods": "9"}));
+    let demand = requests(json!({"cpu": "600m"}));
+    for (here, expected) in
+        [("a:1:500", true), ("a:1:500!", true), ("a:9:500", false), ("a:1:100 b:9:500", false)]
+    {
+        let outcome = schedule(&allocatable, &pods(here), &[candidate("new", 9, demand.clone())]).remove(0).1;
+        let Outcome::Wait { is_nominated, .. } = outcome else { panic!("{here}: it must wait") };
+        assert_eq!(is_nominated, expected, "{here}");
     }
 }
 

@@ -27,6 +27,11 @@ fn unscheduled(pod: &Pod) -> Option<String> {
     scheduled.message.clone()
 }
 
+fn disruption(pod: &Pod) -> Option<&str> {
+    let conditions = pod.status.as_ref()?.conditions.as_ref()?;
+    conditions.iter().find(|it| it.type_ == "DisruptionTarget" && it.status == "True")?.reason.as_deref()
+}
+
 fn name_of(pod: &Pod) -> &str {
     pod.metadata.name.as_deref().unwrap()
 }
@@ -96,7 +101,11 @@ fn a_surge_over_a_host_port_says_that_it_cannot_be_and_how_to_go_on() {
 #[test]
 fn a_pod_of_higher_priority_takes_the_place_of_a_lower_one() {
     let Some(node) = Node::configured("maxPods: 2\n") else { return };
-    node.apply("low.yaml", app("low", "", ""));
+    let slow = app("low", "", "lifecycle: {preStop: {sleep: {seconds: 4}}}");
+    node.apply(
+        "low.yaml",
+        slow.replace("terminationGracePeriodSeconds: 1", "terminationGracePeriodSeconds: 9"),
+    );
     node.apply("critical.yaml", app("critical", "priorityClassName: system-node-critical", ""));
     let low = node.agent.wait_ready("low");
     let critical = node.agent.wait_ready("critical");
@@ -104,8 +113,16 @@ fn a_pod_of_higher_priority_takes_the_place_of_a_lower_one() {
         "apiVersion: scheduling.k8s.io/v1\nkind: PriorityClass\nmetadata: {name: high}\nvalue: 1000\n---\n";
     let high = app("high", "priorityClassName: high", "");
     node.apply("high.yaml", class.to_owned() + &high);
+    node.agent.wait_pod("high", "waiting for its place, which is kept for it", |pod| {
+        let nominated = pod.status.as_ref().and_then(|status| status.nominated_node_name.as_deref());
+        unscheduled(pod).is_some() && nominated == Some(&node.slot().node_name())
+    });
+    node.agent.wait_pods("low", "one that says what it ends for", |pods| {
+        pods.iter().any(|pod| disruption(pod) == Some("PreemptionByScheduler"))
+    });
     node.agent.wait_event(name_of(&low), "Preempted", |message| message.contains("Preempted by pod"));
-    node.agent.wait_ready("high");
+    let high = node.agent.wait_ready("high");
+    assert_eq!(high.status.unwrap().nominated_node_name, None, "it has its place");
     let waiting = node.agent.wait_pod("low", "another one, which waits", |pod| {
         pod.metadata.uid != low.metadata.uid && unscheduled(pod).is_some()
     });
@@ -137,8 +154,11 @@ fn a_pod_stays_for_as_long_as_it_tolerates_a_no_execute_taint_also_across_a_rest
     let added = |node: &Node| node.agent.api.object(&path)["spec"]["taints"][0]["timeAdded"].clone();
     wait_until("the taint has a time", || added(&node).is_string());
     let before = added(&node);
+    let created = |node: &Node| node.agent.api.object(&path)["metadata"]["creationTimestamp"].clone();
+    let born = created(&node);
     node.agent.restart();
     assert_eq!(added(&node), before, "the time goes on");
+    assert_eq!(created(&node), born, "and so does the node's age");
     node.agent.wait_event(name_of(&brief), "TaintManagerEviction", |message| {
         message == format!("Marking for deletion Pod test/{}", name_of(&brief))
     });
@@ -186,7 +206,7 @@ fn label_and_taint_verbs_change_what_runs_and_are_written_down() {
     node.agent.wait_ready("gpu");
     assert_eq!(
         node.agent.says(&["label", "node", &name, "gpu=no", "--overwrite"]),
-        format!("node/{name} modified\n")
+        format!("node/{name} labeled\n")
     );
     node.agent.wait_gone("gpu");
 }
@@ -208,7 +228,15 @@ fn a_drain_leaves_daemon_sets_alone_unless_told_otherwise_and_lasts_until_the_no
     assert!(answer.err.starts_with("Warning: ignoring DaemonSet-managed Pods: test/web-"), "{}", answer.err);
     assert_eq!(container_ids(&node.agent.wait_ready("web")), container_ids(&web));
 
-    let said = node.agent.says(&["drain", "--delete-daemonset-pods"]);
+    let drain = [
+        "drain",
+        "--delete-daemonset-pods",
+        "--force",
+        "--delete-emptydir-data",
+        "--grace-period=1",
+        "--timeout=1m",
+    ];
+    let said = node.agent.says(&drain);
     assert!(said.ends_with(&format!("pod/{} evicted\nnode/{name} drained\n", name_of(&web))), "{said}");
     node.agent.restart();
     node.apply("new.yaml", app("new", "", ""));

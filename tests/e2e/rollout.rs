@@ -44,7 +44,7 @@ fn an_undo_goes_back_and_is_held_until_the_store_brings_another() {
         history,
         "daemonset.apps/app \nREVISION  CHANGE-CAUSE\n1         <none>\n2         <none>\n\n"
     );
-    assert!(rollout(&node, &["history", "ds/app", "--revision=1"]).contains("value: one"));
+    assert!(rollout(&node, &["history", "ds/app", "--revision=1"]).contains("\n      GREETING:\tone\n"));
 
     assert_eq!(rollout(&node, &["undo", "ds/app"]), "daemonset.apps/app rolled back\n");
     wait_saying(&node, "one");

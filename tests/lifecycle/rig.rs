@@ -242,7 +242,7 @@ impl Agent {
     }
 
     pub(crate) fn stop(&self, pod: &PodName, grace: Option<Duration>) {
-        self.handles()[&pod.uid].stop("the test says so", grace);
+        self.handles()[&pod.uid].stop("the test says so".into(), grace);
     }
 
     pub(crate) fn fail(&self, pod: &PodName, failure: Failure) {

@@ -164,7 +164,8 @@ mod tests {
     fn the_least_important_go_first_and_of_each_daemon_set_its_newest_pod_that_stays() {
         let nothing = json!({});
         let ended = |mut record: PodRecord| {
-            record.ending = Some(EndingNote { reason: "why".into(), at: Timestamp::UNIX_EPOCH });
+            record.ending =
+                Some(EndingNote { reason: "why".into(), at: Timestamp::UNIX_EPOCH, disruption: None });
             record
         };
         let records = vec![

@@ -8,6 +8,7 @@ use k8s_openapi::jiff::Timestamp;
 
 use super::taints::Deadline;
 use crate::manifest::DaemonSetKey;
+use crate::pod::disruption::Cause;
 use crate::pod::failure::Failure;
 use crate::pod::identity::Incarnation;
 use crate::pod::record::PodRecord;
@@ -59,7 +60,7 @@ pub(in crate::agent) enum Hand {
     /// Its record has no place yet; until it has, the runtime must not hear of the pod.
     Recording {
         /// Why it was told to stop meanwhile.
-        stop: Option<&'static str>,
+        stop: Option<Cause>,
     },
     /// A worker sees to it.
     Working(WorkerHandle),
@@ -81,17 +82,17 @@ impl Hand {
     }
 
     /// Tells the pod to stop.
-    pub(super) fn stop(&mut self, reason: &'static str, grace: Option<Duration>) {
+    pub(super) fn stop(&mut self, cause: Cause, grace: Option<Duration>) {
         match self {
-            Self::Recording { stop } => *stop = stop.or(Some(reason)),
-            Self::Working(handle) => handle.stop(reason, grace),
+            Self::Recording { stop } => *stop = stop.or(Some(cause)),
+            Self::Working(handle) => handle.stop(cause, grace),
         }
     }
 
     /// Ends the pod because the machine goes down. One that has not begun need not begin.
     pub(super) fn end_for_shutdown(&mut self, grace: Duration) {
         match self {
-            Self::Recording { .. } => self.stop("the machine goes down", None),
+            Self::Recording { .. } => self.stop("the machine goes down".into(), None),
             Self::Working(handle) => handle.fail(Failure::terminated(grace)),
         }
     }

@@ -36,6 +36,7 @@ pub(in crate::agent) struct Waiting {
     name: String,
     incarnation: Incarnation,
     message: String,
+    is_nominated: bool,
     since: Timestamp,
     /// When it was last told of, by the monotonic clock.
     told: Duration,
@@ -67,9 +68,9 @@ impl Reconciler {
             let Some(wanted) = wanted.get_mut(index).and_then(Option::take) else { continue };
             match outcome {
                 Outcome::Bind => self.bind(wanted),
-                Outcome::Wait { message, victims } => {
+                Outcome::Wait { message, victims, is_nominated } => {
                     let by = wanted.record.uid.clone();
-                    due = earliest(due, Some(self.wait(wanted, message)));
+                    due = earliest(due, Some(self.wait(wanted, message, is_nominated)));
                     for victim in &victims {
                         self.preempt(victim, &by);
                     }
@@ -95,13 +96,13 @@ impl Reconciler {
         self.recording.add(record);
     }
 
-    /// Shows a pod that has no place. Says when to look at it again.
-    fn wait(&mut self, wanted: Wanted, message: String) -> Duration {
+    /// Shows a pod that has no place, or not yet: one that is nominated gets it once others are gone. Says when to look at it again.
+    fn wait(&mut self, wanted: Wanted, message: String, is_nominated: bool) -> Duration {
         let Wanted { record, of } = wanted;
         let key = record.daemon_set.clone();
         let now = self.context.clock.monotonic();
         let before = self.waiting.get(&key).filter(|it| it.uid == record.uid);
-        if let Some(same) = before.filter(|it| it.message == message) {
+        if let Some(same) = before.filter(|it| it.message == message && it.is_nominated == is_nominated) {
             let left = LOOK_AGAIN.saturating_sub(now.saturating_sub(same.told));
             if !left.is_zero() {
                 return left;
@@ -113,7 +114,8 @@ impl Reconciler {
             self.no_longer_waits(&key);
             self.tell_of_creation(&of, &record);
         }
-        let pod = unscheduled(&record.pod, &message, since);
+        let nominated = is_nominated.then(|| self.context.board.node_name());
+        let pod = unscheduled(&record.pod, &message, since, nominated);
         self.scheduler_event(&pod, EventKind::Warning, "FailedScheduling", &message);
         info!(daemonset = %key, pod = pod.metadata.name, message, "the pod waits for a place on the node");
         let name = pod.metadata.name.clone().unwrap_or_default();
@@ -124,6 +126,7 @@ impl Reconciler {
             name,
             incarnation: record.incarnation,
             message,
+            is_nominated,
             since,
             told: now,
         };
@@ -216,8 +219,8 @@ fn candidate(wanted: &Wanted) -> Candidate {
     }
 }
 
-/// The pod as it is shown while it waits: not yet tied to the node, and Pending.
-fn unscheduled(pod: &Pod, message: &str, since: Timestamp) -> Pod {
+/// The pod as it is shown while it waits: not yet tied to the node, but nominated for it if room is being made, and Pending.
+fn unscheduled(pod: &Pod, message: &str, since: Timestamp, nominated: Option<&str>) -> Pod {
     let mut shown = pod.clone();
     if let Some(spec) = &mut shown.spec {
         spec.node_name = None;
@@ -231,6 +234,7 @@ fn unscheduled(pod: &Pod, message: &str, since: Timestamp) -> Pod {
         ..PodCondition::default()
     };
     let status = shown.status.take().unwrap_or_default();
-    shown.status = Some(PodStatus { conditions: Some(vec![condition]), ..status });
+    let nominated_node_name = nominated.map(str::to_owned);
+    shown.status = Some(PodStatus { conditions: Some(vec![condition]), nominated_node_name, ..status });
     shown
 }

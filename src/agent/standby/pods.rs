@@ -52,6 +52,7 @@ pub(super) fn shown(
         sandbox: if is_usable { SandboxNeed::Usable } else { SandboxNeed::Missing },
         ending: Ending::No,
         failure: None,
+        disruption: None,
         qos_class: qos,
         previous: &previous,
         recursive_read_only: None,

@@ -26,6 +26,7 @@ use crate::error_chain::error_chain;
 use crate::kubelet::standing_back::{Start, SteppedBack};
 use crate::kubelet::static_pod;
 use crate::manifest::{DaemonSetKey, Object};
+use crate::node::first_seen;
 use crate::pod::record::Records;
 use crate::rollout::ledger::Ledger;
 use crate::store::{Freshness, Snapshot, StoreHandle};
@@ -49,6 +50,8 @@ pub(super) struct Scene {
     /// The Events that were recorded.
     told: BTreeSet<(&'static str, String)>,
     started: Timestamp,
+    /// When the node was first seen.
+    created: Timestamp,
     stuck: Option<String>,
 }
 
@@ -60,6 +63,9 @@ impl Scene {
         clock: Clock,
         store: StoreHandle,
     ) -> Self {
+        let started = clock.wall_seconds();
+        let noted = settings.root_dir.join(first_seen::FILE);
+        let created = first_seen::first_seen(&noted, board.node_name(), started);
         let (runtime, _) = watch::channel(Health::unknown(clock.wall()));
         let source = settings.store.path.display().to_string();
         let mut scene = Self {
@@ -75,7 +81,8 @@ impl Scene {
             ledger: Ledger::open(&settings.root_dir.join("daemonsets")).ok().map(|(ledger, _)| ledger),
             on: None,
             told: BTreeSet::new(),
-            started: clock.wall_seconds(),
+            started,
+            created,
             stuck: None,
         };
         scene.set_note(note);
@@ -165,16 +172,20 @@ impl Scene {
     /// This node as it is shown: it is not this agent that makes it ready.
     fn node(&self, node: &Node) -> Node {
         let mut shown = node.clone();
-        shown.metadata.creation_timestamp = Some(Time(self.started));
+        shown.metadata.creation_timestamp = Some(Time(self.created));
         let conditions = shown.status.get_or_insert_default().conditions.get_or_insert_default();
         conditions.retain(|condition| condition.type_ != "Ready");
+        for condition in conditions.iter_mut() {
+            condition.last_transition_time = Some(Time(self.started));
+            condition.last_heartbeat_time = Some(Time(self.started));
+        }
         conditions.push(NodeCondition {
             type_: "Ready".to_owned(),
             status: "False".to_owned(),
             reason: Some("StandingBy".to_owned()),
             message: Some(self.note.describe()),
             last_transition_time: Some(Time(self.note.since)),
-            last_heartbeat_time: None,
+            last_heartbeat_time: Some(Time(self.note.since.max(self.started))),
         });
         shown
     }

@@ -52,14 +52,14 @@ mod tests {
             "metadata": {"name": "logs", "namespace": "kube-system", "creationTimestamp": "2024-01-01T00:00:00Z"},
             "spec": {
                 "selector": {
-                    "matchLabels": {"name": "logs", "app": "fluentd"},
+                    "matchLabels": {"name": "logs", "app": "fluentd", "app-tier": "1"},
                     "matchExpressions": [
                         {"key": "tier", "operator": "In", "values": ["b", "a"]},
                         {"key": "canary", "operator": "DoesNotExist"},
                     ],
                 },
                 "template": {"spec": {
-                    "nodeSelector": {"b": "2", "a": "1"},
+                    "nodeSelector": {"b": "2", "a": "1", "a-b": "3"},
                     "containers": [{"name": "x", "image": "x:1"}, {"name": "y", "image": "y:2"}],
                 }},
             },
@@ -85,11 +85,11 @@ mod tests {
                 "1",
                 "1",
                 "0",
-                "a=1,b=2",
+                "a-b=3,a=1,b=2",
                 "5m",
                 "x,y",
                 "x:1,y:2",
-                "!canary,app=fluentd,name=logs,tier in (a,b)"
+                "app=fluentd,app-tier=1,!canary,name=logs,tier in (a,b)"
             ]
         );
         assert_eq!(shown.len(), COLUMNS.len());

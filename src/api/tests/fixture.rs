@@ -9,9 +9,11 @@ use k8s_openapi::api::core::v1::{Node, Pod};
 use k8s_openapi::jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 use tempfile::TempDir;
+use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
+use crate::api::command::{Command, Commands};
 use crate::api::{ApiState, Changes, Socket, command, serve};
 use crate::board::{Board, EventDraft, EventKind, Metrics, RuntimeStatus, StoreStatus, reference_to};
 use crate::manifest::DaemonSetKey;
@@ -133,9 +135,21 @@ pub(crate) struct Agent {
 
 impl Agent {
     pub(crate) fn start() -> Self {
+        Self::start_with(command::line().0)
+    }
+
+    /// One that hands on what it is asked to do.
+    pub(crate) fn start_obeying() -> (Self, mpsc::Receiver<Command>) {
+        let (commands, orders) = command::line();
+        (Self::start_with(commands), orders)
+    }
+
+    fn start_with(commands: Commands) -> Self {
         let root = tempfile::tempdir().unwrap();
         let socket = root.path().join("daemonlet.sock");
-        let state = state(board(), root.path().join("pods"));
+        let pod_logs_dir = root.path().join("pods");
+        let changes = Changes { commands, revisions_dir: pod_logs_dir.clone() };
+        let state = state_with(board(), pod_logs_dir, changes);
         let (board, shutdown) = (Arc::clone(&state.board), state.shutdown.clone());
         let serving = tokio::spawn(serve(Socket::bind(&socket).unwrap(), state));
         Self { board, socket, shutdown, root, serving }
@@ -155,6 +169,10 @@ impl Agent {
 
 pub(crate) fn state(board: Arc<Board>, pod_logs_dir: PathBuf) -> ApiState {
     let changes = Changes { commands: command::line().0, revisions_dir: pod_logs_dir.clone() };
+    state_with(board, pod_logs_dir, changes)
+}
+
+fn state_with(board: Arc<Board>, pod_logs_dir: PathBuf, changes: Changes) -> ApiState {
     let metrics = Arc::new(Metrics::new("0.0.0"));
     ApiState::new(board, metrics, pod_logs_dir, "0.0.0", CancellationToken::new(), changes)
 }

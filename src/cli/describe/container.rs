@@ -9,6 +9,7 @@ use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 
 use super::description::{Description, time, truth};
+use super::resources;
 
 /// Containers with what is known of them. In a template there is no pod and no status.
 pub(super) fn describe(
@@ -132,7 +133,7 @@ fn amounts(description: &mut Description, title: &str, amounts: Option<&BTreeMap
 fn probe_line(probe: &Probe) -> String {
     let number = |number: Option<i32>| number.unwrap_or_default();
     let attributes = format!(
-        "delay={}s timeout={}s period={}s successThreshold={} failureThreshold={}",
+        "delay={}s timeout={}s period={}s #success={} #failure={}",
         number(probe.initial_delay_seconds),
         number(probe.timeout_seconds),
         number(probe.period_seconds),
@@ -185,20 +186,29 @@ fn environment(description: &mut Description, container: &Container, pod: Option
     let variables = container.env.as_deref().unwrap_or_default();
     description.line(2, if variables.is_empty() { "Environment:\t<none>" } else { "Environment:" });
     for variable in variables {
-        for (index, line) in value_of(variable, pod).split('\n').enumerate() {
+        for (index, line) in value_of(variable, container, pod).split('\n').enumerate() {
             let name = if index == 0 { format!("{}:", variable.name) } else { String::new() };
             description.line(3, format_args!("{name}\t{line}"));
         }
     }
 }
 
-fn value_of(variable: &EnvVar, pod: Option<&Pod>) -> String {
+fn value_of(variable: &EnvVar, container: &Container, pod: Option<&Pod>) -> String {
     let Some(from) = &variable.value_from else { return variable.value.clone().unwrap_or_default() };
     if let Some(field) = &from.field_ref {
         let value = pod.and_then(|pod| field_of(pod, &field.field_path)).unwrap_or_default();
         format!("{value} ({}:{})", field.api_version.as_deref().unwrap_or("v1"), field.field_path)
     } else if let Some(field) = &from.resource_field_ref {
-        format!(" ({})", field.resource)
+        let value = match resources::told(field, container) {
+            // Without a limit of its own a container is told what the node has, which is not known here.
+            Some(none)
+                if none == "0" && matches!(field.resource.as_str(), "limits.cpu" | "limits.memory") =>
+            {
+                "node allocatable".to_owned()
+            }
+            value => value.unwrap_or_default(),
+        };
+        format!("{value} ({})", field.resource)
     } else if let Some(key) = &from.secret_key_ref {
         let optional = key.optional.unwrap_or_default();
         format!("<set to the key '{}' in secret '{}'>\tOptional: {optional}", key.key, key.name)

@@ -1,11 +1,11 @@
 //! All about a DaemonSet.
 
 use k8s_openapi::api::apps::v1::{DaemonSet, DaemonSetCondition};
-use k8s_openapi::api::core::v1::{Event, Pod, PodTemplateSpec};
+use k8s_openapi::api::core::v1::{Event, Pod};
 use k8s_openapi::jiff::Timestamp;
 
 use super::description::Description;
-use super::{container, events, lists, volume};
+use super::{events, lists, template};
 use crate::api::table::{format_label_selector, format_labels};
 
 pub(super) fn describe(daemon_set: &DaemonSet, pods: &[Pod], events: &[Event], now: Timestamp) -> String {
@@ -48,7 +48,7 @@ pub(super) fn describe(daemon_set: &DaemonSet, pods: &[Pod], events: &[Event], n
         ),
     );
     conditions(&mut description, status.conditions.as_deref().unwrap_or_default());
-    template(&mut description, &spec.template);
+    template::describe(&mut description, &spec.template);
     events::describe(&mut description, events, now);
     description.finish()
 }
@@ -62,24 +62,4 @@ fn conditions(description: &mut Description, conditions: &[DaemonSetCondition]) 
             .iter()
             .map(|it| [it.type_.clone(), it.status.clone(), text(&it.reason), text(&it.message)]),
     );
-}
-
-fn template(description: &mut Description, template: &PodTemplateSpec) {
-    let metadata = template.metadata.clone().unwrap_or_default();
-    let spec = template.spec.clone().unwrap_or_default();
-    description.line(0, "Pod Template:");
-    lists::labels(description, 1, "Labels", metadata.labels.as_ref());
-    if metadata.annotations.as_ref().is_some_and(|annotations| !annotations.is_empty()) {
-        lists::annotations(description, 1, metadata.annotations.as_ref());
-    }
-    description.some(1, "Service Account", spec.service_account_name.as_deref());
-    let init_containers = spec.init_containers.as_deref().unwrap_or_default();
-    if !init_containers.is_empty() {
-        container::describe(description, 1, "Init Containers", init_containers, &[], None);
-    }
-    container::describe(description, 1, "Containers", &spec.containers, &[], None);
-    volume::describe(description, 1, spec.volumes.as_ref());
-    description.some(1, "Priority Class Name", spec.priority_class_name.as_deref());
-    lists::labels(description, 1, "Node-Selectors", spec.node_selector.as_ref());
-    lists::tolerations(description, 1, spec.tolerations.as_ref());
 }

@@ -65,6 +65,11 @@ impl Description {
         self.text.clear();
     }
 
+    /// The lines as they were written, with their tabs.
+    pub(super) fn with_tabs(self) -> String {
+        self.done + &self.text
+    }
+
     /// The description as people read it.
     pub(super) fn finish(mut self) -> String {
         self.break_columns();

@@ -10,9 +10,12 @@ mod lists;
 mod node;
 mod pod;
 mod resources;
+mod template;
 #[cfg(test)]
 mod tests;
 mod volume;
+
+pub(super) use template::with_tabs as template_with_tabs;
 
 use clap::Args;
 use k8s_openapi::api::apps::v1::DaemonSet;

@@ -11,6 +11,9 @@ use super::resources::{Amount, PodAmounts};
 use super::{events, lists};
 use crate::api::table::{node_roles, since};
 
+/// What every node has, and every container may ask for.
+const STANDARD: [&str; 3] = ["cpu", "memory", "ephemeral-storage"];
+
 pub(super) fn describe(node: &Node, pods: &[Pod], node_events: &[Event], now: Timestamp) -> String {
     let metadata = &node.metadata;
     let spec = node.spec.clone().unwrap_or_default();
@@ -33,6 +36,8 @@ pub(super) fn describe(node: &Node, pods: &[Pod], node_events: &[Event], now: Ti
     amounts(&mut description, "Allocatable", status.allocatable.as_ref());
     system(&mut description, &status);
     description.some(0, "PodCIDR", spec.pod_cidr.as_deref());
+    let ranges = spec.pod_cidrs.unwrap_or_default().join(",");
+    description.some(0, "PodCIDRs", Some(&ranges));
     description.some(0, "ProviderID", spec.provider_id.as_deref());
     let allocatable = status.allocatable.as_ref().or(status.capacity.as_ref()).cloned().unwrap_or_default();
     allocated(&mut description, &allocatable, pods, now);
@@ -118,9 +123,14 @@ fn allocated(
     description.line(1, "(Total limits may be over 100 percent, i.e., overcommitted.)");
     description.line(1, "Resource\tRequests\tLimits");
     description.line(1, "--------\t--------\t------");
+    let is_extended =
+        |name: &&str| !STANDARD.contains(name) && *name != "pods" && !name.starts_with("hugepages-");
     let huge_pages = allocatable.keys().map(String::as_str).filter(|name| name.starts_with("hugepages-"));
-    for name in ["cpu", "memory", "ephemeral-storage"].into_iter().chain(huge_pages) {
+    for name in STANDARD.into_iter().chain(huge_pages) {
         let (request, limit) = (share(name, &total.request(name)), share(name, &total.limit(name)));
         description.line(1, format_args!("{name}\t{request}\t{limit}"));
+    }
+    for name in allocatable.keys().map(String::as_str).filter(is_extended) {
+        description.line(1, format_args!("{name}\t{}\t{}", total.request(name), total.limit(name)));
     }
 }

@@ -85,6 +85,7 @@ fn state(description: &mut Description, pod: &Pod, spec: &PodSpec, status: &PodS
     if let Some(owner) = owners.iter().find(|owner| owner.controller == Some(true)) {
         description.field(0, "Controlled By", format_args!("{}/{}", owner.kind, owner.name));
     }
+    description.some(0, "NominatedNodeName", status.nominated_node_name.as_deref());
 }
 
 fn conditions(description: &mut Description, spec: &PodSpec, status: &PodStatus) {

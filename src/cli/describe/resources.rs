@@ -1,9 +1,10 @@
-//! What pods ask for, added up. Rule: `PodRequests` and `PodLimits` in component-helpers' `resource/helpers.go`.
+//! What pods ask for, added up, and what of it a container is told by its environment. Rules: `PodRequests` and `PodLimits` in
+//! component-helpers' `resource/helpers.go`; `ExtractContainerResourceValue` in kubectl's `pkg/util/resource`.
 
 use std::collections::BTreeMap;
 use std::fmt;
 
-use k8s_openapi::api::core::v1::{Container, Pod, ResourceRequirements};
+use k8s_openapi::api::core::v1::{Container, Pod, ResourceFieldSelector, ResourceRequirements};
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity as ApiQuantity;
 
 use crate::manifest::Quantity;
@@ -129,6 +130,29 @@ impl PodAmounts {
     }
 }
 
+/// What a container's own limit or request comes to in the units that it is asked for in, rounded up; none where there is no such resource.
+pub(super) fn told(field: &ResourceFieldSelector, container: &Container) -> Option<String> {
+    let (list, name) = field.resource.split_once('.')?;
+    let resources = container.resources.as_ref();
+    let list = match list {
+        "limits" => resources.and_then(|resources| resources.limits.as_ref()),
+        "requests" => resources.and_then(|resources| resources.requests.as_ref()),
+        _ => return None,
+    };
+    if !matches!(name, "cpu" | "memory" | "ephemeral-storage") && !name.starts_with("hugepages-") {
+        return None;
+    }
+    // CPUs are told in thousandths' worth, all else in whole units.
+    let counted = |quantity: Quantity| {
+        i128::from(if name == "cpu" { quantity.milli_value() } else { quantity.value() })
+    };
+    let parsed = |quantity: &ApiQuantity| quantity.0.parse::<Quantity>().ok();
+    let amount = list.and_then(|list| list.get(name)).and_then(parsed).unwrap_or(Quantity::ZERO);
+    let unit = field.divisor.as_ref().and_then(parsed).filter(|unit| !unit.is_zero());
+    let (amount, unit) = (counted(amount), counted(unit.unwrap_or(Quantity::from_value(1))));
+    Some((amount.div_euclid(unit) + i128::from(amount.rem_euclid(unit) != 0)).to_string())
+}
+
 fn amounts(quantities: Option<&BTreeMap<String, ApiQuantity>>) -> Amounts {
     let quantities = quantities.into_iter().flatten();
     quantities.map(|(name, quantity)| (name.clone(), Amount::of(&quantity.0))).collect()
@@ -163,6 +187,31 @@ mod tests {
         }
         assert_eq!(Amount::of("250m").percent_of(&Amount::of("2")), 12);
         assert_eq!(Amount::of("1").percent_of(&Amount::default()), 0);
+    }
+
+    #[test]
+    fn a_container_is_told_its_own_resources_in_the_units_that_it_asks_for() {
+        let container: Container = serde_json::from_value(json!({"name": "c", "resources": {
+            "limits": {"cpu": "1500m", "memory": "128Mi", "hugepages-2Mi": "4Mi"}, "requests": {"cpu": "250m"},
+        }}))
+        .unwrap();
+        for (resource, divisor, expected) in [
+            ("limits.cpu", None, Some("2")),
+            ("limits.cpu", Some("1m"), Some("1500")),
+            ("requests.cpu", Some("0"), Some("1")),
+            ("limits.memory", None, Some("134217728")),
+            ("limits.memory", Some("1Mi"), Some("128")),
+            ("limits.memory", Some("1G"), Some("1")),
+            ("limits.hugepages-2Mi", Some("1Mi"), Some("4")),
+            ("requests.memory", None, Some("0")),
+            ("limits.ephemeral-storage", None, Some("0")),
+            ("limits.pods", None, None),
+            ("overhead.cpu", None, None),
+            ("cpu", None, None),
+        ] {
+            let field = serde_json::from_value(json!({"resource": resource, "divisor": divisor})).unwrap();
+            assert_eq!(told(&field, &container).as_deref(), expected, "{resource} / {divisor:?}");
+        }
     }
 
     #[test]

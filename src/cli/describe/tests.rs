@@ -50,6 +50,8 @@ fn a_pod_is_described_as_kubectl_does() {
                 "env": [
                     {"name": "A", "value": "1"},
                     {"name": "POD", "valueFrom": {"fieldRef": {"apiVersion": "v1", "fieldPath": "metadata.name"}}},
+                    {"name": "MEMORY", "valueFrom": {"resourceFieldRef": {"resource": "limits.memory", "divisor": "1Mi"}}},
+                    {"name": "CPUS", "valueFrom": {"resourceFieldRef": {"resource": "limits.cpu"}}},
                     {"name": "KEY", "valueFrom": {"secretKeyRef": {"name": "s", "key": "k"}}},
                 ],
                 "envFrom": [{"configMapRef": {"name": "cm", "optional": true}}],
@@ -139,13 +141,15 @@ Containers:
     Requests:
       cpu:     100m
       memory:  200Mi
-    Liveness:  http-get http://:http/healthz delay=5s timeout=1s period=10s successThreshold=1 failureThreshold=3
+    Liveness:  http-get http://:http/healthz delay=5s timeout=1s period=10s #success=1 #failure=3
     Environment Variables from:
       cm  ConfigMap  Optional: true
     Environment:
-      A:    1
-      POD:  logs-x (v1:metadata.name)
-      KEY:  <set to the key 'k' in secret 's'>  Optional: false
+      A:       1
+      POD:     logs-x (v1:metadata.name)
+      MEMORY:  200 (limits.memory)
+      CPUS:    node allocatable (limits.cpu)
+      KEY:     <set to the key 'k' in secret 's'>  Optional: false
     Mounts:
       /etc/conf from conf (ro,path=\"a\")
       /var/log from varlog (rw)
@@ -178,6 +182,15 @@ Events:
   Warning  BackOff  10s (x3 over 5m)  kubelet  spec.containers{main}: Back-off restarting failed container
 ";
     assert_eq!(pod::describe(&pod, &events(), NOW.parse().unwrap()), expected);
+}
+
+#[test]
+fn a_pod_for_which_others_make_room_says_where() {
+    let pod: Pod = from(json!({
+        "metadata": {"name": "p"}, "status": {"phase": "Pending", "nominatedNodeName": "n"},
+    }));
+    let text = pod::describe(&pod, &[], NOW.parse().unwrap());
+    assert!(text.contains("\nNominatedNodeName:  n\n"), "{text}");
 }
 
 #[test]
@@ -256,12 +269,16 @@ fn a_node_is_described_with_what_its_pods_ask_for() {
         "metadata": {
             "name": "n", "labels": {"node-role.kubernetes.io/edge": ""}, "creationTimestamp": "2024-01-01T00:00:00Z",
         },
-        "spec": {"taints": [{"key": "gpu", "value": "yes", "effect": "NoSchedule"}, {"key": "a", "effect": "NoExecute"}]},
+        "spec": {
+            "podCIDR": "10.1.0.0/24", "podCIDRs": ["10.1.0.0/24", "fd00::/64"],
+            "taints": [{"key": "gpu", "value": "yes", "effect": "NoSchedule"}, {"key": "a", "effect": "NoExecute"}],
+        },
         "status": {
             "conditions": [{"type": "Ready", "status": "True", "reason": "R", "message": "m",
                 "lastHeartbeatTime": "2024-01-01T00:00:00Z", "lastTransitionTime": "2024-01-01T00:00:00Z"}],
             "addresses": [{"type": "InternalIP", "address": "192.168.1.2"}],
-            "capacity": {"cpu": "2", "memory": "4Gi"}, "allocatable": {"cpu": "2", "memory": "2Gi"},
+            "capacity": {"cpu": "2", "memory": "4Gi"},
+            "allocatable": {"cpu": "2", "memory": "2Gi", "pods": "110", "hugepages-2Mi": "4Mi", "example.com/gpu": "2"},
             "nodeInfo": {
                 "kubeletVersion": "v1", "osImage": "Debian", "kernelVersion": "6.1", "containerRuntimeVersion": "c",
                 "architecture": "amd64", "bootID": "b", "kubeProxyVersion": "", "machineID": "m",
@@ -272,7 +289,8 @@ fn a_node_is_described_with_what_its_pods_ask_for() {
     let pods: Vec<Pod> = from(json!([{
         "metadata": {"namespace": "default", "name": "p", "creationTimestamp": "2024-01-01T00:30:00Z"},
         "spec": {"containers": [{"name": "c", "resources": {
-            "requests": {"cpu": "250m", "memory": "512Mi"}, "limits": {"memory": "1Gi"},
+            "requests": {"cpu": "250m", "memory": "512Mi", "example.com/gpu": "1"},
+            "limits": {"memory": "1Gi", "example.com/gpu": "1"},
         }}]},
     }]));
     let expected = "\
@@ -294,8 +312,11 @@ Capacity:
   cpu:     2
   memory:  4Gi
 Allocatable:
-  cpu:     2
-  memory:  2Gi
+  cpu:              2
+  example.com/gpu:  2
+  hugepages-2Mi:    4Mi
+  memory:           2Gi
+  pods:             110
 System Info:
   Machine ID:                 m
   System UUID:                s
@@ -306,6 +327,8 @@ System Info:
   Architecture:               amd64
   Container Runtime Version:  c
   Kubelet Version:            v1
+PodCIDR:                      10.1.0.0/24
+PodCIDRs:                     10.1.0.0/24,fd00::/64
 Non-terminated Pods:          (1 in total)
   Namespace                   Name    CPU Requests  CPU Limits  Memory Requests  Memory Limits  Age
   ---------                   ----    ------------  ----------  ---------------  -------------  ---
@@ -317,6 +340,8 @@ Allocated resources:
   cpu                250m (12%)   0 (0%)
   memory             512Mi (25%)  1Gi (50%)
   ephemeral-storage  0 (0%)       0 (0%)
+  hugepages-2Mi      0 (0%)       0 (0%)
+  example.com/gpu    1            1
 Events:              <none>
 ";
     assert_eq!(node::describe(&node, &pods, &[], NOW.parse().unwrap()), expected);

@@ -18,6 +18,8 @@ use crate::api::resource::PODS;
 use crate::cli::Output;
 use crate::cli::client::{Client, JSON};
 use crate::cli::error::CliError;
+use crate::cli::length_of_time::length_of_time;
+use crate::go_duration::GoDuration;
 use crate::node::DRAINED;
 
 /// How often to look whether the pods are gone.
@@ -34,12 +36,35 @@ pub(in crate::cli) struct DrainArgs {
     /// End the pods of DaemonSets, too; none runs until the node is uncordoned
     #[arg(long, conflicts_with = "ignore_daemonsets")]
     delete_daemonset_pods: bool,
-    /// Seconds given to each pod to end, if less than its own
-    #[arg(long, value_name = "SECONDS", requires = "delete_daemonset_pods")]
-    grace_period: Option<u64>,
-    /// Seconds to wait before giving up, zero means infinite
-    #[arg(long, value_name = "SECONDS", default_value_t = 0)]
-    timeout: u64,
+    /// Seconds given to each pod to end, if less than its own; its own if negative
+    #[arg(long, value_name = "SECONDS", default_value_t = -1, allow_negative_numbers = true)]
+    grace_period: i64,
+    /// How long to wait before giving up; zero means for ever
+    #[arg(long, value_name = "DURATION", default_value = "0s", value_parser = length_of_time)]
+    timeout: Duration,
+    #[command(flatten)]
+    without_effect: WithoutEffect,
+    /// Delete pods instead of evicting them, which only changes what is said: there are no disruption budgets here
+    #[arg(long)]
+    disable_eviction: bool,
+}
+
+/// What scripts give kubectl's drain, and what changes nothing for pods of DaemonSets.
+#[derive(Debug, Args)]
+struct WithoutEffect {
+    /// Without effect: no pod here is without a controller
+    #[arg(long)]
+    force: bool,
+    /// Without effect: kubectl asks for it before it ends a pod with emptyDir volumes; here --delete-daemonset-pods alone decides
+    #[arg(long)]
+    delete_emptydir_data: bool,
+}
+
+impl DrainArgs {
+    /// The grace period to ask for, if not each pod's own.
+    fn grace(&self) -> Option<u64> {
+        u64::try_from(self.grace_period).ok()
+    }
 }
 
 pub(in crate::cli) async fn run(
@@ -96,11 +121,12 @@ async fn end(
     output: &mut Output<'_>,
 ) -> Result<(), CliError> {
     for pod in pods {
-        writeln!(output.out, "evicting pod {}", full_name(pod))?;
-        output.out.flush()?;
-        if args.grace_period.is_some() {
-            let options =
-                json!({"kind": "DeleteOptions", "apiVersion": "v1", "gracePeriodSeconds": args.grace_period});
+        if !args.disable_eviction {
+            writeln!(output.out, "evicting pod {}", full_name(pod))?;
+            output.out.flush()?;
+        }
+        if let Some(grace) = args.grace() {
+            let options = json!({"kind": "DeleteOptions", "apiVersion": "v1", "gracePeriodSeconds": grace});
             let path = path_of(pod);
             match client.send::<Value>(Method::DELETE, &path, (JSON, options.to_string().into_bytes())).await
             {
@@ -109,24 +135,25 @@ async fn end(
             }
         }
     }
+    let done = if args.disable_eviction { "deleted" } else { "evicted" };
     let gone = async {
         for pod in pods {
             while is_there(pod, client).await? {
                 sleep(LOOK_EVERY).await;
             }
             let name = pod.metadata.name.as_deref().unwrap_or_default();
-            writeln!(output.out, "pod/{name} evicted")?;
+            writeln!(output.out, "pod/{name} {done}")?;
             output.out.flush()?;
         }
         Ok(())
     };
-    if args.timeout == 0 {
+    if args.timeout.is_zero() {
         return gone.await;
     }
-    let limit = Duration::from_secs(args.timeout);
-    timeout(limit, gone).await.unwrap_or_else(|_| {
+    timeout(args.timeout, gone).await.unwrap_or_else(|_| {
+        let limit = GoDuration(args.timeout);
         Err(CliError::Failed(format!(
-            "drain did not complete within {limit:?}: the pods go on ending, and none starts until the node is uncordoned"
+            "drain did not complete within {limit}: the pods go on ending, and none starts until the node is uncordoned"
         )))
     })
 }

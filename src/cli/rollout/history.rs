@@ -7,17 +7,17 @@ use serde_json::Value;
 use super::Which;
 use crate::cli::Output;
 use crate::cli::client::{Client, escape};
+use crate::cli::describe::template_with_tabs;
 use crate::cli::error::CliError;
-use crate::cli::text::to_yaml;
 use crate::rollout::history::template_of;
 
 #[derive(Debug, Args)]
 pub(super) struct HistoryArgs {
     #[command(flatten)]
     which: Which,
-    /// Show the template of this revision
-    #[arg(long, value_name = "NUMBER")]
-    revision: Option<i64>,
+    /// Show the template of this revision; all revisions if 0
+    #[arg(long, value_name = "NUMBER", default_value_t = 0, allow_negative_numbers = true)]
+    revision: i64,
 }
 
 /// What kubectl shows for a revision without a cause.
@@ -28,12 +28,16 @@ pub(super) async fn run(
     client: &Client,
     output: &mut Output<'_>,
 ) -> Result<(), CliError> {
+    if args.revision < 0 {
+        let problem = format!("revision must be a positive integer: {}", args.revision);
+        return Err(CliError::Usage(problem));
+    }
     for name in args.which.names()? {
         let daemon_set = args.which.get(&name, client).await?;
         let revisions = revisions(&daemon_set, client).await?;
         match args.revision {
-            None => list(&name, &revisions, output)?,
-            Some(number) => show(&name, number, &revisions, output)?,
+            0 => list(&name, &revisions, output)?,
+            number => show(&name, number, &revisions, output)?,
         }
     }
     Ok(())
@@ -67,7 +71,8 @@ fn list(name: &str, revisions: &[ControllerRevision], output: &mut Output<'_>) -
     for revision in revisions {
         let annotations = revision.metadata.annotations.as_ref();
         let cause = annotations.and_then(|all| all.get("kubernetes.io/change-cause"));
-        writeln!(output.out, "{:<9} {}", revision.revision, cause.map_or(NO_CAUSE, String::as_str))?;
+        let cause = cause.map(String::as_str).filter(|cause| !cause.is_empty());
+        writeln!(output.out, "{:<9} {}", revision.revision, cause.unwrap_or(NO_CAUSE))?;
     }
     writeln!(output.out)?;
     Ok(())
@@ -79,16 +84,15 @@ fn show(
     revisions: &[ControllerRevision],
     output: &mut Output<'_>,
 ) -> Result<(), CliError> {
+    if revisions.is_empty() {
+        writeln!(output.out, "daemonset.apps/{name} with revision #{number}\nNo rollout history found.")?;
+        return Ok(());
+    }
     let found = revisions.iter().find(|revision| revision.revision == number).and_then(template_of);
     let Some(template) = found else {
         return Err(CliError::Usage("unable to find the specified revision".to_owned()));
     };
     writeln!(output.out, "daemonset.apps/{name} with revision #{number}")?;
-    writeln!(output.out, "Pod Template:")?;
-    let text = to_yaml(&serde_json::to_value(template)?)?;
-    for line in text.lines() {
-        writeln!(output.out, "  {line}")?;
-    }
-    writeln!(output.out)?;
+    writeln!(output.out, "{}", template_with_tabs(&template))?;
     Ok(())
 }

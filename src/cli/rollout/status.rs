@@ -11,17 +11,17 @@ use crate::api::resource::DAEMON_SETS;
 use crate::cli::Output;
 use crate::cli::client::{Client, JSON, with_query};
 use crate::cli::error::CliError;
-use crate::config::duration;
+use crate::cli::length_of_time::length_of_time;
 
 #[derive(Debug, Args)]
 pub(super) struct StatusArgs {
     #[command(flatten)]
     which: Which,
     /// Wait for the end
-    #[arg(short, long, default_value_t = true, action = clap::ArgAction::Set, num_args = 0..=1, default_missing_value = "true")]
+    #[arg(short, long, default_value_t = true, action = clap::ArgAction::Set, num_args = 0..=1, require_equals = true, default_missing_value = "true")]
     watch: bool,
     /// How long to wait (0s: for ever)
-    #[arg(long, default_value = "0s", value_name = "DURATION", value_parser = duration)]
+    #[arg(long, default_value = "0s", value_name = "DURATION", value_parser = length_of_time)]
     timeout: Duration,
 }
 

@@ -132,6 +132,63 @@ async fn followed_logs_show_what_comes_until_the_pod_is_gone() {
 }
 
 #[tokio::test]
+async fn a_revision_is_shown_as_its_template_with_kubectl_s_tabs() {
+    let agent = Agent::start();
+    let dir = agent.root.path().join("pods");
+    std::fs::create_dir(&dir).unwrap();
+    let history = "rollout history ds/web";
+    assert_eq!(printed(&agent, history).await, "daemonset.apps/web \nNo rollout history found.\n");
+    assert_eq!(
+        printed(&agent, &format!("{history} --revision=1")).await,
+        "daemonset.apps/web with revision #1\nNo rollout history found.\n"
+    );
+    for (number, cause) in [(1, "first"), (2, "")] {
+        let revision = json!({
+            "metadata": {
+                "name": format!("web-{number}"), "namespace": "default",
+                "annotations": {"kubernetes.io/change-cause": cause},
+                "ownerReferences": [{"apiVersion": "apps/v1", "kind": "DaemonSet", "name": "web", "uid": "uid-2"}],
+            },
+            "revision": number,
+            "data": {"spec": {"template": {
+                "$patch": "replace",
+                "metadata": {"labels": {"app": "web", "tier": "node"}},
+                "spec": {"containers": [{"name": "main", "image": format!("img:{number}")}]},
+            }}},
+        });
+        std::fs::write(dir.join(format!("{number}.json")), revision.to_string()).unwrap();
+    }
+    let expected = "\
+daemonset.apps/web with revision #2
+Pod Template:
+  Labels:\tapp=web
+\ttier=node
+  Containers:
+   main:
+    Image:\timg:2
+    Port:\t<none>
+    Host Port:\t<none>
+    Environment:\t<none>
+    Mounts:\t<none>
+  Volumes:\t<none>
+  Node-Selectors:\t<none>
+  Tolerations:\t<none>
+
+";
+    assert_eq!(printed(&agent, &format!("{history} --revision=2")).await, expected);
+    let list = "daemonset.apps/web \nREVISION  CHANGE-CAUSE\n1         first\n2         <none>\n\n";
+    assert_eq!(printed(&agent, history).await, list);
+    assert_eq!(printed(&agent, &format!("{history} --revision=0")).await, list);
+    for (number, problem) in [
+        ("3", "error: unable to find the specified revision"),
+        ("-1", "error: revision must be a positive integer: -1"),
+    ] {
+        assert_eq!(refused(&agent, &format!("{history} --revision={number}")).await, problem);
+    }
+    agent.stop().await;
+}
+
+#[tokio::test]
 async fn status_names_what_is_wrong_with_the_agent() {
     let agent = Agent::start();
     assert_eq!(

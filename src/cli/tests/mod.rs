@@ -1,6 +1,7 @@
 //! The verbs against an agent that serves a board filled by hand.
 
 mod asking;
+mod changing;
 mod getting;
 
 use std::io::Write;

@@ -48,6 +48,7 @@ impl Bench {
             name: "edge-1".parse().unwrap(),
             files: NodeFiles { file: self.at("etc/node.yaml"), last_good: self.at("state/last-good.yaml") },
             taint_times: self.at("state/taints.json"),
+            first_seen: self.at("state/first-seen.json"),
             clock: Clock::start(),
             resources,
         };
@@ -99,6 +100,17 @@ async fn the_first_node_has_all_that_is_known_at_once() {
     let watched = bench.spawn();
     assert_eq!(disk(&watched.node.borrow()), Some("ssd"));
     assert!(watched.problems.borrow().is_empty());
+}
+
+#[tokio::test]
+async fn a_node_is_no_younger_for_another_agent() {
+    let bench = Bench::new();
+    fs::create_dir(bench.at("state")).unwrap();
+    let note = json!({"node": "edge-1", "firstSeen": "2001-02-03T04:05:06Z"});
+    fs::write(bench.at("state/first-seen.json"), note.to_string()).unwrap();
+    let watched = bench.spawn();
+    let created = watched.node.borrow().metadata.creation_timestamp.clone().unwrap();
+    assert_eq!(created.0.to_string(), "2001-02-03T04:05:06Z");
 }
 
 #[tokio::test]

@@ -32,10 +32,13 @@ pub(super) fn of(
     ];
     let mut conditions: Vec<PodCondition> =
         told.into_iter().map(|(type_, unmet)| condition(inputs, type_, unmet)).collect();
-    conditions.extend(inputs.failure.filter(|failure| failure.fault == Fault::Node).map(|failure| {
-        let target = condition(inputs, "DisruptionTarget", None);
-        let reason = Some("TerminationByKubelet".to_owned());
-        PodCondition { reason, message: Some(failure.message.clone()), ..target }
+    let by_kubelet = inputs.failure.filter(|failure| failure.fault == Fault::Node);
+    let by_kubelet = by_kubelet.map(|failure| ("TerminationByKubelet", failure.message.as_str()));
+    let by_others = inputs.disruption.map(|disruption| (disruption.reason(), disruption.message()));
+    conditions.extend(by_kubelet.or(by_others).map(|(reason, message)| PodCondition {
+        reason: Some(reason.to_owned()),
+        message: Some(message.to_owned()),
+        ..condition(inputs, "DisruptionTarget", None)
     }));
     conditions
 }

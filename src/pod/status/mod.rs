@@ -18,6 +18,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use k8s_openapi::jiff::{Timestamp, Unit};
 
 use self::phase::Phase;
+use super::disruption::Disruption;
 use super::failure::Failure;
 use super::observed::Observed;
 use crate::cri::ContainerId;
@@ -42,6 +43,8 @@ pub struct Inputs<'a> {
     pub ending: Ending,
     /// Why the pod has failed, if it has.
     pub failure: Option<&'a Failure>,
+    /// What the pod is ended for before its time, if it is.
+    pub disruption: Option<Disruption>,
     /// The pod's QoS class.
     pub qos_class: &'a str,
     /// The conditions as they were last told, whose transition times go on while nothing changes.

@@ -4,6 +4,7 @@ use serde_json::{Value, json};
 
 use super::*;
 use crate::cri::SandboxId;
+use crate::pod::disruption::Disruption;
 use crate::pod::failure::{FailureReason, Fault};
 use crate::pod::observed::{Container, ContainerState, Exit, Network, Sandbox, SandboxState};
 
@@ -79,6 +80,7 @@ struct Case {
     waiting: BTreeMap<String, Waiting>,
     ending: Ending,
     failure: Option<Failure>,
+    disruption: Option<Disruption>,
 }
 
 impl Case {
@@ -90,6 +92,7 @@ impl Case {
             waiting: BTreeMap::new(),
             ending: Ending::No,
             failure: None,
+            disruption: None,
         }
     }
 
@@ -108,6 +111,7 @@ impl Case {
             sandbox: SandboxNeed::Usable,
             ending: self.ending,
             failure: self.failure.as_ref(),
+            disruption: self.disruption,
             qos_class: "BestEffort",
             previous: previous.and_then(|status| status.conditions.as_deref()).unwrap_or_default(),
             recursive_read_only: Some(true),
@@ -191,6 +195,35 @@ fn a_pod_that_fails_has_failed_once_nothing_runs() {
     case.failure = Some(failure(Fault::Own));
     let conditions = case.status(None, 5).conditions.expect("conditions");
     assert!(conditions.iter().all(|condition| condition.type_ != "DisruptionTarget"));
+}
+
+#[test]
+fn a_pod_that_others_end_before_its_time_says_who() {
+    let mut case = Case::of(one(), vec![running("c", 0)]);
+    case.ending = Ending::Yes;
+    let told = |case: &Case| {
+        let conditions = case.status(None, 5).conditions.expect("conditions");
+        let target = conditions.into_iter().find(|condition| condition.type_ == "DisruptionTarget");
+        target.map(|target| {
+            (target.status, target.reason.unwrap_or_default(), target.message.unwrap_or_default())
+        })
+    };
+    assert_eq!(told(&case), None);
+    for (disruption, reason, message) in [
+        (
+            Disruption::PreemptionByScheduler,
+            "PreemptionByScheduler",
+            "default-scheduler: preempting to accommodate a higher priority pod",
+        ),
+        (
+            Disruption::DeletionByTaintManager,
+            "DeletionByTaintManager",
+            "Taint manager: deleting due to NoExecute taint",
+        ),
+    ] {
+        case.disruption = Some(disruption);
+        assert_eq!(told(&case), Some(("True".to_owned(), reason.to_owned(), message.to_owned())));
+    }
 }
 
 #[test]

@@ -16,6 +16,7 @@ use crate::cri::ContainerId;
 use crate::cri::log_path::LogOwner;
 use crate::error_chain::error_chain;
 use crate::pod::context::News;
+use crate::pod::disruption::Cause;
 use crate::pod::grace;
 use crate::pod::logs;
 use crate::pod::observed::SandboxState;
@@ -61,12 +62,13 @@ impl Worker {
         if self.record.ending.is_some() {
             return;
         }
-        let reason = match &*orders.borrow() {
-            Orders::Stop { reason, .. } => reason.clone(),
-            Orders::Run | Orders::Fail(_) => String::new(),
+        let Cause { reason, disruption } = match &*orders.borrow() {
+            Orders::Stop { cause, .. } => *cause,
+            Orders::Run | Orders::Fail(_) => Cause::from(""),
         };
         info!(reason, "stopping the pod");
-        self.record.ending = Some(EndingNote { reason, at: self.context.clock.wall_seconds() });
+        let at = self.context.clock.wall_seconds();
+        self.record.ending = Some(EndingNote { reason: reason.to_owned(), at, disruption });
         if let Err(error) = self.context.records.write(&self.record) {
             // It ends all the same; only an agent that dies now would have to decide anew.
             warn!(error = error_chain(&error), "cannot note that the pod is to end");

@@ -17,6 +17,7 @@ use crate::board::EventKind;
 use crate::clock::Clock;
 use crate::cri::proto;
 use crate::pod::context::PodContext;
+use crate::pod::disruption::Cause;
 use crate::pod::failure::Failure;
 use crate::pod::record::PodRecord;
 
@@ -30,8 +31,8 @@ pub enum Orders {
     Fail(Box<Failure>),
     /// Stop gracefully and leave nothing behind.
     Stop {
-        /// Why, for people.
-        reason: String,
+        /// Why.
+        cause: Cause,
         /// A shorter grace period than the pod's own.
         grace: Option<Duration>,
     },
@@ -62,11 +63,11 @@ pub struct WorkerHandle {
 }
 
 impl WorkerHandle {
-    /// Tells the pod to stop. A pod that was told before keeps its first reason; a shorter grace period counts.
-    pub fn stop(&self, reason: &str, grace: Option<Duration>) {
+    /// Tells the pod to stop. A pod that was told before keeps its first cause; a shorter grace period counts.
+    pub fn stop(&self, cause: Cause, grace: Option<Duration>) {
         self.orders.send_if_modified(|orders| match orders {
             Orders::Run | Orders::Fail(_) => {
-                *orders = Orders::Stop { reason: reason.to_owned(), grace };
+                *orders = Orders::Stop { cause, grace };
                 true
             }
             Orders::Stop { grace: earlier, .. } => shorten(earlier, grace),

@@ -177,6 +177,7 @@ impl Worker {
             sandbox: if needs_sandbox { SandboxNeed::Missing } else { SandboxNeed::Usable },
             ending: if self.is_to_run() { Ending::No } else { Ending::Yes },
             failure,
+            disruption: self.record.ending.as_ref().and_then(|ending| ending.disruption),
             qos_class: self.qos_class.as_str(),
             previous: self.told.as_ref().map_or(&self.standing_conditions(), |told| &told.conditions),
             recursive_read_only: Some(self.mounts_recursively_read_only(&host)),

@@ -10,6 +10,7 @@ use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 
 use crate::backoff::Turn;
 use crate::placement::Verdict;
+use crate::pod::disruption::{Cause, Disruption};
 use crate::pod::identity::PodUid;
 
 /// How an update replaces pods.
@@ -124,6 +125,22 @@ pub enum StopReason {
 }
 
 impl StopReason {
+    /// What the pod's worker is told.
+    pub const fn cause(self) -> Cause {
+        let disruption = match self {
+            StopReason::Preempted => Some(Disruption::PreemptionByScheduler),
+            StopReason::Tainted => Some(Disruption::DeletionByTaintManager),
+            StopReason::NotPlaced
+            | StopReason::Outdated
+            | StopReason::Surplus
+            | StopReason::Failed
+            | StopReason::Deleted
+            | StopReason::DaemonSetDeleted
+            | StopReason::NodeLeaves => None,
+        };
+        Cause { reason: self.as_str(), disruption }
+    }
+
     /// As a sentence for Events and logs.
     pub const fn as_str(self) -> &'static str {
         match self {

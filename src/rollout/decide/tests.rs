@@ -175,6 +175,21 @@ fn a_deleted_daemon_set_stops_each_of_its_pods_once() {
     assert_eq!(found.len(), 2);
 }
 
+#[test]
+fn only_who_goes_for_another_or_for_a_taint_is_disrupted() {
+    use crate::pod::disruption::Disruption;
+    for (why, disruption) in [
+        (StopReason::Preempted, Some(Disruption::PreemptionByScheduler)),
+        (StopReason::Tainted, Some(Disruption::DeletionByTaintManager)),
+        (StopReason::Outdated, None),
+        (StopReason::Deleted, None),
+        (StopReason::NotPlaced, None),
+    ] {
+        let cause = why.cause();
+        assert_eq!((cause.reason, cause.disruption), (why.as_str(), disruption), "{why:?}");
+    }
+}
+
 mod laws {
     use proptest::prelude::*;
 
