@@ -90,10 +90,7 @@ impl World {
         self.clock += 1;
         match action {
             Action::KillPod => {
-                let running: Vec<String> =
-                    self.observed.running().map(|record| record.name.clone()).collect();
-                running.iter().for_each(|name| self.exit(name, 137));
-                self.observed.sandboxes.iter_mut().for_each(|sandbox| sandbox.state = SandboxState::NotReady);
+                self.kill_sandbox();
             }
             Action::RemoveInitRecords(ids) => {
                 self.observed.containers.retain(|record| !ids.contains(&record.id));
@@ -161,8 +158,9 @@ impl World {
     }
 
     fn kill_sandbox(&mut self) {
-        let names: Vec<String> = self.observed.running().map(|record| record.name.clone()).collect();
-        names.iter().for_each(|name| self.exit(name, 137));
+        let state = self.exit_state(137);
+        let running = self.observed.containers.iter_mut().filter(|record| record.is_running());
+        running.for_each(|record| record.state = state.clone());
         self.observed.sandboxes.iter_mut().for_each(|sandbox| sandbox.state = SandboxState::NotReady);
     }
 }

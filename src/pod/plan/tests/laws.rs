@@ -33,12 +33,17 @@ fn mishap() -> impl Strategy<Value = Mishap> {
     ]
 }
 
-/// Carries out what a runtime would not refuse, as it is: only in a sandbox that runs does a container start, and no attempt is made twice.
-fn carry_out_what_fits(world: &mut World, actions: Vec<Action>) {
+/// Carries out what was planned on what was `seen`, if a runtime would not refuse it as it is: only in a sandbox that runs does a container start,
+/// and no attempt is made twice.
+fn carry_out_what_fits(world: &mut World, seen: &Observed, actions: Vec<Action>) {
     for action in actions {
         let fits = match &action {
-            Action::StartContainer { .. } => {
+            Action::StartContainer { name, .. } => {
+                let attempt = seen.newest(name).map_or(0, |record| record.attempt + 1);
+                let is_taken =
+                    |record: &observed::Container| record.name == *name && record.attempt == attempt;
                 world.observed.sandbox().is_some_and(|sandbox| sandbox.state == SandboxState::Ready)
+                    && !world.observed.containers.iter().any(is_taken)
             }
             Action::KillContainer { id, .. } => {
                 world.observed.containers.iter().any(|record| record.id == *id)
@@ -59,7 +64,7 @@ fn act_on(world: &mut World, seen: &Observed) {
     let now = std::mem::replace(&mut world.observed, seen.clone());
     let actions = world.plan().actions;
     world.observed = now;
-    carry_out_what_fits(world, actions);
+    carry_out_what_fits(world, seen, actions);
 }
 
 fn suffer(world: &mut World, seen: &Observed, mishap: &Mishap) {
@@ -89,9 +94,9 @@ fn suffer(world: &mut World, seen: &Observed, mishap: &Mishap) {
         }
         Mishap::HeardLate => act_on(world, seen),
         Mishap::HeardTwice => {
-            let actions = world.plan().actions;
-            carry_out_what_fits(world, actions.clone());
-            carry_out_what_fits(world, actions);
+            let (seen, actions) = (world.observed.clone(), world.plan().actions);
+            carry_out_what_fits(world, &seen, actions.clone());
+            carry_out_what_fits(world, &seen, actions);
         }
         _ => {}
     }
