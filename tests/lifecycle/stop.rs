@@ -5,7 +5,7 @@ use std::time::Duration;
 use daemonlet::cri::Method;
 use daemonlet::cri::fake::Request;
 use daemonlet::pod::context::News;
-use serde_json::json;
+use serde_json::{Value, json};
 use tokio::time::{Instant, sleep};
 
 use crate::rig::{Machine, one_container};
@@ -152,16 +152,21 @@ async fn sidecars_stop_last_in_reverse_and_share_the_grace() {
     machine.assert_clean();
 }
 
+/// A pod whose sidecar has this lifecycle.
+fn beside_a_sidecar(lifecycle: &Value) -> Value {
+    json!({
+        "terminationGracePeriodSeconds": 30,
+        "initContainers": [{"name": "side", "image": "registry.example/s:1", "restartPolicy": "Always", "lifecycle": lifecycle}],
+        "containers": [{"name": "main", "image": "registry.example/app:1"}],
+    })
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_sidecars_hook_and_its_wait_each_take_whole_seconds() {
     let machine = Machine::boot();
     let mut agent = machine.start_agent().await;
-    let pod = agent.run(&json!({
-        "terminationGracePeriodSeconds": 30,
-        "initContainers": [{"name": "side", "image": "registry.example/s:1", "restartPolicy": "Always",
-            "lifecycle": {"preStop": {"exec": {"command": ["bye"]}}}}],
-        "containers": [{"name": "main", "image": "registry.example/app:1"}],
-    }));
+    let hook = json!({"preStop": {"exec": {"command": ["bye"]}}});
+    let pod = agent.run(&beside_a_sidecar(&hook));
     agent.until_ready(&pod).await;
     machine.runtime.delay(Method::ExecSync, Duration::from_millis(1_700));
     machine.runtime.delay(Method::StopContainer, Duration::from_millis(3_400));
@@ -175,11 +180,7 @@ async fn a_sidecars_hook_and_its_wait_each_take_whole_seconds() {
 async fn a_sidecar_waits_for_a_container_that_could_not_be_stopped() {
     let machine = Machine::boot();
     let mut agent = machine.start_agent().await;
-    let pod = agent.run(&json!({
-        "terminationGracePeriodSeconds": 30,
-        "initContainers": [{"name": "side", "image": "registry.example/s:1", "restartPolicy": "Always"}],
-        "containers": [{"name": "main", "image": "registry.example/app:1"}],
-    }));
+    let pod = agent.run(&beside_a_sidecar(&json!({})));
     agent.until_ready(&pod).await;
     machine.runtime.fail(Method::StopContainer, 1, "ttrpc: closed");
     agent.stop(&pod, None);
