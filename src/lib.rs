@@ -19,6 +19,7 @@ pub mod bundle;
 pub mod cgroup;
 pub mod cli;
 pub mod clock;
+mod complaints;
 pub mod config;
 pub mod containerd;
 pub mod cri;

@@ -121,7 +121,8 @@ async fn attend_until(
         Purpose::LookAfter => KubeletWatch::spawn(settings, cri, shutdown),
         Purpose::EndPods | Purpose::EndPodsOf(_) => KubeletWatch::off(),
     };
-    let store_news = StoreNews::new(settings.store.path.display().to_string(), Arc::clone(board), *clock);
+    let source = settings.store.path.display().to_string();
+    let store_news = StoreNews::new(source, Arc::clone(board), Arc::clone(metrics), *clock);
     let Base { settings, name, board, metrics, cri, shutdown, .. } = base;
     let agent = Agent {
         name,

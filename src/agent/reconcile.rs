@@ -12,6 +12,7 @@ mod shutdown;
 mod taints;
 mod telling;
 mod tracked;
+mod unattended;
 mod updates;
 mod waiting;
 mod wanted;
@@ -36,10 +37,12 @@ use super::eviction::Demand;
 use super::holding::Holding;
 use super::prefetch::Prefetch;
 use super::recording::Recording;
+use super::unattended::AllUnattended;
 use crate::backoff::Turn;
 use crate::board::EventKind;
+use crate::complaints::Complaints;
 use crate::cri::translate::pod_cgroup::burstable_cpu_shares;
-use crate::manifest::{DaemonSetKey, Object, Objects};
+use crate::manifest::{DaemonSetKey, Kind, Object, Objects};
 use crate::node;
 use crate::placement::{self, Verdict};
 use crate::pod::context::{News, PodContext, Report};
@@ -84,6 +87,10 @@ pub(super) struct Reconciler {
     pub(super) policy: Policy,
     /// What this agent looks after no longer.
     pub(super) released: Released,
+    /// Pods that run while their records can't be used.
+    pub(super) unattended: AllUnattended,
+    /// What was told of what lasts.
+    pub(super) complaints: Complaints,
 }
 
 /// What a round found out about one DaemonSet.
@@ -191,12 +198,12 @@ impl Reconciler {
         }
         let node = Arc::clone(&self.node.borrow());
         let mut due = self.end_tainted(&node);
-        let mut named = BTreeSet::new();
+        let named = named_in(&snapshot);
+        self.end_unattended(&snapshot, &named);
         let mut wanted = Vec::new();
         for stored in snapshot.objects.0.values() {
             let Object::DaemonSet(daemon_set) = &stored.object else { continue };
             let key = key_of(daemon_set);
-            named.insert(key.clone());
             self.learn(&key, stored, daemon_set);
             let counts = self.known.get(&key).and_then(|known| known.counts.clone());
             let daemon_set = counts.as_ref().unwrap_or(daemon_set);
@@ -252,7 +259,7 @@ impl Reconciler {
         let unseen = self.pods.values().any(|pod| pod.daemon_set == round.key && pod.sight == Sight::Unseen);
         let steps = if self.machine == Machine::GoingDown {
             Vec::new()
-        } else if unseen {
+        } else if unseen || self.unattended_pod_of(&round.key).is_some() {
             // A pod of which nothing is known yet must not be taken for one that is not ready. Its worker's first word starts another round.
             Vec::new()
         } else {
@@ -359,6 +366,15 @@ impl Reconciler {
         })
         .collect()
     }
+}
+
+/// The DaemonSets that the store has. What is in a file that can't be used now is not absent.
+fn named_in(snapshot: &Snapshot) -> BTreeSet<DaemonSetKey> {
+    let keys = snapshot.objects.0.keys().chain(&snapshot.unusable);
+    let daemon_sets = keys.filter(|key| key.kind == Kind::DaemonSet);
+    daemon_sets
+        .map(|key| DaemonSetKey { namespace: key.namespace.clone(), name: key.name.clone() })
+        .collect()
 }
 
 pub(super) fn key_of(daemon_set: &DaemonSet) -> DaemonSetKey {

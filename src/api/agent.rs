@@ -13,7 +13,7 @@ use crate::board::ItemKind;
 use crate::kubelet::standing_back::{Start, SteppedBack};
 use crate::manifest::{DaemonSetKey, Problem, Severity};
 use crate::placement::Verdict;
-use crate::store::Freshness;
+use crate::store::{self, Freshness, HeldRemovals};
 
 const API_VERSION: &str = "daemonlet.dev/v1";
 
@@ -85,12 +85,18 @@ pub(super) fn status(state: &ApiState) -> Response {
             "objects": store.objects,
             "problems": store.problems.iter().map(problem).collect::<Vec<_>>(),
             "ignored": ignored,
+            "removalsHeld": store.held.as_ref().map(removals_held),
         },
         "runtime": {"endpoint": runtime.endpoint, "version": runtime.version, "problem": runtime.problem},
         "daemonSets": board.count(ItemKind::DaemonSet),
         "pods": board.count(ItemKind::Pod),
         "standingBy": board.stepped_back().as_deref().map(standing_by),
     }))
+}
+
+fn removals_held(held: &HeldRemovals) -> Value {
+    let remaining = held.remaining(store::uptime()).map(|left| left.as_secs());
+    json!({"cause": held.cause, "objects": held.objects, "remainingSeconds": remaining})
 }
 
 /// Files are named, and what is in them is not: variables may be secrets.

@@ -34,6 +34,17 @@ pub struct MethodCount {
     pub failures: u64,
 }
 
+/// What may happen to an object of the store.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum StoreChange {
+    /// It is new.
+    Added,
+    /// It says something else.
+    Changed,
+    /// It is gone.
+    Removed,
+}
+
 /// Who counts the calls of the runtime.
 type CallCounts = Box<dyn Fn() -> Vec<MethodCount> + Send + Sync>;
 
@@ -49,6 +60,7 @@ pub struct Metrics {
     worker_panics: Counter,
     evictions: Family<StaticLabels, Counter>,
     event_stream_up: Gauge,
+    store_changes: Family<StaticLabels, Counter>,
     at_scrape: AtScrape,
 }
 
@@ -109,6 +121,7 @@ impl Metrics {
             worker_panics: Counter::default(),
             evictions: Family::default(),
             event_stream_up: Gauge::<i64, AtomicI64>::default(),
+            store_changes: Family::default(),
             at_scrape,
             registry: Registry::default(),
         };
@@ -121,6 +134,11 @@ impl Metrics {
         registry.register("reconciles", "Times the whole node was reconciled", metrics.reconciles.clone());
         registry.register("worker_syncs", "Times a pod worker synced its pod", metrics.worker_syncs.clone());
         registry.register("worker_panics", "Panics caught in pod workers", metrics.worker_panics.clone());
+        registry.register(
+            "store_changes",
+            "Objects that came into the store, changed or left it",
+            metrics.store_changes.clone(),
+        );
         registry.register(
             "evictions",
             "Pods that were evicted, by the signal for which",
@@ -157,6 +175,16 @@ impl Metrics {
     /// Counts a pod that was evicted, under the kubelet's name for what it went for.
     pub fn count_eviction(&self, signal: &'static str) {
         self.evictions.get_or_create(&[("eviction_signal", signal)]).inc();
+    }
+
+    /// Counts objects of the store to which the same has happened.
+    pub fn count_store_changes(&self, change: StoreChange, count: usize) {
+        let label = match change {
+            StoreChange::Added => "added",
+            StoreChange::Changed => "changed",
+            StoreChange::Removed => "removed",
+        };
+        self.store_changes.get_or_create(&[("change", label)]).inc_by(count as u64);
     }
 
     /// Says whether the runtime's event stream is connected.

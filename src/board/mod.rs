@@ -31,7 +31,7 @@ use collection::Collection;
 use event::EventLog;
 pub use event::{EVENT_TTL, EventDraft, EventKind, MAX_EVENTS, reference_to, reference_to_container};
 pub use item::{Item, ItemKind, NamespacedName};
-pub use metrics::{METRICS_CONTENT_TYPE, MethodCount, Metrics};
+pub use metrics::{METRICS_CONTENT_TYPE, MethodCount, Metrics, StoreChange};
 
 /// How many changes a slow watcher may lag behind before it has to list again.
 const CHANGES_IN_FLIGHT: usize = 256;

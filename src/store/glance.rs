@@ -38,8 +38,12 @@ fn look(settings: &DirSettings) -> Snapshot {
         std::path::absolute(&settings.path).map_or_else(|_| settings.path.as_path().into(), Arc::from);
     let thresholds = Thresholds { hold: settings.empty_hold, ..Thresholds::default() };
     let mut reader = Reader::new(root, reading::read, thresholds, None, settings.trust.clone());
-    if let Ok(Some((objects, memory))) = last_good::load(&settings.state_file) {
-        reader.restore(Arc::new(Snapshot { objects, ..Snapshot::default() }), memory);
+    match last_good::load(&settings.state_file) {
+        Ok(Some((objects, memory))) => {
+            reader.restore(Arc::new(Snapshot { objects, ..Snapshot::default() }), memory);
+        }
+        Ok(None) => {}
+        Err(_) => reader.forget(),
     }
     let look = Look::Settled { writing: std::collections::HashSet::new() };
     let seen = reader.look(&look, Said::default(), &boot::now());

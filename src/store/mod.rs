@@ -19,10 +19,11 @@ mod survey;
 pub mod trust;
 mod watch;
 
+pub use boot::uptime;
 pub use dir::{DirSettings, DirStore, PollMode, StoreHandle};
 pub use glance::glance;
 pub use guard::Thresholds;
 pub(crate) use listing::is_on_network;
-pub use snapshot::{Freshness, IgnoredFile, Snapshot};
+pub use snapshot::{Freshness, HeldRemovals, IgnoredFile, Snapshot};
 pub use survey::{Source, Survey, survey};
 pub use trust::{TrustSettings, Verification, verify};

@@ -2,6 +2,8 @@
 //!
 //! It blocks as long as the file system does, and is handed to a thread of its own for each look.
 
+mod telling;
+
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -76,6 +78,8 @@ pub(super) struct Reader {
     memory: Memory,
     /// Whether some listing was ever complete, now or before a restart.
     known: bool,
+    /// Something ran before, and what it was can't be known any more.
+    forgotten: bool,
     /// Why the store is not trusted now, once that has been told.
     refused: Option<Refusal>,
 }
@@ -106,15 +110,22 @@ impl Reader {
             previous: Arc::default(),
             memory: Memory::default(),
             known: false,
+            forgotten: false,
             refused: None,
         }
     }
 
     /// Begins from what was known before a restart.
     pub(super) fn restore(&mut self, previous: Arc<Snapshot>, memory: Memory) {
+        self.forgotten = memory.hold.as_ref().is_some_and(|hold| matches!(hold.cause, Cause::Forgotten(_)));
         self.previous = previous;
         self.memory = memory;
         self.known = true;
+    }
+
+    /// Begins with nothing, though there was something before a restart.
+    pub(super) fn forget(&mut self) {
+        self.forgotten = true;
     }
 
     /// Looks.
@@ -142,7 +153,7 @@ impl Reader {
 
         match self.standing(look, &mut listing, said) {
             Standing::Trusted => {}
-            Standing::Refused(refusal) => return self.refuse(listing, refusal, next),
+            Standing::Refused(refusal) => return self.refuse(listing, refusal, next, now),
             Standing::Undecided => {
                 let unsettled = listing.unsettled;
                 return self.seen(listing.real_root, unsettled, None, next);
@@ -160,13 +171,20 @@ impl Reader {
                     self.memory.place = Some(listing.place.clone());
                     self.memory.hold = None;
                     self.known = true;
+                    self.forgotten = false;
                 }
-                Verdict::Hold { hold } => self.memory.hold = Some(hold),
+                Verdict::Hold { hold } => {
+                    // What is there counts, also while nobody knows what is missing.
+                    self.known |= self.forgotten;
+                    self.forgotten = matches!(hold.cause, Cause::Forgotten(_));
+                    self.memory.hold = Some(hold);
+                }
             }
         } else {
             // Only a settled look removes anything, ends a hold, or takes the store for a new one.
             let settles = !merged.absent.is_empty()
                 || self.memory.hold.is_some()
+                || self.forgotten
                 || self.memory.place.as_ref() != Some(&listing.place);
             listing.unsettled |= complete && settles;
         }
@@ -179,6 +197,8 @@ impl Reader {
             ignored: listing.ignored,
             freshness,
             refused: None,
+            unusable: merged.unusable,
+            held: self.held(now),
         };
         self.replace(snapshot);
         self.seen(listing.real_root, listing.unsettled, hold_ends, next)
@@ -237,7 +257,7 @@ impl Reader {
     }
 
     /// Uses nothing of a listing, and says why.
-    fn refuse(&mut self, listing: Listing, refusal: Refusal, next: Next) -> Seen {
+    fn refuse(&mut self, listing: Listing, refusal: Refusal, next: Next, now: &BootTime) -> Seen {
         let mut problems = listing.problems;
         problems.extend(listing.failures.iter().map(|failure| self.problem(Severity::Error, failure)));
         problems.extend(refusal.findings().map(|(path, fault)| Problem {
@@ -245,14 +265,24 @@ impl Reader {
             message: fault.to_string(),
             ..self.problem(Severity::Error, "")
         }));
-        problems.sort_by(|a, b| (&a.file, a.line).cmp(&(&b.file, b.line)));
+        let problems = self.bounded(problems);
         let failed = (!listing.failures.is_empty()).then(|| listing.failures.join("; "));
         let reason = failed.unwrap_or_else(|| refusal.to_string());
         let freshness =
             if self.known { Freshness::LastGood { reason: reason.clone() } } else { Freshness::Unknown };
         let refused = listing.failures.is_empty().then_some(reason);
         let objects = self.previous.objects.clone();
-        self.replace(Snapshot { objects, problems, ignored: listing.ignored, freshness, refused });
+        let unusable = self.previous.unusable.clone();
+        let held = self.held(now);
+        self.replace(Snapshot {
+            objects,
+            problems,
+            ignored: listing.ignored,
+            freshness,
+            refused,
+            unusable,
+            held,
+        });
         self.refused = listing.failures.is_empty().then_some(refusal);
         // Keys whose directory has yet to be made can't be watched: what puts this right may be told by nothing.
         let next = if next == Next::Event { Next::Retry } else { next };
@@ -269,61 +299,8 @@ impl Reader {
             files: &listing.files,
             place_before: self.memory.place.as_ref(),
             place: &listing.place,
+            forgotten: self.forgotten,
         };
         judge(&evidence, self.memory.hold.as_ref(), now, &self.thresholds)
-    }
-
-    fn freshness(&self, failures: &[String]) -> Freshness {
-        if !self.known {
-            return Freshness::Unknown;
-        }
-        if !failures.is_empty() {
-            return Freshness::LastGood { reason: failures.join("; ") };
-        }
-        match &self.memory.hold {
-            Some(hold) => Freshness::LastGood { reason: self.explain(hold) },
-            None => Freshness::Current,
-        }
-    }
-
-    fn explain(&self, hold: &Hold) -> String {
-        let confirm = "if it is meant, run `daemonlet store confirm`";
-        let remedy = match hold.cause {
-            Cause::Unmounted(_) => format!("mount it again; {confirm}"),
-            _ => format!(
-                "put the manifests back; {confirm}, or wait: after {} s it is believed",
-                self.thresholds.hold.as_secs()
-            ),
-        };
-        format!("{}; {} objects are kept: {remedy}", hold.cause, hold.vanishing.len())
-    }
-
-    fn problem(&self, severity: Severity, message: &str) -> Problem {
-        let message = format!("store: {message}");
-        Problem {
-            severity,
-            file: Arc::clone(self.lister.root()),
-            line: 0,
-            field: String::new(),
-            message,
-            object: None,
-        }
-    }
-
-    fn problems(
-        &self,
-        of_files: Vec<Problem>,
-        of_tree: Vec<Problem>,
-        failures: &[String],
-        freshness: &Freshness,
-    ) -> Vec<Problem> {
-        let mut problems = of_files;
-        problems.extend(of_tree);
-        problems.extend(failures.iter().map(|failure| self.problem(Severity::Error, failure)));
-        if let (Freshness::LastGood { reason }, true) = (freshness, failures.is_empty()) {
-            problems.push(self.problem(Severity::Warning, reason));
-        }
-        problems.sort_by(|a, b| (&a.file, a.line).cmp(&(&b.file, b.line)));
-        problems
     }
 }

@@ -12,6 +12,7 @@ use crate::agent::holding::Holding;
 use crate::agent::prefetch::Prefetch;
 use crate::agent::recording::Recording;
 use crate::agent::{AgentError, Purpose, REVISIONS_DIR};
+use crate::complaints::Complaints;
 use crate::config::Settings;
 use crate::pod::context::{PodContext, Report};
 use crate::rollout::history::History;
@@ -72,6 +73,8 @@ impl Reconciler {
             waiting: BTreeMap::new(),
             policy: settings.policy.clone(),
             released: Released::of(purpose),
+            unattended: BTreeMap::new(),
+            complaints: Complaints::hourly(),
         })
     }
 }

@@ -89,7 +89,7 @@ pub(super) async fn wait(
     let api = serving::serve(settings, &board, &metrics, &ending, changes)?;
     let cri = connect(settings)?;
     let store = DirStore::spawn(store_settings(settings), ending.clone());
-    let scene = Scene::new(settings, note.clone(), board, clock, store);
+    let scene = Scene::new(settings, note.clone(), (board, metrics), clock, store);
     let mut watchdog = Watchdog::from_environment();
     ServiceManager.ready(&format!("standing by: {}", note.describe()));
     warn!("standing by: {}", note.describe());

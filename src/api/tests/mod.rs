@@ -265,6 +265,7 @@ async fn the_agents_status_names_its_store_and_runtime_and_every_problem() {
         }],
         ignored: vec![IgnoredFile { path: "/m/a.yaml~".into(), reason: "an editor's back-up".into() }],
         objects: 5,
+        held: None,
     });
     let status = get(&state, "/apis/daemonlet.dev/v1/status").await;
     assert_eq!(status["ready"], true);

@@ -217,6 +217,7 @@ async fn status_names_what_is_wrong_with_the_agent() {
         }],
         ignored: vec![IgnoredFile { path: "/m/b.yaml~".into(), reason: "an editor's back-up".into() }],
         objects: 1,
+        held: None,
     });
     let text = printed(&agent, "status").await;
     for part in [

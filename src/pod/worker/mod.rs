@@ -16,7 +16,6 @@
 //! ```
 
 mod addresses;
-mod complaints;
 mod container;
 mod end;
 mod fail;
@@ -48,7 +47,6 @@ use tokio::sync::{Notify, mpsc, watch};
 use tokio::time::sleep;
 use tracing::warn;
 
-use self::complaints::Complaints;
 use self::handle::Inbox;
 pub use self::handle::{Listed, Orders, Wake, WorkerHandle, spawn};
 use self::left_tasks::LookedAt;
@@ -61,6 +59,7 @@ use super::identity::PodUid;
 use super::observed::Observed;
 use super::plan::{self, Action, Spare};
 use super::record::{PodRecord, Standing};
+use crate::complaints::Complaints;
 use crate::cri::translate::QosClass;
 use crate::cri::translate::hash::container_hash;
 use crate::cri::{ContainerId, CriClient, SandboxId};

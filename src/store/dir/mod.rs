@@ -237,6 +237,8 @@ impl Task {
             Reader::new(Arc::clone(&self.root), self.parse, thresholds, watches, self.settings.trust.clone());
         if let Some((snapshot, memory)) = self.outlet.known() {
             reader.restore(snapshot, memory);
+        } else if self.outlet.forgotten {
+            reader.forget();
         }
         (Some(reader), events)
     }

@@ -1,4 +1,4 @@
-//! What a pod was complained of and when: each thing once, and again after a while, but not each time that it is tried.
+//! What was complained of and when: each thing once, and again after a while, but not each time that it is tried.
 //!
 //! Bounded: messages of a runtime may hold a time or a number that is another each time.
 
@@ -6,32 +6,48 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 /// After this long what the pod suffers from is told once more: Events are kept for an hour.
-pub(super) const AGAIN: Duration = Duration::from_secs(600);
+pub(crate) const AGAIN: Duration = Duration::from_secs(600);
+/// After this long what the node suffers from is told once more in the log.
+const HOURLY: Duration = Duration::from_secs(3600);
 /// More different complaints than this are not remembered; the oldest is forgotten, and may be told once more.
 const MOST: usize = 16;
 
-/// The complaints of one pod.
-#[derive(Debug, Default)]
-pub(super) struct Complaints(BTreeMap<String, Duration>);
+/// The complaints of one pod, or of one part of the agent.
+#[derive(Debug)]
+pub(crate) struct Complaints {
+    told: BTreeMap<String, Duration>,
+    again: Duration,
+}
+
+impl Default for Complaints {
+    fn default() -> Self {
+        Self { told: BTreeMap::new(), again: AGAIN }
+    }
+}
 
 impl Complaints {
+    /// For what may go on for days: told once, and again each hour.
+    pub(crate) fn hourly() -> Self {
+        Self { told: BTreeMap::new(), again: HOURLY }
+    }
+
     /// Whether this is to be told now; it counts as told then.
-    pub(super) fn is_due(&mut self, message: &str, now: Duration) -> bool {
-        self.0.retain(|_, told| now.saturating_sub(*told) < AGAIN);
-        if self.0.contains_key(message) {
+    pub(crate) fn is_due(&mut self, message: &str, now: Duration) -> bool {
+        self.told.retain(|_, told| now.saturating_sub(*told) < self.again);
+        if self.told.contains_key(message) {
             return false;
         }
-        let oldest = self.0.iter().min_by_key(|(_, told)| **told).map(|(message, _)| message.clone());
-        if let Some(oldest) = oldest.filter(|_| self.0.len() >= MOST) {
-            self.0.remove(&oldest);
+        let oldest = self.told.iter().min_by_key(|(_, told)| **told).map(|(message, _)| message.clone());
+        if let Some(oldest) = oldest.filter(|_| self.told.len() >= MOST) {
+            self.told.remove(&oldest);
         }
-        self.0.insert(message.to_owned(), now);
+        self.told.insert(message.to_owned(), now);
         true
     }
 
     /// Forgets everything: what was complained of is over.
-    pub(super) fn clear(&mut self) {
-        self.0.clear();
+    pub(crate) fn clear(&mut self) {
+        self.told.clear();
     }
 }
 
@@ -58,6 +74,10 @@ mod tests {
         }
         complaints.clear();
         assert!(complaints.is_due("a", s(602)));
+        let mut hourly = Complaints::hourly();
+        assert!(hourly.is_due("a", s(0)));
+        assert!(!hourly.is_due("a", s(3599)));
+        assert!(hourly.is_due("a", s(3600)));
     }
 
     #[test]
@@ -65,7 +85,7 @@ mod tests {
         let mut complaints = Complaints::default();
         for now in 0..1000 {
             assert!(complaints.is_due(&format!("dial tcp 127.0.0.1:{now}: refused"), s(now / 10)));
-            assert!(complaints.0.len() <= MOST);
+            assert!(complaints.told.len() <= MOST);
         }
         assert!(!complaints.is_due("dial tcp 127.0.0.1:999: refused", s(100)));
     }
