@@ -9,26 +9,29 @@ use std::time::Duration;
 pub(crate) const AGAIN: Duration = Duration::from_secs(600);
 /// After this long what the node suffers from is told once more in the log.
 const HOURLY: Duration = Duration::from_secs(3600);
-/// More different complaints than this are not remembered; the oldest is forgotten, and may be told once more.
+/// More different complaints of one pod than this are not remembered; the oldest is forgotten, and may be told once more.
 const MOST: usize = 16;
+/// The same for a part of the agent, which sees to many pods.
+const MOST_OF_ALL: usize = 256;
 
 /// The complaints of one pod, or of one part of the agent.
 #[derive(Debug)]
 pub(crate) struct Complaints {
     told: BTreeMap<String, Duration>,
     again: Duration,
+    most: usize,
 }
 
 impl Default for Complaints {
     fn default() -> Self {
-        Self { told: BTreeMap::new(), again: AGAIN }
+        Self { told: BTreeMap::new(), again: AGAIN, most: MOST }
     }
 }
 
 impl Complaints {
     /// For what may go on for days: told once, and again each hour.
     pub(crate) fn hourly() -> Self {
-        Self { told: BTreeMap::new(), again: HOURLY }
+        Self { told: BTreeMap::new(), again: HOURLY, most: MOST_OF_ALL }
     }
 
     /// Whether this is to be told now; it counts as told then.
@@ -38,7 +41,7 @@ impl Complaints {
             return false;
         }
         let oldest = self.told.iter().min_by_key(|(_, told)| **told).map(|(message, _)| message.clone());
-        if let Some(oldest) = oldest.filter(|_| self.told.len() >= MOST) {
+        if let Some(oldest) = oldest.filter(|_| self.told.len() >= self.most) {
             self.told.remove(&oldest);
         }
         self.told.insert(message.to_owned(), now);

@@ -15,6 +15,7 @@ pub mod archive;
 pub mod atomic_file;
 pub mod backoff;
 pub mod board;
+pub mod boot_time;
 pub mod bundle;
 pub mod cgroup;
 pub mod cli;

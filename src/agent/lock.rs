@@ -10,8 +10,11 @@ use thiserror::Error;
 /// Why the state directory can't be had.
 #[derive(Debug, Error)]
 pub enum LockError {
-    /// The lock file can't be made.
-    #[error("open the lock {path}")]
+    /// The lock file can't be made. Pods run on meanwhile, and it is tried again by whoever starts the agent.
+    #[error(
+        "open the lock {path}: the state directory has to be writable; pods run on, and nobody looks after them until it is (see `findmnt -T` and \
+         the kernel's log, then mount it read-write or repair it)"
+    )]
     Open {
         /// The lock file.
         path: PathBuf,

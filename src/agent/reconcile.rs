@@ -87,6 +87,8 @@ pub(super) struct Reconciler {
     pub(super) policy: Policy,
     /// What this agent looks after no longer.
     pub(super) released: Released,
+    /// Whether only what somebody vouches for may run.
+    pub(super) only_signed: bool,
     /// Pods that run while their records can't be used.
     pub(super) unattended: AllUnattended,
     /// What was told of what lasts.
@@ -155,6 +157,12 @@ impl Reconciler {
             }
             Demand::DropDead => self.pods.values().for_each(|tracked| tracked.handle.wake(Wake::DropDead)),
         }
+    }
+
+    /// How many pods there are, and how many of them are Ready.
+    pub(super) fn counts(&self) -> (usize, usize) {
+        let ready = self.pods.values().filter(|pod| pod.ready_since.is_some()).count();
+        (self.pods.len() + self.unattended.len(), ready)
     }
 
     /// Takes a worker's news.
@@ -372,9 +380,7 @@ impl Reconciler {
 fn named_in(snapshot: &Snapshot) -> BTreeSet<DaemonSetKey> {
     let keys = snapshot.objects.0.keys().chain(&snapshot.unusable);
     let daemon_sets = keys.filter(|key| key.kind == Kind::DaemonSet);
-    daemon_sets
-        .map(|key| DaemonSetKey { namespace: key.namespace.clone(), name: key.name.clone() })
-        .collect()
+    daemon_sets.map(|key| DaemonSetKey { namespace: key.namespace.clone(), name: key.name.clone() }).collect()
 }
 
 pub(super) fn key_of(daemon_set: &DaemonSet) -> DaemonSetKey {

@@ -49,7 +49,9 @@ impl Doubt {
                 "its record is not understood ({why}): run the release that wrote it; or remove the record, and the pod is made anew"
             ),
             Self::Broken(why) => {
-                format!("its record is broken ({why}): it is made anew once its DaemonSet is known to be wanted")
+                format!(
+                    "its record is broken ({why}): it is made anew once its DaemonSet is known to be wanted"
+                )
             }
         }
     }

@@ -1,6 +1,7 @@
 //! What only daemonlet knows: why a DaemonSet runs here or does not, and how the agent itself is doing.
 
 use axum::response::Response;
+use k8s_openapi::api::apps::v1::DaemonSet;
 use serde::Serialize;
 use serde_json::{Value, json};
 
@@ -9,11 +10,12 @@ use super::discovery::OWN_GROUP;
 use super::failure::Failure;
 use super::objects::json;
 use super::resource::DAEMON_SETS;
-use crate::board::ItemKind;
+use crate::board::{Board, ItemKind};
+use crate::boot_time;
 use crate::kubelet::standing_back::{Start, SteppedBack};
 use crate::manifest::{DaemonSetKey, Problem, Severity};
 use crate::placement::Verdict;
-use crate::store::{self, Freshness, HeldRemovals};
+use crate::store::{Freshness, HeldRemovals};
 
 const API_VERSION: &str = "daemonlet.dev/v1";
 
@@ -88,14 +90,33 @@ pub(super) fn status(state: &ApiState) -> Response {
             "removalsHeld": store.held.as_ref().map(removals_held),
         },
         "runtime": {"endpoint": runtime.endpoint, "version": runtime.version, "problem": runtime.problem},
+        "unusual": unusual(board),
+        "updatesHeld": board.updates_held(),
         "daemonSets": board.count(ItemKind::DaemonSet),
         "pods": board.count(ItemKind::Pod),
         "standingBy": board.stepped_back().as_deref().map(standing_by),
     }))
 }
 
+/// What the conditions of DaemonSets say: each of them is out of the ordinary.
+fn unusual(board: &Board) -> Vec<Value> {
+    let conditions = |daemon_set: &DaemonSet| {
+        let name = daemon_set.metadata.name.clone().unwrap_or_default();
+        let namespace = daemon_set.metadata.namespace.clone().unwrap_or_default();
+        let conditions = daemon_set.status.as_ref().and_then(|status| status.conditions.clone());
+        conditions.into_iter().flatten().map(move |condition| {
+            json!({
+                "daemonSet": format!("{namespace}/{name}"),
+                "type": condition.type_,
+                "message": condition.message,
+            })
+        })
+    };
+    board.daemon_sets().iter().flat_map(|daemon_set| conditions(daemon_set)).collect()
+}
+
 fn removals_held(held: &HeldRemovals) -> Value {
-    let remaining = held.remaining(store::uptime()).map(|left| left.as_secs());
+    let remaining = held.remaining(boot_time::uptime()).map(|left| left.as_secs());
     json!({"cause": held.cause, "objects": held.objects, "remainingSeconds": remaining})
 }
 

@@ -48,9 +48,21 @@ struct Status {
     conditions: Vec<Condition>,
     store: Store,
     runtime: Runtime,
+    #[serde(default)]
+    unusual: Vec<Unusual>,
+    updates_held: Option<String>,
     daemon_sets: usize,
     pods: usize,
     standing_by: Option<StandingBy>,
+}
+
+/// A condition of a DaemonSet.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Unusual {
+    daemon_set: String,
+    r#type: String,
+    message: String,
 }
 
 #[derive(Debug, Deserialize)]
@@ -157,11 +169,12 @@ fn describe(status: &Status) -> String {
         ("Store", with_state(&store.source, &freshness)),
         ("Objects", store.objects.to_string()),
         ("Removals held", store.removals_held.as_ref().map_or_else(String::new, removals_held)),
+        ("Updates", status.updates_held.as_ref().map_or_else(String::new, |why| format!("held: {why}"))),
         ("Runtime", with_state(&status.runtime.endpoint, &runtime)),
         ("DaemonSets", status.daemon_sets.to_string()),
         ("Pods", status.pods.to_string()),
     ] {
-        if name != "Removals held" || !value.is_empty() {
+        if !value.is_empty() {
             // Writing to a String can't fail.
             let _ = writeln!(text, "{name}:\t{value}");
         }
@@ -176,6 +189,12 @@ fn describe(status: &Status) -> String {
         let refused = refused.map(|it| format!("{}: {}", it.daemon_set, it.reasons.join("; ")));
         section(&mut text, "Not handed over", refused);
     }
+    let unusual = status.unusual.iter();
+    section(
+        &mut text,
+        "Conditions",
+        unusual.map(|it| format!("{}: {}: {}", it.daemon_set, it.r#type, it.message)),
+    );
     section(
         &mut text,
         "Problems",

@@ -11,7 +11,8 @@ use tokio::time::timeout;
 use super::dir::{DirSettings, on_thread};
 use super::reader::{Reader, Said};
 use super::settle::Look;
-use super::{Freshness, Snapshot, Thresholds, boot, last_good, reading};
+use super::{Freshness, Snapshot, Thresholds, last_good, reading};
+use crate::boot_time::BootTime;
 
 /// A store that doesn't answer for so long is not waited for: its last good content is what there is.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -46,7 +47,7 @@ fn look(settings: &DirSettings) -> Snapshot {
         Err(_) => reader.forget(),
     }
     let look = Look::Settled { writing: std::collections::HashSet::new() };
-    let seen = reader.look(&look, Said::default(), &boot::now());
+    let seen = reader.look(&look, Said::default(), &BootTime::now());
     Snapshot::clone(&seen.snapshot)
 }
 

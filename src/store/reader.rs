@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::guard::{BootTime, Cause, Evidence, Hold, Place, Thresholds, Verdict, judge};
+use super::guard::{Cause, Evidence, Hold, Place, Thresholds, Verdict, judge};
 use super::listing::{Lister, Listing};
 use super::merge::{Merged, Removals, merge};
 use super::reading::Parse;
@@ -16,6 +16,7 @@ use super::settle::Look;
 use super::trust::{self, Grounds, Refusal, TrustSettings};
 use super::watch::Watches;
 use super::{Freshness, Snapshot};
+use crate::boot_time::BootTime;
 use crate::manifest::{Kind, Problem, Severity};
 
 /// What is kept on disk beside the objects.
@@ -48,6 +49,8 @@ pub(super) struct Seen {
     pub(super) known: bool,
     /// What to remember with it.
     pub(super) memory: Memory,
+    /// The listing was complete.
+    pub(super) complete: bool,
     /// Look again after the settle time.
     pub(super) unsettled: bool,
     /// Look again after this time, when a hold ends.
@@ -156,7 +159,7 @@ impl Reader {
             Standing::Refused(refusal) => return self.refuse(listing, refusal, next, now),
             Standing::Undecided => {
                 let unsettled = listing.unsettled;
-                return self.seen(listing.real_root, unsettled, None, next);
+                return self.seen(listing.real_root, true, unsettled, None, next);
             }
         }
         let settled = matches!(look, Look::Settled { .. });
@@ -201,7 +204,7 @@ impl Reader {
             held: self.held(now),
         };
         self.replace(snapshot);
-        self.seen(listing.real_root, listing.unsettled, hold_ends, next)
+        self.seen(listing.real_root, complete, listing.unsettled, hold_ends, next)
     }
 
     fn replace(&mut self, snapshot: Snapshot) {
@@ -213,6 +216,7 @@ impl Reader {
     fn seen(
         &self,
         real_root: Option<PathBuf>,
+        complete: bool,
         unsettled: bool,
         hold_ends: Option<Duration>,
         next: Next,
@@ -222,6 +226,7 @@ impl Reader {
             real_root,
             known: self.known,
             memory: self.memory.clone(),
+            complete,
             unsettled,
             hold_ends,
             next,
@@ -286,7 +291,7 @@ impl Reader {
         self.refused = listing.failures.is_empty().then_some(refusal);
         // Keys whose directory has yet to be made can't be watched: what puts this right may be told by nothing.
         let next = if next == Next::Event { Next::Retry } else { next };
-        self.seen(listing.real_root, listing.unsettled, None, next)
+        self.seen(listing.real_root, listing.failures.is_empty(), listing.unsettled, None, next)
     }
 
     fn judge(&self, listing: &Listing, merged: &Merged, confirmed: bool, now: &BootTime) -> Verdict {

@@ -24,6 +24,7 @@ impl Agent {
             warn!(file = %record.path.display(), reason = record.reason, "pod record refused");
         }
         let mut listing = runtime::wait_for_listing(&self.cri, self.name.as_str(), &self.health).await;
+        self.metrics.note_runtime_listed();
         self.relist.changed(&listing);
         info!(records = records.len(), running = listing.len(), "taking up the pods of this node");
         records.retain(|record| self.reconciler.released.concerns(&record.daemon_set));
@@ -122,6 +123,7 @@ impl Agent {
         self.health.take(&self.cri, health);
         match listing {
             Some(Ok(mut listing)) => {
+                self.metrics.note_runtime_listed();
                 for uid in self.relist.changed(&listing) {
                     self.reconciler.wake_pod(&uid);
                 }

@@ -48,15 +48,14 @@ impl Reconciler {
 
     /// Ends those whose DaemonSets have left the store, and those that can only be made anew, and will be.
     pub(super) fn end_unattended(&mut self, snapshot: &Snapshot, named: &BTreeSet<DaemonSetKey>) {
-        let can_be_made = |key: &DaemonSetKey| {
-            snapshot.objects.get(Kind::DaemonSet, &key.namespace, &key.name).is_some()
-        };
+        let can_be_made =
+            |key: &DaemonSetKey| snapshot.objects.get(Kind::DaemonSet, &key.namespace, &key.name).is_some();
         // Only a complete and successful listing says what is absent.
-        let has_left =
-            |key: &DaemonSetKey| snapshot.freshness == Freshness::Current && !named.contains(key);
+        let has_left = |key: &DaemonSetKey| snapshot.freshness == Freshness::Current && !named.contains(key);
         for uid in to_end(&self.unattended, can_be_made, has_left) {
             let Some(pod) = self.unattended.remove(&uid) else { continue };
-            let Some(record) = rebuild::record_of(&uid, &pod.listed, self.context.clock.wall_seconds()) else {
+            let Some(record) = rebuild::record_of(&uid, &pod.listed, self.context.clock.wall_seconds())
+            else {
                 continue;
             };
             warn!(%uid, daemonset = %pod.daemon_set, "a pod that ran unattended is stopped");

@@ -115,9 +115,9 @@ impl Reconciler {
         if rolls_back {
             return None;
         }
-        let now = self.context.clock.wall();
-        let holds = self.holds.all(now);
-        holds.on(key, now).map(|(target, hold)| (target, hold.clone()))
+        let now = self.present();
+        let holds = self.holds.all(&now);
+        holds.on(key, &now).map(|(target, hold)| (target, hold.clone()))
     }
 
     fn tell_of_hold(&mut self, round: &Round<'_>, target: &Target, hold: &Hold) {

@@ -8,17 +8,26 @@ use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::sync::watch;
 use tracing::{info, warn};
 
 use self::changes::Changes;
 use crate::board::{Board, EventDraft, EventKind, Metrics, StoreChange, StoreStatus, reference_to};
+use crate::boot_time;
 use crate::clock::Clock;
 use crate::go_duration::GoDuration;
 use crate::manifest::{Objects, Problem, Severity};
-use crate::store::{self, Freshness, HeldRemovals, Snapshot};
+use crate::store::{Freshness, HeldRemovals, Snapshot};
 
 /// An Event's message is no place for a thousand files; the status has them all.
 const LONGEST_MESSAGE: usize = 900;
+
+/// Notes the time of each complete listing of the store, until there are no more.
+pub(super) async fn note_listings(mut listings: watch::Receiver<u64>, metrics: Arc<Metrics>) {
+    while listings.changed().await.is_ok() {
+        metrics.note_store_listed();
+    }
+}
 
 /// Who tells.
 #[derive(Debug)]
@@ -100,7 +109,7 @@ impl StoreNews {
         }
         if let Some(held) = &snapshot.held {
             let HeldRemovals { cause, objects, .. } = held;
-            let until = match held.remaining(store::uptime()) {
+            let until = match held.remaining(boot_time::uptime()) {
                 Some(left) => format!(" until {}, or", self.in_seconds(left)),
                 None => String::new(),
             };

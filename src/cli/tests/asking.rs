@@ -6,7 +6,7 @@ use super::*;
 use crate::api::tests::fixture::{from, pod};
 use crate::board::StoreStatus;
 use crate::manifest::{Problem, Severity};
-use crate::store::{Freshness, IgnoredFile};
+use crate::store::{Freshness, HeldRemovals, IgnoredFile};
 
 #[tokio::test]
 async fn describe_shows_objects_with_their_events() {
@@ -217,12 +217,15 @@ async fn status_names_what_is_wrong_with_the_agent() {
         }],
         ignored: vec![IgnoredFile { path: "/m/b.yaml~".into(), reason: "an editor's back-up".into() }],
         objects: 1,
-        held: None,
+        held: Some(HeldRemovals { cause: "the store is suddenly empty".into(), objects: 3, until: None }),
     });
+    agent.board.set_updates_held(Some("the holds can't be read".into()));
     let text = printed(&agent, "status").await;
     for part in [
-        "Ready:       False\n",
-        "Store:       /m (last good content is used: /m is not mounted)\n",
+        "Ready:          False\n",
+        "Store:          /m (last good content is used: /m is not mounted)\n",
+        "Removals held:  3 objects, until they are confirmed\n",
+        "Updates:        held: the holds can't be read\n",
         "Not ready:\n  runtime: its first answer\n",
         "Problems:\n  /m/a.yaml:3: spec.selector: Required value\n",
         "Ignored files:\n  /m/b.yaml~: an editor's back-up\n",
@@ -230,8 +233,18 @@ async fn status_names_what_is_wrong_with_the_agent() {
         assert!(text.contains(part), "{part:?} is missing in\n{text}");
     }
     agent.board.set_store_status(StoreStatus::default());
-    assert!(printed(&agent, "status").await.contains("Store:       not read yet\n"));
+    assert!(printed(&agent, "status").await.contains("Store:    not read yet\n"));
     assert!(printed(&agent, "status -o json").await.contains("\"kind\": \"AgentStatus\""));
+    agent.stop().await;
+}
+
+#[tokio::test]
+async fn metrics_are_in_the_format_that_everything_reads() {
+    let agent = Agent::start();
+    let text = printed(&agent, "metrics").await;
+    assert!(text.contains("# TYPE daemonlet_build_info gauge\n"), "{text}");
+    assert!(text.contains("daemonlet_pods{phase=\"Running\"} 2\n"), "{text}");
+    assert!(!text.contains("# EOF"), "{text}");
     agent.stop().await;
 }
 

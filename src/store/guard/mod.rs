@@ -12,23 +12,8 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::merge::{FileState, Files};
+use crate::boot_time::BootTime;
 use crate::manifest::{Kind, ObjectKey};
-
-/// A point in time that no clock correction moves: which boot, and how long into it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct BootTime {
-    /// The kernel's `boot_id`.
-    pub(super) boot: String,
-    /// Since then, suspended time included.
-    pub(super) uptime: Duration,
-}
-
-impl BootTime {
-    /// What has certainly passed since `earlier`; nothing is certain across boots.
-    pub(super) fn since(&self, earlier: &BootTime) -> Duration {
-        if self.boot == earlier.boot { self.uptime.saturating_sub(earlier.uptime) } else { Duration::ZERO }
-    }
-}
 
 /// What identifies a directory.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]

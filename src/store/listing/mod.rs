@@ -22,7 +22,7 @@ use self::bounds::Tally;
 use self::file::{Cache, Candidate, Judged, remedy, special};
 pub(super) use self::file::{NotRead, read};
 use self::name::Name;
-pub(super) use self::name::is_manifest_path;
+pub(crate) use self::name::is_manifest_path;
 use self::trail::follow;
 use super::IgnoredFile;
 use super::guard::{DirectoryId, Place};

@@ -4,9 +4,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::Reader;
+use crate::boot_time::BootTime;
 use crate::go_duration::GoDuration;
 use crate::manifest::{Problem, Severity};
-use crate::store::guard::{BootTime, Cause, Hold};
+use crate::store::guard::{Cause, Hold};
 use crate::store::{Freshness, HeldRemovals};
 
 /// So many problems of a store are told of; whoever has more begins with these.
