@@ -13,7 +13,7 @@ use super::resource::DAEMON_SETS;
 use crate::board::{Board, ItemKind};
 use crate::boot_time;
 use crate::kubelet::standing_back::{Start, SteppedBack};
-use crate::manifest::{DaemonSetKey, Problem, Severity};
+use crate::manifest::{DaemonSetKey, Kind, ObjectKey, Problem, Severity};
 use crate::placement::Verdict;
 use crate::store::{Freshness, HeldRemovals};
 
@@ -37,7 +37,15 @@ pub(super) fn explanation(state: &ApiState, namespace: &str, name: &str) -> Resu
     let key = DaemonSetKey { namespace: namespace.to_owned(), name: name.to_owned() };
     let Some(verdict) = state.board.explanation(&key) else {
         return Err(match state.board.daemon_set(namespace, name) {
-            None => Failure::not_found(&DAEMON_SETS, name),
+            None => {
+                let failure = Failure::not_found(&DAEMON_SETS, name);
+                match refused_by_store(&state.board, &key) {
+                    Some(problems) => {
+                        failure.because(&format!("the store has it, and it can't be used:\n{problems}"))
+                    }
+                    None => failure,
+                }
+            }
             Some(_) => {
                 Failure::not_found_as(&format!("explanations.{OWN_GROUP}"), OWN_GROUP, "explanations", name)
             }
@@ -51,6 +59,16 @@ pub(super) fn explanation(state: &ApiState, namespace: &str, name: &str) -> Resu
         verdict: &verdict,
         forbidden: &state.board.refusals(&key),
     }))
+}
+
+/// What is wrong with the DaemonSet's manifests, a line each; nothing if none is refused.
+fn refused_by_store(board: &Board, key: &DaemonSetKey) -> Option<String> {
+    let object =
+        ObjectKey { kind: Kind::DaemonSet, namespace: key.namespace.clone(), name: key.name.clone() };
+    let store = board.store_status();
+    let problems = store.problems.iter().filter(|problem| problem.object.as_ref() == Some(&object));
+    let lines: Vec<String> = problems.map(ToString::to_string).collect();
+    Some(lines.join("\n")).filter(|lines| !lines.is_empty())
 }
 
 /// `/apis/daemonlet.dev/v1/status`

@@ -41,6 +41,12 @@ impl Failure {
         }
     }
 
+    /// The same, with more to say.
+    pub(super) fn because(mut self, why: &str) -> Self {
+        self.message = format!("{}: {why}", self.message);
+        self
+    }
+
     /// The object may not be changed so.
     pub(super) fn forbidden(resource: &ResourceType, name: &str, why: &str) -> Self {
         let qualified = resource.qualified();

@@ -5,7 +5,7 @@ use serde_json::json;
 use super::*;
 use crate::api::tests::fixture::{from, pod};
 use crate::board::StoreStatus;
-use crate::manifest::{Problem, Severity};
+use crate::manifest::{Kind, ObjectKey, Problem, Severity};
 use crate::store::{Freshness, HeldRemovals, IgnoredFile};
 
 #[tokio::test]
@@ -213,7 +213,11 @@ async fn status_names_what_is_wrong_with_the_agent() {
             line: 3,
             field: "spec.selector".into(),
             message: "Required value".into(),
-            object: None,
+            object: Some(ObjectKey {
+                kind: Kind::DaemonSet,
+                namespace: "default".into(),
+                name: "refused".into(),
+            }),
         }],
         ignored: vec![IgnoredFile { path: "/m/b.yaml~".into(), reason: "an editor's back-up".into() }],
         objects: 1,
@@ -232,8 +236,12 @@ async fn status_names_what_is_wrong_with_the_agent() {
     ] {
         assert!(text.contains(part), "{part:?} is missing in\n{text}");
     }
+    let (_, refused) = daemonlet(&agent, "explain ds/refused").await;
+    assert!(refused.contains("/m/a.yaml:3: spec.selector: Required value"), "{refused}");
+    let (_, unknown) = daemonlet(&agent, "explain ds/unknown").await;
+    assert!(unknown.ends_with("daemonsets.apps \"unknown\" not found"), "{unknown}");
     agent.board.set_store_status(StoreStatus::default());
-    assert!(printed(&agent, "status").await.contains("Store:    not read yet\n"));
+    assert!(printed(&agent, "status").await.contains("Store:       not read yet\n"));
     assert!(printed(&agent, "status -o json").await.contains("\"kind\": \"AgentStatus\""));
     agent.stop().await;
 }
