@@ -1,7 +1,7 @@
 //! The holds of this machine: those that were asked for, kept on disk, and those that a file says.
 //!
 //! A workload that must not be disturbed touches a file below the directory of holds (`<namespace>_<name>`, or `node` for all): the hold
-//! lasts for a while from the last touch. Files are looked at only while an update is waiting to go on.
+//! lasts for a while from the last touch. Files are looked at, and watched, only while an update is waiting to go on.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -14,6 +14,7 @@ use tracing::warn;
 use crate::atomic_file::{self, AtomicFileError};
 use crate::boot_time::BootTime;
 use crate::rollout::hold::{Hold, Holds, LONGEST, Present, Target};
+use crate::store::DirectoryWatch;
 
 /// Why a hold is not kept.
 #[derive(Debug, Error)]
@@ -22,8 +23,20 @@ pub(super) enum HoldError {
     Write { path: PathBuf, source: AtomicFileError },
 }
 
+/// When a held update is looked at again though nothing was told: to make sure, and where the directory can't be watched.
+const LOOK_AGAIN: Duration = Duration::from_secs(60);
+const UNWATCHED: Duration = Duration::from_secs(10);
+
+/// What tells of files that come, go or are touched.
+enum Watching {
+    /// Nobody has waited yet.
+    NotYet,
+    Watched(DirectoryWatch),
+    /// It can't be watched.
+    Not,
+}
+
 /// The holds of this machine.
-#[derive(Debug)]
 pub(super) struct Holding {
     file: PathBuf,
     dir: PathBuf,
@@ -32,6 +45,7 @@ pub(super) struct Holding {
     asked_for: Holds,
     /// Why it is not known what is held, and what to do; nothing is updated meanwhile.
     pub(super) problem: Option<String>,
+    watching: Watching,
 }
 
 impl Holding {
@@ -56,7 +70,36 @@ impl Holding {
         if let Err(error) = fs::create_dir_all(&dir) {
             warn!(dir = %dir.display(), %error, "there is no directory for the holds of workloads");
         }
-        Self { file, dir, touch, asked_for, problem }
+        Self { file, dir, touch, asked_for, problem, watching: Watching::NotYet }
+    }
+
+    /// Waits until a file may say something else. Safe to drop and await again.
+    pub(super) async fn changed(&mut self) {
+        match &self.watching {
+            Watching::NotYet => {
+                self.watching = match DirectoryWatch::open(&self.dir) {
+                    Ok(watch) => Watching::Watched(watch),
+                    Err(error) => {
+                        warn!(dir = %self.dir.display(), %error, "holds of workloads are looked at every {UNWATCHED:?}");
+                        Watching::Not
+                    }
+                };
+                // What has happened before it was watched was told by nobody.
+            }
+            Watching::Watched(watch) => {
+                if let Err(error) = watch.changed().await {
+                    warn!(dir = %self.dir.display(), %error, "holds of workloads are looked at every {UNWATCHED:?}");
+                    self.watching = Watching::Not;
+                }
+            }
+            Watching::Not => std::future::pending().await,
+        }
+    }
+
+    /// When to look whether a hold has ended, if nothing is told before.
+    pub(super) fn look_again(&self, hold: &Hold, now: &Present) -> Duration {
+        let slow = if matches!(self.watching, Watching::Not) { UNWATCHED } else { LOOK_AGAIN };
+        (hold.remaining(now) + Duration::from_millis(10)).clamp(Duration::from_secs(1), slow)
     }
 
     /// Everything that is held now.
@@ -190,5 +233,27 @@ mod tests {
         assert_eq!(names(&open(dir), &at), ["node", "x_web"], "also once something else is held");
         holding.release(&Target::Machine, &at).unwrap();
         assert_eq!((names(&open(dir), &at), holding.problem), (vec!["x_web".to_owned()], None));
+    }
+
+    #[tokio::test]
+    async fn who_waits_is_told_of_files_that_come_and_go_and_of_the_end_of_a_hold() {
+        let dir = tempfile::tempdir().unwrap();
+        let (now, dir) = (Timestamp::now(), dir.path());
+        let mut holding = open(dir);
+        // The first is no news: nobody knows what was before.
+        holding.changed().await;
+        for step in 0..2 {
+            let file = dir.join("holds/node");
+            if step == 0 {
+                fs::write(&file, "").unwrap()
+            } else {
+                fs::remove_file(&file).unwrap()
+            }
+            let told = tokio::time::timeout(Duration::from_secs(20), holding.changed()).await;
+            assert!(told.is_ok(), "{step}");
+        }
+        let held = Hold { since_boot: Some(present(now, 100).boot), ..hold(now) };
+        let left = holding.look_again(&held, &present(now, 130));
+        assert!((29..=31).contains(&left.as_secs()), "{left:?}");
     }
 }

@@ -82,4 +82,12 @@ mod tests {
         drop(first);
         StateLock::take(dir.path()).expect("free again");
     }
+
+    #[test]
+    fn a_directory_that_cannot_be_written_is_told_with_what_to_do() {
+        let dir = tempfile::tempdir().expect("a folder");
+        std::fs::write(dir.path().join("state"), "").expect("a file in its place");
+        let error = StateLock::take(&dir.path().join("state")).expect_err("no directory").to_string();
+        assert!(error.contains("has to be writable") && error.contains("pods run on"), "{error}");
+    }
 }

@@ -25,3 +25,4 @@ pub(crate) use listing::{is_manifest_path, is_on_network};
 pub use snapshot::{Freshness, HeldRemovals, IgnoredFile, Snapshot};
 pub use survey::{Source, Survey, survey};
 pub use trust::{TrustSettings, Verification, verify};
+pub(crate) use watch::DirectoryWatch;

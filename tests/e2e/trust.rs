@@ -6,11 +6,12 @@ use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
 use std::process::Command;
 
+use k8s_openapi::api::core::v1::Pod;
 use minisign::KeyPair;
 use serde_json::{Value, json};
 
 use super::bundle::{pack, shown, sign, spec, wait_word};
-use crate::kit::{Node, container_ids, daemon_set, wait_until};
+use crate::kit::{Node, container_ids, daemon_set, is_ready, wait_until};
 
 /// A node, not yet running, that trusts one key.
 fn node_with_key() -> Option<(Node, KeyPair)> {
@@ -205,8 +206,12 @@ fn a_client_of_the_api_may_go_back_and_restart_and_bring_nothing_new() {
     assert_eq!(container_ids(&wait_word(&node, "two")), container_ids(&second));
 
     node.agent.says(&["rollout", "restart", "ds/app", "-n", "test"]);
-    wait_until("it is restarted", || container_ids(&wait_word(&node, "two")) != container_ids(&second));
+    node.agent
+        .wait_pod("app", "restarted", |pod| is_ready(pod) && container_ids(pod) != container_ids(&second));
     node.agent.says(&["rollout", "undo", "ds/app", "-n", "test", "--to-revision=1"]);
-    let back = wait_word(&node, "one");
+    let arguments = |pod: &Pod| format!("{:?}", pod.spec.as_ref().map(|spec| &spec.containers));
+    let back = node
+        .agent
+        .wait_pod("app", "back at the first", |pod| is_ready(pod) && arguments(pod) == arguments(&first));
     assert_ne!(container_ids(&back), container_ids(&first));
 }

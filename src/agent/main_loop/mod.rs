@@ -149,6 +149,7 @@ impl Agent {
                 Some(command) = self.commands.recv() => Happening::Asked(command),
                 Some(demand) = self.demands.recv() => Happening::Demand(demand),
                 Some(order) = self.shutdown_orders.recv() => Happening::Shutdown(order),
+                () = self.reconciler.holds.changed(), if self.reconciler.awaits_release() => Happening::Due,
                 () = until(due) => Happening::Due,
                 () = watchdog.due() => Happening::Alive,
             };

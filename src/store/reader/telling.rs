@@ -101,3 +101,27 @@ impl Reader {
         problems
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+    use crate::store::{Thresholds, reading};
+
+    #[test]
+    fn of_too_many_problems_the_gravest_are_told() {
+        let reader =
+            Reader::new(Arc::from(Path::new("/m")), reading::read, Thresholds::default(), None, None);
+        let problem = |number: u32| Problem {
+            line: number,
+            ..reader
+                .problem(if number.is_multiple_of(100) { Severity::Error } else { Severity::Warning }, "x")
+        };
+        let told = reader.bounded((1..=100_000).map(problem).collect());
+        assert_eq!(told.len(), MOST_PROBLEMS + 1);
+        assert_eq!(told.iter().filter(|problem| problem.severity == Severity::Error).count(), MOST_PROBLEMS);
+        assert!(told.iter().any(|problem| problem.message.contains("99000 more problems")), "{:?}", told[0]);
+        assert_eq!(reader.bounded((1..=10).map(problem).collect()).len(), 10);
+    }
+}
