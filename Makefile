@@ -124,7 +124,7 @@ install: ## below DESTDIR and PREFIX, with the unit, a commented configuration, 
 	  install -m 0640 systemd/config.yaml $(DESTDIR)$(SYSCONFDIR)/daemonlet/config.yaml
 	[ -e $(DESTDIR)$(SYSCONFDIR)/daemonlet/node.yaml ] || \
 	  install -m 0644 systemd/node.yaml $(DESTDIR)$(SYSCONFDIR)/daemonlet/node.yaml
-	install -D -m 0644 -t $(DESTDIR)$(PREFIX)/share/doc/daemonlet README.md CHANGELOG.md ARCHITECTURE.md LICENSE
+	install -D -m 0644 -t $(DESTDIR)$(PREFIX)/share/doc/daemonlet README.md CHANGELOG.md ARCHITECTURE.md
 	install -D -m 0644 -t $(DESTDIR)$(PREFIX)/share/doc/daemonlet/docs docs/*.md
 	install -D -m 0644 -t $(DESTDIR)$(PREFIX)/share/doc/daemonlet/systemd systemd/README.md systemd/config.yaml
 	install -D -m 0644 -t $(DESTDIR)$(PREFIX)/share/doc/daemonlet/benches benches/README.md

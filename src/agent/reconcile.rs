@@ -44,7 +44,7 @@ use crate::backoff::Turn;
 use crate::board::EventKind;
 use crate::complaints::Complaints;
 use crate::cri::translate::pod_cgroup::burstable_cpu_shares;
-use crate::manifest::{DaemonSetKey, Kind, Object, Objects};
+use crate::manifest::{DaemonSetKey, Object, Objects};
 use crate::node;
 use crate::placement::{self, Verdict};
 use crate::pod::context::{News, PodContext, Report};

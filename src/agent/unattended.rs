@@ -88,35 +88,33 @@ pub(super) fn to_end(
     all.iter().filter(|(_, pod)| ends(pod)).map(|(uid, _)| uid.clone()).collect()
 }
 
-/// Whether anything of the pod runs.
+/// Whether anything of the pod runs. A sandbox alone does nothing that a successor's would not do as well.
 fn runs(listed: &Listed) -> bool {
-    let ready = proto::PodSandboxState::SandboxReady as i32;
     let running = proto::ContainerState::ContainerRunning as i32;
-    listed.sandboxes.iter().any(|sandbox| sandbox.state == ready)
-        || listed.containers.iter().any(|container| container.state == running)
+    listed.containers.iter().any(|container| container.state == running)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn listed(sandbox: proto::PodSandboxState) -> Listed {
-        let sandbox = proto::PodSandbox { state: sandbox as i32, ..Default::default() };
-        Listed { sandboxes: vec![sandbox], containers: Vec::new() }
+    fn listed(state: proto::ContainerState) -> Listed {
+        let container = proto::Container { state: state as i32, ..Default::default() };
+        Listed { sandboxes: Vec::new(), containers: vec![container] }
     }
 
     #[test]
     fn what_runs_is_left_alone_unless_it_was_told_to_stop_or_nothing_is_on_record() {
-        use proto::PodSandboxState::{SandboxNotready, SandboxReady};
+        use proto::ContainerState::{ContainerExited, ContainerRunning};
         let why = || "why".to_owned();
         for (condition, state, expected) in [
-            (Condition::Absent, SandboxReady, None),
-            (Condition::Usable, SandboxReady, None),
-            (Condition::Unreadable(why()), SandboxReady, Some(Doubt::Unreadable(why()))),
-            (Condition::Unknown(why()), SandboxReady, Some(Doubt::Unknown(why()))),
-            (Condition::Broken(why()), SandboxReady, Some(Doubt::Broken(why()))),
-            (Condition::Unreadable(why()), SandboxNotready, None),
-            (Condition::Unknown(why()), SandboxNotready, None),
+            (Condition::Absent, ContainerRunning, None),
+            (Condition::Usable, ContainerRunning, None),
+            (Condition::Unreadable(why()), ContainerRunning, Some(Doubt::Unreadable(why()))),
+            (Condition::Unknown(why()), ContainerRunning, Some(Doubt::Unknown(why()))),
+            (Condition::Broken(why()), ContainerRunning, Some(Doubt::Broken(why()))),
+            (Condition::Unreadable(why()), ContainerExited, None),
+            (Condition::Unknown(why()), ContainerExited, None),
         ] {
             let shown = format!("{condition:?} {state:?}");
             assert_eq!(Doubt::of(condition, &listed(state)), expected, "{shown}");
@@ -126,7 +124,7 @@ mod tests {
     #[test]
     fn it_ends_when_its_daemonset_is_gone_or_when_it_can_only_be_made_anew() {
         let pod = |doubt: &Doubt| {
-            let listed = listed(proto::PodSandboxState::SandboxReady);
+            let listed = listed(proto::ContainerState::ContainerRunning);
             let daemon_set = DaemonSetKey { namespace: "n".into(), name: "d".into() };
             (PodUid::parse("u").unwrap(), Unattended { daemon_set, doubt: doubt.clone(), listed })
         };

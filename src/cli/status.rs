@@ -219,7 +219,10 @@ fn removals_held(held: &RemovalsHeld) -> String {
         Some(seconds) => format!("for {} yet", GoDuration(Duration::from_secs(seconds))),
         None => "until they are confirmed".to_owned(),
     };
-    format!("{} objects, {time}", held.objects)
+    match held.objects {
+        0 => format!("all, {time}"),
+        objects => format!("{objects} objects, {time}"),
+    }
 }
 
 /// What it is and how it is; the latter alone before it has said what it is.

@@ -113,9 +113,11 @@ impl StoreNews {
                 Some(left) => format!(" until {}, or", self.in_seconds(left)),
                 None => String::new(),
             };
-            let message = format!(
-                "{cause}; {objects} objects that the store has no longer are kept{until} until `daemonlet store confirm`"
-            );
+            let kept = match objects {
+                0 => "nothing is removed".to_owned(),
+                objects => format!("{objects} objects that the store has no longer are kept"),
+            };
+            let message = format!("{cause}; {kept}{until} until `daemonlet store confirm`");
             warn!("{message}");
             self.event(EventKind::Warning, "RemovalsHeld", message);
         } else if removed > 0 {
