@@ -14,43 +14,43 @@ const MOST: usize = 16;
 /// The same for a part of the agent, which sees to many pods.
 const MOST_OF_ALL: usize = 256;
 
-/// The complaints of one pod, or of one part of the agent.
-#[derive(Debug)]
-pub(crate) struct Complaints {
-    told: BTreeMap<String, Duration>,
-    again: Duration,
-    most: usize,
-}
+/// The complaints of one pod. A node has a hundred of them: nothing but what was told.
+#[derive(Debug, Default)]
+pub(crate) struct Complaints(BTreeMap<String, Duration>);
 
-impl Default for Complaints {
-    fn default() -> Self {
-        Self { told: BTreeMap::new(), again: AGAIN, most: MOST }
+/// The complaints of a part of the agent, about what may go on for days: told once, and again each hour.
+#[derive(Debug, Default)]
+pub(crate) struct HourlyComplaints(Complaints);
+
+impl HourlyComplaints {
+    /// Whether this is to be told now; it counts as told then.
+    pub(crate) fn is_due(&mut self, message: &str, now: Duration) -> bool {
+        self.0.is_due_again(message, now, HOURLY, MOST_OF_ALL)
     }
 }
 
 impl Complaints {
-    /// For what may go on for days: told once, and again each hour.
-    pub(crate) fn hourly() -> Self {
-        Self { told: BTreeMap::new(), again: HOURLY, most: MOST_OF_ALL }
-    }
-
     /// Whether this is to be told now; it counts as told then.
     pub(crate) fn is_due(&mut self, message: &str, now: Duration) -> bool {
-        self.told.retain(|_, told| now.saturating_sub(*told) < self.again);
-        if self.told.contains_key(message) {
+        self.is_due_again(message, now, AGAIN, MOST)
+    }
+
+    fn is_due_again(&mut self, message: &str, now: Duration, again: Duration, most: usize) -> bool {
+        self.0.retain(|_, told| now.saturating_sub(*told) < again);
+        if self.0.contains_key(message) {
             return false;
         }
-        let oldest = self.told.iter().min_by_key(|(_, told)| **told).map(|(message, _)| message.clone());
-        if let Some(oldest) = oldest.filter(|_| self.told.len() >= self.most) {
-            self.told.remove(&oldest);
+        let oldest = self.0.iter().min_by_key(|(_, told)| **told).map(|(message, _)| message.clone());
+        if let Some(oldest) = oldest.filter(|_| self.0.len() >= most) {
+            self.0.remove(&oldest);
         }
-        self.told.insert(message.to_owned(), now);
+        self.0.insert(message.to_owned(), now);
         true
     }
 
     /// Forgets everything: what was complained of is over.
     pub(crate) fn clear(&mut self) {
-        self.told.clear();
+        self.0.clear();
     }
 }
 
@@ -77,7 +77,7 @@ mod tests {
         }
         complaints.clear();
         assert!(complaints.is_due("a", s(602)));
-        let mut hourly = Complaints::hourly();
+        let mut hourly = HourlyComplaints::default();
         assert!(hourly.is_due("a", s(0)));
         assert!(!hourly.is_due("a", s(3599)));
         assert!(hourly.is_due("a", s(3600)));
@@ -88,7 +88,7 @@ mod tests {
         let mut complaints = Complaints::default();
         for now in 0..1000 {
             assert!(complaints.is_due(&format!("dial tcp 127.0.0.1:{now}: refused"), s(now / 10)));
-            assert!(complaints.told.len() <= MOST);
+            assert!(complaints.0.len() <= MOST);
         }
         assert!(!complaints.is_due("dial tcp 127.0.0.1:999: refused", s(100)));
     }

@@ -42,7 +42,7 @@ use super::recording::Recording;
 use super::unattended::AllUnattended;
 use crate::backoff::Turn;
 use crate::board::EventKind;
-use crate::complaints::Complaints;
+use crate::complaints::HourlyComplaints;
 use crate::cri::translate::pod_cgroup::burstable_cpu_shares;
 use crate::manifest::{DaemonSetKey, Object, Objects};
 use crate::node;
@@ -94,7 +94,7 @@ pub(super) struct Reconciler {
     /// Pods that run while their records can't be used.
     pub(super) unattended: AllUnattended,
     /// What was told of what lasts.
-    pub(super) complaints: Complaints,
+    pub(super) complaints: HourlyComplaints,
 }
 
 /// What a round found out about one DaemonSet.

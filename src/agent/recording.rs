@@ -16,7 +16,7 @@ use tracing::{error, info};
 use super::reconcile::{Hand, RETRY, Reconciler};
 use crate::atomic_file::{self, AtomicFileError};
 use crate::board::EventKind;
-use crate::complaints::Complaints;
+use crate::complaints::HourlyComplaints;
 use crate::error_chain::error_chain;
 use crate::eviction::local_storage::Limited;
 use crate::manifest::{DaemonSetKey, Kind, Object};
@@ -34,7 +34,7 @@ pub(super) struct Recording {
     /// Until when nothing is tried, by the monotonic clock.
     held_until: Duration,
     /// What was told of a disk that takes nothing.
-    told: Option<Complaints>,
+    told: Option<HourlyComplaints>,
 }
 
 #[derive(Debug)]
@@ -167,7 +167,7 @@ impl Reconciler {
         let now = self.context.clock.monotonic();
         // What is wrong with the disk is the same for every file on it, and is the last that is said.
         let cause = problem.rsplit(": ").next().unwrap_or(problem);
-        if self.recording.told.get_or_insert_with(Complaints::hourly).is_due(cause, now) {
+        if self.recording.told.get_or_insert_default().is_due(cause, now) {
             error!(daemonset = %key, error = problem, "the state directory can't be written; no pod is made until it can");
         }
         self.recording.held_until = now + RETRY;

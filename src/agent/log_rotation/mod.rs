@@ -21,7 +21,7 @@ use tokio::time::{Instant, sleep};
 use tracing::{debug, warn};
 
 use crate::board::Board;
-use crate::complaints::Complaints;
+use crate::complaints::HourlyComplaints;
 use crate::config::LogBounds;
 use crate::cri::log_path::{LogOwner, log_path};
 use crate::cri::log_rotation::{make_room, turn, turn_back};
@@ -44,7 +44,7 @@ pub(super) async fn keep_within(bounds: LogBounds, board: Arc<Board>, cri: CriCl
     let (mut looked, mut before) = (Instant::now(), BTreeMap::new());
     let mut pause = SOONEST;
     let started = looked;
-    let mut complaints = Complaints::hourly();
+    let mut complaints = HourlyComplaints::default();
     let mut complain = |log: &Log, problem: &str| {
         let path = log.path.display();
         if complaints.is_due(&format!("{path} {problem}"), started.elapsed()) {

@@ -12,7 +12,7 @@ use crate::agent::holding::Holding;
 use crate::agent::prefetch::Prefetch;
 use crate::agent::recording::Recording;
 use crate::agent::{AgentError, Purpose, REVISIONS_DIR};
-use crate::complaints::Complaints;
+use crate::complaints::HourlyComplaints;
 use crate::config::Settings;
 use crate::pod::context::{PodContext, Report};
 use crate::rollout::history::History;
@@ -77,7 +77,7 @@ impl Reconciler {
             released: Released::of(purpose),
             only_signed: settings.trust_file.is_some(),
             unattended: BTreeMap::new(),
-            complaints: Complaints::hourly(),
+            complaints: HourlyComplaints::default(),
         })
     }
 }

@@ -213,11 +213,7 @@ async fn status_names_what_is_wrong_with_the_agent() {
             line: 3,
             field: "spec.selector".into(),
             message: "Required value".into(),
-            object: Some(ObjectKey {
-                kind: Kind::DaemonSet,
-                namespace: "default".into(),
-                name: "refused".into(),
-            }),
+            object: None,
         }],
         ignored: vec![IgnoredFile { path: "/m/b.yaml~".into(), reason: "an editor's back-up".into() }],
         objects: 1,
@@ -236,13 +232,31 @@ async fn status_names_what_is_wrong_with_the_agent() {
     ] {
         assert!(text.contains(part), "{part:?} is missing in\n{text}");
     }
+    agent.board.set_store_status(StoreStatus::default());
+    assert!(printed(&agent, "status").await.contains("Store:       not read yet\n"));
+    assert!(printed(&agent, "status -o json").await.contains("\"kind\": \"AgentStatus\""));
+    agent.stop().await;
+}
+
+#[tokio::test]
+async fn a_daemon_set_that_the_store_has_and_cannot_be_used_is_explained_by_what_is_wrong_with_it() {
+    let agent = Agent::start();
+    let object = ObjectKey { kind: Kind::DaemonSet, namespace: "default".into(), name: "refused".into() };
+    agent.board.set_store_status(StoreStatus {
+        problems: vec![Problem {
+            severity: Severity::Error,
+            file: std::path::Path::new("/m/a.yaml").into(),
+            line: 3,
+            field: "spec.selector".into(),
+            message: "Required value".into(),
+            object: Some(object),
+        }],
+        ..StoreStatus::default()
+    });
     let (_, refused) = daemonlet(&agent, "explain ds/refused").await;
     assert!(refused.contains("/m/a.yaml:3: spec.selector: Required value"), "{refused}");
     let (_, unknown) = daemonlet(&agent, "explain ds/unknown").await;
     assert!(unknown.ends_with("daemonsets.apps \"unknown\" not found"), "{unknown}");
-    agent.board.set_store_status(StoreStatus::default());
-    assert!(printed(&agent, "status").await.contains("Store:       not read yet\n"));
-    assert!(printed(&agent, "status -o json").await.contains("\"kind\": \"AgentStatus\""));
     agent.stop().await;
 }
 
