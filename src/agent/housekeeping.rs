@@ -58,6 +58,7 @@ pub(super) fn begin(base: &Base, needs: Needs) -> Wants {
     let limited = Arc::new(Notify::new());
     let surroundings = eviction::Machine {
         meter: needs.meter,
+        file_systems: eviction::FileSystems::default(),
         context: needs.context,
         stalls: Stalls::of_memory(),
         limited: Arc::clone(&limited),
