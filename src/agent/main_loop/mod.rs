@@ -3,6 +3,7 @@
 
 mod said;
 mod seen;
+mod shutdown;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -114,10 +115,16 @@ impl Agent {
         mut watchdog: Watchdog,
         shutdown: CancellationToken,
     ) -> Result<Ended, AgentError> {
-        let Some(taken_up) = attended(&mut watchdog, &shutdown, self.take_up_pods()).await else {
+        let begun = async {
+            let first_word = self.hear_of_shutdown().await;
+            self.take_up_pods().await.map(|()| first_word)
+        };
+        let Some(begun) = attended(&mut watchdog, &shutdown, begun).await else {
             return Ok(Ended::ToldTo);
         };
-        taken_up?;
+        if let Some(order) = begun? {
+            self.follow_shutdown(order);
+        }
         let (events, mut events_seen) = mpsc::channel(EVENTS_IN_FLIGHT);
         let cri = self.cri.clone();
         let watcher = tokio::spawn(async move { containerd::watch(&cri, events).await });
@@ -193,7 +200,7 @@ impl Agent {
                     self.reconciler.follow(demand);
                     continue;
                 }
-                Happening::Shutdown(order) => self.go_down(&order),
+                Happening::Shutdown(order) => self.follow_shutdown(order),
                 Happening::Alive => {
                     watchdog.alive(&ServiceManager);
                     continue;
@@ -243,17 +250,6 @@ impl Agent {
             }
             Command::EditNode { edit, answer } => drop(answer.send(self.edit_node(&edit))),
             command => self.reconciler.obey(command),
-        }
-    }
-
-    /// Does what the machine's shutdown asks for.
-    fn go_down(&mut self, order: &Order) {
-        match order {
-            Order::Machine(machine) => {
-                self.health.machine_goes(*machine);
-                self.reconciler.machine_goes(*machine);
-            }
-            Order::End { pods, grace } => self.reconciler.end_for_shutdown(pods, *grace),
         }
     }
 
