@@ -164,18 +164,19 @@ async fn a_pod_that_fails_softly_ends_sooner_when_it_is_told_again_and_keeps_its
     hard.message = "another".to_owned();
     agent.fail(&pod, hard);
     let failed = agent.until(&pod, "failed", has_failed).await;
-    assert_eq!(begun.elapsed().as_secs(), 6);
+    assert_eq!(begun.elapsed().as_secs(), 7);
     assert_eq!(failed.status.clone().unwrap().reason.as_deref(), Some("Evicted"));
     let stops = machine.runtime.calls().into_iter().filter_map(|call| match call.request {
         Request::StopContainer(request) => Some(request.timeout),
         _ => None,
     });
-    assert_eq!(stops.collect::<Vec<_>>(), [60, 1]);
+    // No container is given less than two seconds.
+    assert_eq!(stops.collect::<Vec<_>>(), [60, 2]);
 }
 
 #[tokio::test(start_paused = true)]
 async fn the_grace_of_a_failure_reaches_the_runtime_but_never_more_than_the_pods_own() {
-    for (own, given, reported) in [(600, 1, 1), (600, 120, 120), (30, 120, 30), (600, 0, 1)] {
+    for (own, given, reported) in [(600, 1, 2), (600, 120, 120), (30, 120, 30), (600, 0, 2)] {
         let machine = Machine::boot();
         let agent = machine.start_agent().await;
         let mut spec = one_container(&json!({}));

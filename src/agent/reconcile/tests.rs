@@ -32,6 +32,11 @@ use crate::preload::Preload;
 use crate::volume::VolumeRoot;
 
 const APP: &str = "
+apiVersion: scheduling.k8s.io/v1
+kind: PriorityClass
+metadata: {name: important}
+value: 7
+---
 apiVersion: apps/v1
 kind: DaemonSet
 metadata: {name: app, namespace: default}
@@ -40,7 +45,7 @@ spec:
   template:
     metadata: {labels: {app: app}}
     spec:
-      priority: 7
+      priorityClassName: important
       hostNetwork: true
       containers: [{name: main, image: registry.example/app:1}]
 ";
@@ -62,7 +67,7 @@ impl Bench {
         let reading = read(Path::new("store.yaml"), APP.as_bytes());
         let objects = reading.objects.into_iter().map(|it| (it.object.key(), Arc::new(it)));
         let objects = Objects(objects.collect());
-        assert_eq!(objects.0.len(), 1, "{:?}", reading.problems);
+        assert_eq!(objects.0.len(), 2, "{:?}", reading.problems);
         let snapshot = Snapshot { objects, freshness: Freshness::Current, ..Snapshot::default() };
         let (snapshots, snapshots_seen) = watch::channel(Arc::new(snapshot));
         let (node, node_seen) = watch::channel(Arc::new(node(&[])));
