@@ -45,7 +45,7 @@ pub fn of_pressure(
         let available = amount(resource, found.available);
         let _ = write!(message, "Threshold quantity: {quantity}, available: {available}. ");
     }
-    let (mut names, mut uses) = (Vec::new(), Vec::new());
+    let (mut blamed, mut amounts) = (Vec::new(), Vec::new());
     for ContainerUse { name, used, requested } in containers.iter().filter(|_| is_requested(resource)) {
         if i128::from(*used) > i128::from(requested.value()) {
             let (used, resource) = (amount(resource, *used), resource.as_str());
@@ -53,13 +53,13 @@ pub fn of_pressure(
                 message,
                 "Container {name} was using {used}, request is {requested}, has larger consumption of {resource}. "
             );
-            names.push(name.as_str());
-            uses.push(used);
+            blamed.push(name.as_str());
+            amounts.push(used);
         }
     }
     let annotations = [
-        ("offending_containers", names.join(",")),
-        ("offending_containers_usage", uses.join(",")),
+        ("offending_containers", blamed.join(",")),
+        ("offending_containers_usage", amounts.join(",")),
         ("starved_resource", resource.as_str().to_owned()),
     ];
     Why { message, annotations: annotations.map(|(key, value)| (key.to_owned(), value)).into() }

@@ -115,16 +115,10 @@ impl Agent {
         mut watchdog: Watchdog,
         shutdown: CancellationToken,
     ) -> Result<Ended, AgentError> {
-        let begun = async {
-            let first_word = self.hear_of_shutdown().await;
-            self.take_up_pods().await.map(|()| first_word)
-        };
-        let Some(begun) = attended(&mut watchdog, &shutdown, begun).await else {
+        let Some(begun) = attended(&mut watchdog, &shutdown, self.begin()).await else {
             return Ok(Ended::ToldTo);
         };
-        if let Some(order) = begun? {
-            self.follow_shutdown(order);
-        }
+        begun?;
         let (events, mut events_seen) = mpsc::channel(EVENTS_IN_FLIGHT);
         let cri = self.cri.clone();
         let watcher = tokio::spawn(async move { containerd::watch(&cri, events).await });
@@ -222,6 +216,16 @@ impl Agent {
         watcher.abort();
         self.let_go(&shutdown).await;
         Ok(ended)
+    }
+
+    /// Takes up the pods, knowing whether the machine goes down.
+    async fn begin(&mut self) -> Result<(), AgentError> {
+        let first_word = self.hear_of_shutdown().await;
+        self.take_up_pods().await?;
+        if let Some(order) = first_word {
+            self.follow_shutdown(order);
+        }
+        Ok(())
     }
 
     /// Has every worker finish what it is at. One whose call hangs is left behind; it acts no more once the call returns.

@@ -40,13 +40,11 @@ impl<S: Surroundings> Control<S> {
         let Some(wanted) = wanted else { return Limits::Kept(None) };
         if let Some(Walked { took, found }) = walked {
             self.limits_due = self.surroundings.now() + rest(took, wanted);
-            match found {
-                Some(disks) => {
-                    if self.enforce(&limited, &disks).await {
-                        return Limits::Evicted;
-                    }
-                }
-                None => warn!("what pods have written is not known; none is held to its limits for now"),
+            if found.is_none() {
+                warn!("what pods have written is not known; none is held to its limits for now");
+            }
+            if self.enforce(&limited, &found.unwrap_or_default()).await {
+                return Limits::Evicted;
             }
         }
         if self.of_limited.is_begun() {
@@ -54,7 +52,7 @@ impl<S: Surroundings> Control<S> {
         }
         let now = self.surroundings.now();
         if now < self.limits_due {
-            return Limits::Kept(Some(self.limits_due - now));
+            return Limits::Kept(Some(self.limits_due.saturating_sub(now)));
         }
         self.of_limited = Walk::begin(self.surroundings.walk(limited, wanted));
         Limits::Kept(None)

@@ -104,7 +104,7 @@ impl<S: Surroundings> Control<S> {
             Limits::Kept(None) => found.look_again,
             Limits::Kept(Some(due)) => due.min(found.look_again),
         };
-        if !found.starved.iter().any(|threshold| is_on_disk(threshold)) {
+        if !found.starved.iter().any(is_on_disk) {
             // Nobody wants to know any more.
             self.of_all.0.take();
         }
