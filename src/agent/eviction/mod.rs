@@ -1,6 +1,8 @@
 //! The machine and the pods that [`Control`](crate::eviction::control::Control) looks after: whom it asks, and whom it tells.
 
 mod measuring;
+#[cfg(test)]
+mod tests;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;

@@ -5,31 +5,17 @@ use std::path::Path;
 use k8s_openapi::api::core::v1::{NodeSpec, NodeStatus, Taint};
 use serde_json::json;
 use tempfile::TempDir;
-use tokio::sync::{Semaphore, oneshot};
+use tokio::sync::oneshot;
 use tokio::time::timeout;
-use tokio_util::sync::CancellationToken;
 
 use super::*;
 use crate::agent::Purpose;
 use crate::agent::recording::Recorded;
-use crate::backoff::BackoffPolicy;
-use crate::board::{Board, Metrics};
-use crate::cgroup::{CgroupManager, Driver, Version};
-use crate::clock::Clock;
 use crate::config::{self, Sources};
 use crate::cri::Method;
 use crate::cri::fake::FakeRuntime;
-use crate::cri::translate::Host;
 use crate::manifest::read;
-use crate::node::Pressure;
-use crate::pod::context::Directory;
-use crate::pod::network::Network;
-use crate::pod::node_credentials::{CredentialsFile, NodeCredentials};
-use crate::pod::record::Records;
-use crate::pod::sandbox_image::SandboxImage;
-use crate::pod::user_namespace::UserNamespaces;
-use crate::preload::Preload;
-use crate::volume::VolumeRoot;
+use crate::pod::testing::context;
 
 const APP: &str = "
 apiVersion: scheduling.k8s.io/v1
@@ -72,7 +58,7 @@ impl Bench {
         let (snapshots, snapshots_seen) = watch::channel(Arc::new(snapshot));
         let (node, node_seen) = watch::channel(Arc::new(node(&[])));
         let surroundings = Surroundings {
-            context: context(&runtime, dir.path(), reports),
+            context: Arc::new(context(&runtime, dir.path(), reports)),
             snapshots: snapshots_seen,
             node: node_seen,
             reports: reports_seen,
@@ -125,37 +111,6 @@ fn node(taints: &[&str]) -> Node {
     };
     node.metadata.name = Some("node-1".to_owned());
     node
-}
-
-fn context(runtime: &FakeRuntime, dir: &Path, reports: mpsc::UnboundedSender<Report>) -> Arc<PodContext> {
-    let clock = Clock::start();
-    Arc::new(PodContext {
-        clock,
-        boot: "this".to_owned(),
-        cri: runtime.client(),
-        host: watch::channel(Arc::new(Host::for_tests())).1,
-        volumes: VolumeRoot::prepare(dir).unwrap(),
-        users: UserNamespaces::new(dir.join("pods")),
-        // No tree of version 1 is mounted there, so there is no cgroup to make.
-        cgroups: CgroupManager::new(Version::V1, Driver::Cgroupfs, dir, "/kubepods").unwrap(),
-        allocatable: BTreeMap::new(),
-        pressure: watch::channel(Pressure::none(clock.wall_seconds())).1,
-        metrics: Arc::new(Metrics::new("test")),
-        board: Arc::new(Board::new("node-1", clock.wall())),
-        records: Records::open(&dir.join("records")).unwrap(),
-        pulls: Semaphore::new(5),
-        preload: Preload::none(),
-        sandbox_image: SandboxImage::left_to_the_runtime(),
-        network: Network::new(runtime.client()),
-        node_credentials: NodeCredentials::new(CredentialsFile::Default(dir.join("config.json"))),
-        directory: Directory::default(),
-        objects: watch::channel(Arc::default()).1,
-        restarts: BackoffPolicy::KUBELET,
-        container_logs_dir: dir.join("containers"),
-        reports,
-        agent_started: tokio::time::Instant::now().into_std(),
-        shutdown: CancellationToken::new(),
-    })
 }
 
 #[tokio::test]
