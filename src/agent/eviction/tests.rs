@@ -79,7 +79,8 @@ async fn images_are_not_waited_for_longer_than_a_minute_whoever_does_not_answer(
     let mut bench = Bench::new();
     for round in 0..3 {
         let begun = Instant::now();
-        bench.machine.reclaim(Signal::ImageFsAvailable).await;
+        let reclaimed = bench.machine.reclaim(Signal::ImageFsAvailable);
+        timeout(IMAGES_PATIENCE * 2, reclaimed).await.expect("an end");
         assert_eq!(begun.elapsed(), IMAGES_PATIENCE, "{round}");
         assert!(matches!(bench.demands.try_recv(), Ok(Demand::DropDead)));
     }
