@@ -3,7 +3,7 @@
 //! Rule: client-go's `tools/record/events_cache.go` (what makes two events identical) and `event.go` (how one is named). The
 //! board keeps a bounded number of them for an hour, as the API server does by default.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -127,12 +127,18 @@ pub(super) struct Recorded {
 }
 
 impl EventLog {
-    /// Turns a draft into a new Event, or into the known one counted once more.
-    pub(super) fn record(&mut self, draft: EventDraft, host: &str, known: &Collection<Event>) -> Recorded {
+    /// Turns a draft into a new Event, or into the known one counted once more. Annotations are those of the last time.
+    pub(super) fn record(
+        &mut self,
+        draft: EventDraft,
+        annotations: BTreeMap<String, String>,
+        host: &str,
+        known: &Collection<Event>,
+    ) -> Recorded {
         let signature = hash_of(&Signature::of(&draft));
         let at = draft.at;
         let repeated = self.names.get(&signature).and_then(|name| known.get(name));
-        let event = match repeated {
+        let mut event = match repeated {
             Some(event) => Event {
                 count: Some(event.count.unwrap_or(1).saturating_add(1)),
                 last_timestamp: Some(Time(at)),
@@ -140,6 +146,7 @@ impl EventLog {
             },
             None => new_event(draft, host, |name| known.contains(name)),
         };
+        event.metadata.annotations = (!annotations.is_empty()).then_some(annotations);
         self.names.insert(signature, NamespacedName::of(&event.metadata));
         self.seen.retain(|(other, _)| *other != signature);
         self.seen.push_back((signature, at));

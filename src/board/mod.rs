@@ -157,9 +157,14 @@ impl Board {
 
     /// Records that something happened. An identical event is counted, not repeated.
     pub fn record(&self, draft: EventDraft) {
+        self.record_annotated(draft, BTreeMap::new());
+    }
+
+    /// The same, with more for machines to read.
+    pub fn record_annotated(&self, draft: EventDraft, annotations: BTreeMap<String, String>) {
         let mut facts = self.lock();
         let Facts { event_log, events, .. } = &mut *facts;
-        let recorded = event_log.record(draft, &self.node_name, events);
+        let recorded = event_log.record(draft, annotations, &self.node_name, events);
         self.publish(&mut facts, |facts, next| facts.events.put(recorded.event, next));
         self.drop_events(&mut facts, recorded.expired);
     }

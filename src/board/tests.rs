@@ -143,6 +143,20 @@ fn an_event_of_a_node_lives_in_the_default_namespace() {
 }
 
 #[test]
+fn an_event_has_the_annotations_of_the_last_time_that_it_happened() {
+    let board = board();
+    let subject = pod("a", "Running");
+    let annotations = |value: &str| [("starved_resource".to_owned(), value.to_owned())].into();
+    board.record_annotated(happened(&subject, "m", 0), annotations("inodes"));
+    board.record_annotated(happened(&subject, "m", 1), annotations("memory"));
+    let events = board.events();
+    assert_eq!((events.len(), events[0].count), (1, Some(2)));
+    assert_eq!(events[0].metadata.annotations, Some(annotations("memory")));
+    board.record(happened(&subject, "another", 2));
+    assert!(board.events().iter().any(|event| event.metadata.annotations.is_none()));
+}
+
+#[test]
 fn events_go_an_hour_after_they_were_last_seen() {
     let board = board();
     let subject = pod("a", "Running");
