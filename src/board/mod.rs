@@ -21,6 +21,7 @@ use k8s_openapi::api::core::v1::{Event, Node, Pod};
 use k8s_openapi::jiff::Timestamp;
 use tokio::sync::broadcast;
 
+use crate::clock::Clock;
 use crate::kubelet::standing_back::SteppedBack;
 use crate::manifest::DaemonSetKey;
 use crate::placement::Verdict;
@@ -42,6 +43,8 @@ pub struct Board {
     node_name: String,
     changes: broadcast::Sender<Arc<Change>>,
     facts: Mutex<Facts>,
+    /// How long Events are kept, and how many are too many: by the monotonic clock.
+    clock: Clock,
 }
 
 #[derive(Debug)]
@@ -114,6 +117,7 @@ impl Board {
                 readiness: Readiness::default(),
                 stepped_back: None,
             }),
+            clock: Clock::start(),
         }
     }
 
@@ -152,19 +156,22 @@ impl Board {
         self.change(|facts, next| facts.nodes.put(node, next));
     }
 
-    /// Records that something happened. An identical event is counted, not repeated.
+    /// Records that something happened. An identical event is counted, not repeated; many similar ones become one, and what is too much
+    /// about one object is not told.
     pub fn record(&self, draft: EventDraft) {
         let mut facts = self.lock();
         let Facts { event_log, events, .. } = &mut *facts;
-        let recorded = event_log.record(draft, &self.node_name, events);
+        let Some(recorded) = event_log.record(draft, self.clock.monotonic(), &self.node_name, events) else {
+            return;
+        };
         self.publish(&mut facts, |facts, next| facts.events.put(recorded.event, next));
         self.drop_events(&mut facts, recorded.expired);
     }
 
-    /// Forgets the events that were last seen longer than [`EVENT_TTL`] ago.
-    pub fn expire_events(&self, now: Timestamp) {
+    /// Forgets the events that were last told longer than [`EVENT_TTL`] ago.
+    pub fn expire_events(&self) {
         let mut facts = self.lock();
-        let expired = facts.event_log.expire(now);
+        let expired = facts.event_log.expire(self.clock.monotonic());
         self.drop_events(&mut facts, expired);
     }
 
