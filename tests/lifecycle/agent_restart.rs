@@ -171,6 +171,24 @@ async fn a_pod_is_as_ready_as_it_was_until_a_new_agent_has_probed_it() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_container_that_had_started_is_not_killed_by_its_startup_probe_after_a_restart() {
+    let machine = Machine::boot();
+    let agent = machine.start_agent().await;
+    let probe = json!({"exec": {"command": ["up"]}, "periodSeconds": 1, "failureThreshold": 1});
+    let pod = agent.run(&one_container(&json!({"startupProbe": probe})));
+    agent.until_ready(&pod).await;
+    sleep(s(60)).await;
+    drop(agent);
+    machine.runtime.step("execcode 1").expect("a step");
+    let asked = machine.runtime.count(Method::ExecSync);
+    let agent = machine.start_agent().await;
+    agent.until_ready(&pod).await;
+    sleep(s(60)).await;
+    assert_eq!(running(&agent.pod(&pod).expect("a pod"), "main"), Some(0));
+    assert_eq!(machine.runtime.count(Method::ExecSync), asked, "nobody asks again");
+}
+
+#[tokio::test(start_paused = true)]
 async fn an_agent_that_ends_by_the_book_leaves_the_newest_readiness() {
     let machine = Machine::boot();
     let agent = machine.start_agent().await;

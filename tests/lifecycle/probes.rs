@@ -5,12 +5,13 @@ use std::time::Duration;
 use daemonlet::cri::Method;
 use daemonlet::cri::fake::Request;
 use daemonlet::pod::context::News;
+use k8s_openapi::api::core::v1::Pod;
 use serde_json::json;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpListener;
 use tokio::time::sleep;
 
-use crate::rig::{Machine, is_ready, one_container, running, waiting};
+use crate::rig::{Machine, is_ready, one_container, running, status, waiting};
 
 const fn s(seconds: u64) -> Duration {
     Duration::from_secs(seconds)
@@ -46,6 +47,63 @@ async fn a_pod_that_stops_being_ready_is_asked_again_at_once() {
     agent.until(&pod, "unready", |pod| !is_ready(pod)).await;
     sleep(s(25)).await;
     assert_eq!(machine.times(Method::ExecSync), [0.0, 10.0, 10.0, 20.0, 30.0]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn probes_are_heard_while_a_pod_stops_and_what_they_tell_is_told_then() {
+    let machine = Machine::boot();
+    let mut agent = machine.start_agent().await;
+    let probe = json!({"exec": {"command": ["ready"]}, "periodSeconds": 2, "failureThreshold": 1});
+    let mut spec = one_container(&json!({"readinessProbe": probe}));
+    spec["terminationGracePeriodSeconds"] = json!(600);
+    let pod = agent.run(&spec);
+    agent.until_ready(&pod).await;
+    machine.runtime.stubborn("main");
+    agent.stop(&pod, None);
+    sleep(s(100)).await;
+    machine.runtime.step("execcode 1").expect("a step");
+    let begun = agent.context.clock.wall();
+    let unready = agent.until(&pod, "unready", |pod| !is_ready(pod)).await;
+    assert!(unready.metadata.deletion_timestamp.is_some() && running(&unready, "main") == Some(0));
+    let events = agent.events("Unhealthy");
+    let told = events.first().and_then(|event| event.first_timestamp.clone()).expect("an Event");
+    assert!(told.0.duration_since(begun).unsigned_abs() < s(5), "{told:?} is not soon after {begun}");
+    machine.runtime.step("execcode 0").expect("a step");
+    agent.until(&pod, "ready again", is_ready).await;
+    agent.until_gone(&pod).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn probes_are_heard_while_another_container_is_pulled_or_greeted() {
+    let machine = Machine::boot();
+    machine.runtime.step("execcode 1").expect("a step");
+    let agent = machine.start_agent().await;
+    let probe = json!({"exec": {"command": ["ready"]}, "periodSeconds": 2, "failureThreshold": 1});
+    let hook = json!({"postStart": {"sleep": {"seconds": 300}}});
+    let pod = agent.run(&json!({"containers": [
+        {"name": "main", "image": "registry.example/a:1", "readinessProbe": probe},
+        {"name": "greeted", "image": "registry.example/a:1", "lifecycle": hook},
+        {"name": "pulled", "image": "registry.example/b:1"}]}));
+    machine.until("both run", |state| state.is_running("greeted")).await;
+    let is_well = |pod: &Pod| status(pod, "main").is_some_and(|main| main.ready);
+    for (code, doing) in [(0, "greeted"), (1, "greeted")] {
+        machine.runtime.step(&format!("execcode {code}")).expect("a step");
+        let shown = agent.until(&pod, doing, |pod| is_well(pod) == (code == 0)).await;
+        assert!(waiting(&shown, "pulled").is_some());
+    }
+    machine.runtime.delay(Method::PullImage, s(300));
+    machine
+        .until("pulling", |state| {
+            let pulls = state.calls.iter().filter(|call| call.method() == Method::PullImage);
+            pulls.count() == 2
+        })
+        .await;
+    for code in [0, 1, 0] {
+        machine.runtime.step(&format!("execcode {code}")).expect("a step");
+        let shown = agent.until(&pod, "heard", |pod| is_well(pod) == (code == 0)).await;
+        assert!(waiting(&shown, "pulled").is_some(), "it is pulled still");
+    }
+    agent.until_ready(&pod).await;
 }
 
 #[tokio::test(start_paused = true)]

@@ -90,9 +90,6 @@ impl Worker {
         for (id, happened) in heard.ids {
             self.unsure.of(&self.observed, id, happened);
         }
-        while let Ok(event) = self.probe_events.try_recv() {
-            self.record_probe_event(&event);
-        }
     }
 
     /// Brings [`Worker::observed`] up to date. While the runtime can't be asked nothing may be decided; says when to try again.

@@ -26,6 +26,7 @@ mod killer;
 mod last_words;
 mod left_tasks;
 mod look;
+mod meanwhile;
 mod memory;
 mod pulling;
 mod report;
@@ -44,7 +45,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use tokio::sync::{Notify, mpsc, watch};
+use tokio::sync::{Notify, watch};
 use tokio::time::sleep;
 use tracing::warn;
 
@@ -53,6 +54,7 @@ use self::handle::Inbox;
 pub use self::handle::{Listed, Orders, Wake, WorkerHandle, spawn};
 use self::left_tasks::LookedAt;
 use self::look::Unsure;
+use self::meanwhile::Recorder;
 use self::memory::Memory;
 use self::unfinished::Unfinished;
 use super::context::{News, PodContext, Report};
@@ -66,7 +68,7 @@ use crate::cri::translate::hash::container_hash;
 use crate::cri::{ContainerId, CriClient, SandboxId};
 use crate::image::Pulling;
 use crate::manifest::Objects;
-use crate::probe::{ProbeEvent, ProbeSet};
+use crate::probe::ProbeSet;
 use crate::volume::MountSource;
 
 /// The state of one pod's worker.
@@ -83,7 +85,6 @@ struct Worker {
     objects: watch::Receiver<Arc<Objects>>,
     probes: ProbeSet<CriClient>,
     probe_news: Arc<Notify>,
-    probe_events: mpsc::UnboundedReceiver<ProbeEvent>,
 
     /// What the runtime had of the pod when the agent started, until it is looked at.
     listed: Option<Listed>,
@@ -131,10 +132,14 @@ impl Worker {
         orders: watch::Receiver<Orders>,
         inbox: Arc<Inbox>,
     ) -> Self {
-        let (probe_events, probe_events_seen) = mpsc::unbounded_channel();
         let probe_news = Arc::new(Notify::new());
-        let probes =
-            ProbeSet::new(context.cri.clone(), Arc::clone(&probe_news), probe_events, context.agent_started);
+        let told = Recorder { context: Arc::clone(&context), pod: Arc::clone(&record.pod) };
+        let probes = ProbeSet::new(
+            context.cri.clone(),
+            Arc::clone(&probe_news),
+            Arc::new(told),
+            context.agent_started,
+        );
         let containers = container::by_name(&record.pod);
         let hashes = containers.into_values().map(|container| {
             let image = container.image.as_deref().unwrap_or_default();
@@ -156,7 +161,6 @@ impl Worker {
             objects,
             probes,
             probe_news,
-            probe_events: probe_events_seen,
             listed,
             observed: Observed::default(),
             running_since: BTreeMap::new(),
@@ -307,7 +311,6 @@ impl Worker {
         tokio::select! {
             () = self.inbox.heard() => {}
             () = self.probe_news.notified() => {}
-            Some(event) = self.probe_events.recv() => self.record_probe_event(&event),
             Ok(()) = self.objects.changed() => self.take_objects(),
             () = self.context.network.changed(), if self.awaits_network => {}
             () = back_off => {}

@@ -21,7 +21,7 @@ use crate::pod::observed::ContainerState;
 use crate::pod::plan;
 use crate::pod::requests::{self, runtime_handler};
 use crate::pod::status::{self, Ending, SandboxNeed, Waiting};
-use crate::probe::{self, ProbeEvent};
+use crate::probe;
 
 /// No probe's delay and no DaemonSet's `minReadySeconds` asks for a longer past than this.
 const LONGEST_AGO: Duration = Duration::from_secs(86_400);
@@ -97,17 +97,20 @@ impl Worker {
         container_event(&self.context, &self.record.pod, container, kind, reason, message);
     }
 
-    pub(super) fn record_probe_event(&self, event: &ProbeEvent) {
-        self.container_event(&event.container, EventKind::Warning, event.reason.as_str(), &event.message);
-    }
-
     /// Tells the probes what runs now.
     pub(super) fn sync_probes(&mut self) {
         self.date_containers();
         let phase = if self.is_to_run() { probe::PodPhase::Live } else { probe::PodPhase::Terminating };
         let views: Vec<probe::ContainerView<'_>> = super::container::by_name(&self.record.pod)
             .into_keys()
-            .map(|name| probe::ContainerView { name, state: self.probe_state(name) })
+            .map(|name| {
+                let state = self.probe_state(name);
+                let before = self.record.standing.containers.get(name);
+                let id = state.running();
+                let had_started = before
+                    .is_some_and(|before| before.started && id.is_some_and(|id| id.as_str() == before.id));
+                probe::ContainerView { name, state, had_started }
+            })
             .collect();
         let ip = self.pod_ips().first().copied();
         self.probes.sync(&self.record.pod, &views, ip, phase);

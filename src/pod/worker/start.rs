@@ -150,10 +150,11 @@ impl Worker {
         let handler = container.lifecycle.as_ref().and_then(|lifecycle| lifecycle.post_start.as_ref());
         let Some(handler) = handler else { return Ok(()) };
         let pod_ip = self.pod_ips().first().copied();
-        let target = HookTarget { pod: &self.full_name, container, id, pod_ip };
-        let error = match hook::run(handler, &target, &self.context.cri).await {
+        let (context, pod) = (Arc::clone(&self.context), self.full_name.clone());
+        let target = HookTarget { pod: &pod, container, id, pod_ip };
+        let error = match self.meanwhile(hook::run(handler, &target, &context.cri)).await {
             Ok(done) => {
-                report::hook_event(&self.context, &self.record.pod, &done);
+                report::hook_event(&context, &self.record.pod, &done);
                 return Ok(());
             }
             Err(error) => error,
