@@ -30,7 +30,9 @@ pub use agent_status::{Readiness, RuntimeStatus, StoreStatus};
 pub use change::{Change, WatchType};
 use collection::Collection;
 use event::EventLog;
-pub use event::{EVENT_TTL, EventDraft, EventKind, MAX_EVENTS, reference_to, reference_to_container};
+pub use event::{
+    EVENT_TTL, EventDraft, EventKind, MAX_EVENTS, Telling, reference_to, reference_to_container,
+};
 pub use item::{Item, ItemKind, NamespacedName};
 pub use metrics::{METRICS_CONTENT_TYPE, MethodCount, Metrics};
 
@@ -158,14 +160,15 @@ impl Board {
 
     /// Records that something happened. An identical event is counted, not repeated; many similar ones become one, and what is too much
     /// about one object is not told.
-    pub fn record(&self, draft: EventDraft) {
+    pub fn record(&self, draft: EventDraft) -> Telling {
         let mut facts = self.lock();
         let Facts { event_log, events, .. } = &mut *facts;
         let Some(recorded) = event_log.record(draft, self.clock.monotonic(), &self.node_name, events) else {
-            return;
+            return Telling::TooMuch;
         };
         self.publish(&mut facts, |facts, next| facts.events.put(recorded.event, next));
         self.drop_events(&mut facts, recorded.expired);
+        Telling::Told
     }
 
     /// Forgets the events that were last told longer than [`EVENT_TTL`] ago.

@@ -3,13 +3,13 @@
 use std::time::Duration;
 
 use daemonlet::cri::Method;
-use daemonlet::cri::fake::Request;
+use daemonlet::cri::fake::{Request, State};
 use daemonlet::pod::context::News;
 use k8s_openapi::api::core::v1::Pod;
 use serde_json::json;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpListener;
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep};
 
 use crate::rig::{Machine, is_ready, one_container, running, status, waiting};
 
@@ -76,32 +76,30 @@ async fn probes_are_heard_while_a_pod_stops_and_what_they_tell_is_told_then() {
 #[tokio::test(start_paused = true)]
 async fn probes_are_heard_while_another_container_is_pulled_or_greeted() {
     let machine = Machine::boot();
-    machine.runtime.step("execcode 1").expect("a step");
     let agent = machine.start_agent().await;
     let probe = json!({"exec": {"command": ["ready"]}, "periodSeconds": 2, "failureThreshold": 1});
     let hook = json!({"postStart": {"sleep": {"seconds": 300}}});
-    let pod = agent.run(&json!({"containers": [
+    let pod = agent.run(&json!({"terminationGracePeriodSeconds": 600, "containers": [
         {"name": "main", "image": "registry.example/a:1", "readinessProbe": probe},
-        {"name": "greeted", "image": "registry.example/a:1", "lifecycle": hook},
-        {"name": "pulled", "image": "registry.example/b:1"}]}));
-    machine.until("both run", |state| state.is_running("greeted")).await;
-    let is_well = |pod: &Pod| status(pod, "main").is_some_and(|main| main.ready);
-    for (code, doing) in [(0, "greeted"), (1, "greeted")] {
-        machine.runtime.step(&format!("execcode {code}")).expect("a step");
-        let shown = agent.until(&pod, doing, |pod| is_well(pod) == (code == 0)).await;
-        assert!(waiting(&shown, "pulled").is_some());
-    }
+        {"name": "other", "image": "registry.example/b:1", "imagePullPolicy": "Always", "lifecycle": hook}]}));
+    agent.until_ready(&pod).await;
     machine.runtime.delay(Method::PullImage, s(300));
-    machine
-        .until("pulling", |state| {
-            let pulls = state.calls.iter().filter(|call| call.method() == Method::PullImage);
-            pulls.count() == 2
-        })
-        .await;
-    for code in [0, 1, 0] {
-        machine.runtime.step(&format!("execcode {code}")).expect("a step");
-        let shown = agent.until(&pod, "heard", |pod| is_well(pod) == (code == 0)).await;
-        assert!(waiting(&shown, "pulled").is_some(), "it is pulled still");
+    let pulls = machine.runtime.count(Method::PullImage);
+    assert!(machine.runtime.exit("other", 1));
+    let is_pulled =
+        |state: &State| state.calls.iter().filter(|call| call.method() == Method::PullImage).count() > pulls;
+    for doing in ["pulled", "greeted"] {
+        match doing {
+            "pulled" => machine.until(doing, is_pulled).await,
+            _ => machine.until(doing, |state| state.is_running("other")).await,
+        }
+        let begun = Instant::now();
+        for code in [1, 0] {
+            machine.runtime.step(&format!("execcode {code}")).expect("a step");
+            let is_as_probed = |pod: &Pod| status(pod, "main").is_some_and(|main| main.ready == (code == 0));
+            agent.until(&pod, "heard", is_as_probed).await;
+        }
+        assert!(begun.elapsed() < s(60), "only after it was {doing}: {:?}", begun.elapsed());
     }
     agent.until_ready(&pod).await;
 }

@@ -41,6 +41,15 @@ impl EventKind {
     }
 }
 
+/// What becomes of something that was to be told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Telling {
+    /// It is told: as a new Event, or counted.
+    Told,
+    /// There is too much about this object: it is at most counted, and not told now.
+    TooMuch,
+}
+
 /// Something that happened to an object.
 #[derive(Debug, Clone, PartialEq)]
 pub struct EventDraft {

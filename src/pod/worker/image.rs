@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use k8s_openapi::api::core::v1::Container;
-use tracing::{info, warn};
+use tracing::info;
 
 use super::Worker;
 use super::memory::Retry;
@@ -188,7 +188,6 @@ impl Worker {
     pub(super) async fn node_keyring(&mut self) -> Arc<Keyring> {
         self.context.node_credentials.now().await.unwrap_or_else(|problem| {
             let problem = error_chain(&problem);
-            warn!(problem, "the node's image credentials can't be used");
             let message = format!(
                 "Unable to use the node's image credentials ({problem}); attempting to pull the image may not succeed."
             );

@@ -102,6 +102,7 @@ impl Worker {
             debug!(%error, "cannot look at the runtime; nothing is changed until it answers");
             RETRY_LOOK
         })?;
+        self.forget_vanished();
         let now: BTreeSet<&str> = self.ids().collect();
         let directory = &self.context.directory;
         before.iter().filter(|id| !now.contains(id.as_str())).for_each(|id| directory.remove(id));
@@ -140,7 +141,7 @@ impl Worker {
             }
         }
         observed.sort();
-        self.observed = observed;
+        self.replace_observed(observed);
         self.unsure.settle(lagging);
         self.end_unknown().await;
         Ok(())
@@ -172,9 +173,14 @@ impl Worker {
                 return self.look_at_everything().await;
             };
             let now = self.ask_container(&id, &sandbox, &mut lagging).await?;
-            self.observed.containers.retain(|container| container.id != id);
-            self.observed.containers.extend(now);
-            self.observed.sort();
+            match now {
+                Some(now) => {
+                    self.observed.containers.retain(|container| container.id != id);
+                    self.observed.containers.push(now);
+                    self.observed.sort();
+                }
+                None => self.lose(&id),
+            }
             self.unsure.containers.remove(&id);
         }
         self.unsure.settle(lagging);

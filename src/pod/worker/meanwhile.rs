@@ -8,8 +8,7 @@ use std::sync::Arc;
 
 use k8s_openapi::api::core::v1::Pod;
 
-use super::{Worker, report};
-use crate::board::EventKind;
+use super::{Worker, events};
 use crate::pod::context::PodContext;
 use crate::probe::{ProbeEvent, ProbeEvents};
 
@@ -53,13 +52,6 @@ pub(super) struct Recorder {
 impl ProbeEvents for Recorder {
     fn tell(&self, event: ProbeEvent) {
         let (container, reason) = (&*event.container, event.reason.as_str());
-        report::container_event(
-            &self.context,
-            &self.pod,
-            container,
-            EventKind::Warning,
-            reason,
-            &event.message,
-        );
+        events::container_warning(&self.context, &self.pod, container, reason, &event.message);
     }
 }

@@ -19,6 +19,7 @@ mod addresses;
 mod complaints;
 mod container;
 mod end;
+mod events;
 mod fail;
 mod handle;
 mod image;
@@ -38,6 +39,7 @@ mod stop;
 #[cfg(test)]
 mod tests;
 mod unfinished;
+mod vanished;
 mod volumes;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -63,6 +65,7 @@ use super::identity::PodUid;
 use super::observed::Observed;
 use super::plan::{self, Action, Spare};
 use super::record::{PodRecord, Standing};
+use super::status::Vanished;
 use crate::cri::translate::QosClass;
 use crate::cri::translate::hash::container_hash;
 use crate::cri::{ContainerId, CriClient, SandboxId};
@@ -89,6 +92,8 @@ struct Worker {
     /// What the runtime had of the pod when the agent started, until it is looked at.
     listed: Option<Listed>,
     observed: Observed,
+    /// The containers that were known and of which the runtime has no record now.
+    vanished: BTreeMap<String, Vanished>,
     /// Since when each running container runs, by the monotonic clock.
     running_since: BTreeMap<ContainerId, Instant>,
     /// What must be looked at again before the next plan.
@@ -111,7 +116,7 @@ struct Worker {
     /// Whether the pod waits for a network.
     awaits_network: bool,
     /// How the pod is, once that is another than what its record says, and when to write it.
-    unwritten: Option<(Standing, Duration)>,
+    unwritten: Option<Box<(Standing, Duration)>>,
     told: Option<report::Told>,
     /// The addresses that the status shows.
     shown_ips: Vec<IpAddr>,
@@ -155,7 +160,7 @@ impl Worker {
         Self {
             hashes: hashes.collect(),
             qos_class: QosClass::of(&record.pod).unwrap_or(QosClass::BestEffort),
-            full_name: report::full_name(&record.pod),
+            full_name: events::full_name(&record.pod),
             orders,
             inbox,
             objects,
@@ -163,6 +168,7 @@ impl Worker {
             probe_news,
             listed,
             observed: Observed::default(),
+            vanished: BTreeMap::new(),
             running_since: BTreeMap::new(),
             unsure: Unsure::everything(),
             unfinished: Unfinished::default(),

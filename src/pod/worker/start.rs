@@ -8,7 +8,7 @@ use k8s_openapi::api::core::v1::Container;
 use tracing::{info, warn};
 
 use super::memory::Retry;
-use super::{Abandoned, Worker, report};
+use super::{Abandoned, Worker, events};
 use crate::board::EventKind;
 use crate::cri::proto::{ContainerConfig, PodSandboxConfig};
 use crate::cri::{ContainerId, SandboxId};
@@ -154,7 +154,7 @@ impl Worker {
         let target = HookTarget { pod: &pod, container, id, pod_ip };
         let error = match self.meanwhile(hook::run(handler, &target, &context.cri)).await {
             Ok(done) => {
-                report::hook_event(&context, &self.record.pod, &done);
+                events::hook_event(&context, &self.record.pod, &done);
                 return Ok(());
             }
             Err(error) => error,
