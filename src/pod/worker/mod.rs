@@ -21,6 +21,7 @@ mod container;
 mod end;
 mod events;
 mod fail;
+mod forgotten;
 mod handle;
 mod image;
 mod killer;
@@ -52,6 +53,7 @@ use tokio::time::sleep;
 use tracing::warn;
 
 use self::complaints::Complaints;
+use self::forgotten::Forgotten;
 use self::handle::Inbox;
 pub use self::handle::{Listed, Orders, Wake, WorkerHandle, spawn};
 use self::left_tasks::LookedAt;
@@ -100,7 +102,7 @@ struct Worker {
     unsure: Unsure,
     unfinished: Unfinished,
     memory: Memory,
-    /// The failed starts that have left nothing running.
+    /// The ended containers that were asked about a task that outlives them.
     looked_at: LookedAt,
     pulls: BTreeMap<String, image::PullMemory>,
     /// The pull that goes on, if it takes long enough to be told of.
@@ -108,9 +110,11 @@ struct Worker {
     mounts: Option<BTreeMap<String, MountSource>>,
     /// The sandboxes that were stopped and need not be again.
     stopped: BTreeSet<SandboxId>,
+    /// Whether everything was stopped for good.
+    brought_down: bool,
     backing_off: Vec<String>,
-    /// The attempts of the init containers that were removed for a new sandbox: whichever of them is started right now goes on counting.
-    removed_attempts: BTreeMap<String, u32>,
+    /// The records of init containers that were removed for a new sandbox, until the present sync is over.
+    forgotten: Option<Box<Forgotten>>,
     /// What was complained of and still holds.
     complaints: Complaints,
     /// Whether the pod waits for a network.
@@ -178,8 +182,9 @@ impl Worker {
             pulling: None,
             mounts: None,
             stopped: BTreeSet::new(),
+            brought_down: false,
             backing_off: Vec::new(),
-            removed_attempts: BTreeMap::new(),
+            forgotten: None,
             complaints: Complaints::default(),
             awaits_network: false,
             unwritten: None,
@@ -235,9 +240,13 @@ impl Worker {
     /// Brings the pod to where it should be, then waits until something happens.
     async fn sync_and_wait(&mut self) {
         self.context.metrics.count_worker_sync();
-        let wake_after = self.sync().await;
+        let mut wake_after = self.sync().await;
         self.spare = Spare::Kept;
-        self.removed_attempts.clear();
+        if let Some(forgotten) = self.forgotten.take() {
+            self.memory.forget_instances(&forgotten.first_ended);
+            // What they had to wait for may be over with that.
+            wake_after = Some(Duration::ZERO);
+        }
         if self.refused.is_some() {
             return;
         }
@@ -248,10 +257,10 @@ impl Worker {
 
     /// Looks, plans and acts until there is nothing left to do; says when to look again if nothing happens before.
     async fn sync(&mut self) -> Option<Duration> {
-        // Each container takes two rounds at most, and so does the sandbox. What takes more runs in circles: a runtime that forgets
-        // what it was told, or tells what isn't so.
         // A pull may have been broken off.
         self.pulling = None;
+        // Each container takes two rounds at most, and so does the sandbox. What takes more runs in circles: a runtime that forgets
+        // what it was told, or tells what isn't so.
         let rounds = 8 + 4 * self.hashes.len();
         for _ in 0..rounds {
             if let Err(retry) = Box::pin(self.look()).await {
@@ -296,8 +305,10 @@ impl Worker {
         match action {
             Action::KillPod => self.kill_for_new_sandbox().await,
             Action::RemoveInitRecords(ids) => {
-                self.removed_attempts = start::attempts(&self.observed, &ids);
-                self.remove_containers(&ids).await
+                // Until there can be another sandbox, they tell what became of the pod.
+                self.wait_for_network().await?;
+                self.forget_init_containers(&ids).await;
+                Ok(())
             }
             Action::CreateSandbox { attempt } => self.create_sandbox(attempt).await,
             Action::KillContainer { id, name, why } => self.kill_container(&id, &name, why).await,

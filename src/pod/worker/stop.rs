@@ -1,9 +1,9 @@
-//! Stopping what will be started again: one container, or everything in a pod that needs another sandbox.
+//! Stopping one container that will be started again, or everything in a pod.
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use k8s_openapi::api::core::v1::Container;
+use k8s_openapi::api::core::v1::{Container, Probe};
 use tracing::{info, warn};
 
 use super::killer::{Killer, Victim};
@@ -30,7 +30,7 @@ impl Worker {
             warn!(container = name, %id, "a container that the pod does not have");
             return Err(Abandoned::LATER);
         };
-        let grace = grace::of_container(&self.record.pod, &container, why);
+        let grace = grace::of_container(&self.record.pod, failed_probe(&container, why));
         let message = kill_message(name, why, self.is_init(name));
         info!(container = name, %id, message, "stopping the container");
         let stopped = self.stop_one(&container, id, &message, grace).await;
@@ -62,14 +62,26 @@ impl Worker {
         self.meanwhile(killer.stop(&victim, message, grace, std::future::ready(()))).await
     }
 
-    /// Stops everything in the pod, so that it can have another sandbox.
+    /// Stops everything in the pod, so that it can have another sandbox. What starts first in that one need not wait for being killed here:
+    /// the kubelet starts it in the same sync, for which it still runs.
     pub(super) async fn kill_for_new_sandbox(&mut self) -> Result<(), Abandoned> {
-        let grace = grace::of_pod(&self.record.pod, None);
+        let spec = self.record.pod.spec.as_ref();
+        let first = spec.and_then(|spec| spec.init_containers.as_deref()?.first()).map(|init| &init.name);
+        let starts_first = |name: &str| first.is_none_or(|first| first == name);
+        for record in self.observed.running().filter(|record| starts_first(&record.name)) {
+            self.memory.pardon(&record.name, &record.id);
+        }
+        let grace = grace::of_pod_that_goes_on(&self.record.pod);
         self.stop_everything(grace).await
     }
 
+    /// Stops what runs, and every sandbox, also those that were stopped before: what else holds on to them the runtime knows best.
     pub(super) async fn stop_everything(&mut self, grace: Duration) -> Result<(), Abandoned> {
-        let victims: Vec<Victim> = (self.observed.running())
+        let mut running: Vec<_> = self.observed.running().collect();
+        // They stop side by side. The kubelet begins with the newest, but what Go is told last runs first.
+        let last = running.len().min(1);
+        running.rotate_right(last);
+        let victims: Vec<Victim> = (running.into_iter())
             .filter_map(|record| {
                 let container = self.container(&record.name)?.clone();
                 Some(Victim { container, id: record.id.clone() })
@@ -90,7 +102,9 @@ impl Worker {
             }
         }
         problems.extend(of_sandboxes);
-        self.killed_or_abandoned(problems)
+        self.killed_or_abandoned(problems)?;
+        self.stopped.extend(sandboxes);
+        Ok(())
     }
 
     fn killer(&self) -> Killer {
@@ -100,6 +114,14 @@ impl Worker {
             full_name: self.full_name.clone(),
             pod_ip: self.pod_ips().first().copied(),
         }
+    }
+}
+
+fn failed_probe(container: &Container, why: KillReason) -> Option<&Probe> {
+    match why {
+        KillReason::Liveness => container.liveness_probe.as_ref(),
+        KillReason::Startup => container.startup_probe.as_ref(),
+        KillReason::DefinitionChanged | KillReason::UnknownState => None,
     }
 }
 
