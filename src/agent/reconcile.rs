@@ -11,6 +11,8 @@ mod released;
 mod shutdown;
 mod taints;
 mod telling;
+#[cfg(test)]
+mod tests;
 mod tracked;
 mod updates;
 mod waiting;
@@ -28,6 +30,7 @@ use tracing::info;
 use self::known::{Known, discard};
 pub(super) use self::open::Surroundings;
 pub(super) use self::released::Released;
+use self::shutdown::Going;
 use self::tracked::Sight;
 pub(super) use self::tracked::{Hand, Tracked};
 use self::waiting::Waiting;
@@ -78,6 +81,8 @@ pub(super) struct Reconciler {
     pub(super) limited: Arc<Notify>,
     /// Whether the machine goes down: then no pod is made or replaced any more.
     pub(super) machine: Machine,
+    /// The pods that end for it now.
+    pub(super) going: Option<Going>,
     /// The pods that wait for a place on the node.
     pub(super) waiting: BTreeMap<DaemonSetKey, Waiting>,
     /// What pods may do.
@@ -109,7 +114,11 @@ impl Reconciler {
         let uid = record.uid.clone();
         let mut tracked = Tracked::of(&record);
         tracked.sight = if is_new { Sight::Seen } else { Sight::Unseen };
+        let has_failed = record.failure.is_some();
         tracked.handle = Hand::Working(worker::spawn(Arc::clone(&self.context), record, listed));
+        if is_new && !has_failed && tracked.life == Life::Live {
+            self.keep_from_beginning(&tracked);
+        }
         self.pods.insert(uid, tracked);
     }
 
@@ -154,7 +163,10 @@ impl Reconciler {
     pub(super) fn take(&mut self, report: &Report) {
         let now = self.context.clock.monotonic();
         match report.news {
-            News::Gone => drop(self.pods.remove(&report.uid)),
+            News::Gone => {
+                self.pods.remove(&report.uid);
+                self.note_ended(&report.uid);
+            }
             News::Ready { since } => {
                 if let Some(tracked) = self.pods.get_mut(&report.uid) {
                     tracked.ready_since.get_or_insert(now.saturating_sub(since));
@@ -174,6 +186,7 @@ impl Reconciler {
                         tracked.life = Life::Failed;
                     }
                 }
+                self.note_ended(&report.uid);
             }
         }
     }

@@ -161,9 +161,15 @@ impl Board {
     /// Records that something happened. An identical event is counted, not repeated; many similar ones become one, and what is too much
     /// about one object is not told.
     pub fn record(&self, draft: EventDraft) -> Telling {
+        self.record_annotated(draft, BTreeMap::new())
+    }
+
+    /// The same, with more for machines to read.
+    pub fn record_annotated(&self, draft: EventDraft, annotations: BTreeMap<String, String>) -> Telling {
         let mut facts = self.lock();
         let Facts { event_log, events, .. } = &mut *facts;
-        let Some(recorded) = event_log.record(draft, self.clock.monotonic(), &self.node_name, events) else {
+        let now = self.clock.monotonic();
+        let Some(recorded) = event_log.record(draft, annotations, now, &self.node_name, events) else {
             return Telling::TooMuch;
         };
         self.publish(&mut facts, |facts, next| facts.events.put(recorded.event, next));

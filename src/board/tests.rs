@@ -142,6 +142,20 @@ fn an_event_of_a_node_lives_in_the_default_namespace() {
     assert_eq!(board.events()[0].metadata.namespace.as_deref(), Some("default"));
 }
 
+#[test]
+fn an_event_has_the_annotations_of_the_last_time_that_it_happened() {
+    let board = board();
+    let subject = pod("a", "Running");
+    let annotations = |value: &str| [("starved_resource".to_owned(), value.to_owned())].into();
+    board.record_annotated(happened(&subject, "m", 0), annotations("inodes"));
+    board.record_annotated(happened(&subject, "m", 1), annotations("memory"));
+    let events = board.events();
+    assert_eq!((events.len(), events[0].count), (1, Some(2)));
+    assert_eq!(events[0].metadata.annotations, Some(annotations("memory")));
+    board.record(happened(&subject, "another", 2));
+    assert!(board.events().iter().any(|event| event.metadata.annotations.is_none()));
+}
+
 #[tokio::test(start_paused = true)]
 async fn an_event_goes_in_its_time_and_watchers_are_told() {
     let board = board();

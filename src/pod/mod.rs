@@ -27,6 +27,8 @@ pub mod record;
 pub mod requests;
 pub mod sandbox_image;
 pub mod status;
+#[cfg(test)]
+pub(crate) mod testing;
 pub mod user_namespace;
 pub mod worker;
 

@@ -1,5 +1,6 @@
 use k8s_openapi::api::core::v1::Node;
 use k8s_openapi::jiff::Timestamp;
+use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
 use super::*;
@@ -20,7 +21,7 @@ struct Bed {
     runtime: Arc<FakeRuntime>,
     board: Arc<Board>,
     task: JoinHandle<()>,
-    _asked: mpsc::Sender<ImagesAsked>,
+    asked: mpsc::Sender<ImagesAsked>,
     _snapshots: watch::Sender<Arc<Snapshot>>,
 }
 
@@ -64,7 +65,7 @@ impl Bed {
             disk: Arc::new(usage),
             asked: asked_seen,
         };
-        Self { runtime, board, task: tokio::spawn(gc.run()), _asked: asked, _snapshots: snapshots }
+        Self { runtime, board, task: tokio::spawn(gc.run()), asked, _snapshots: snapshots }
     }
 
     /// Has a container made from an image.
@@ -154,4 +155,18 @@ async fn nothing_goes_while_the_runtime_does_not_answer_or_its_sandbox_image_is_
     let told = bed.told("ImageGCFailed");
     assert!(told.iter().any(|message| message.contains("neither names nor pins")), "{told:?}");
     assert_eq!((bed.left(), bed.runtime.count(Method::RemoveImage)), (NAMES.map(str::to_owned).to_vec(), 0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_node_that_runs_short_has_all_images_removed_but_only_while_it_waits_for_it() {
+    let bed = Bed::start(true, |_| Ok(0));
+    let (asked, given_up) = oneshot::channel();
+    drop(given_up);
+    bed.asked.send(asked).await.unwrap();
+    sleep(Duration::from_secs(1)).await;
+    assert_eq!(bed.left(), NAMES);
+    let (asked, done) = oneshot::channel();
+    bed.asked.send(asked).await.unwrap();
+    done.await.unwrap_err();
+    assert_eq!(bed.left(), ["pause:1"]);
 }

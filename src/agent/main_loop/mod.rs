@@ -3,6 +3,7 @@
 
 mod said;
 mod seen;
+mod shutdown;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -114,10 +115,10 @@ impl Agent {
         mut watchdog: Watchdog,
         shutdown: CancellationToken,
     ) -> Result<Ended, AgentError> {
-        let Some(taken_up) = attended(&mut watchdog, &shutdown, self.take_up_pods()).await else {
+        let Some(begun) = attended(&mut watchdog, &shutdown, self.begin()).await else {
             return Ok(Ended::ToldTo);
         };
-        taken_up?;
+        begun?;
         let (events, mut events_seen) = mpsc::channel(EVENTS_IN_FLIGHT);
         let cri = self.cri.clone();
         let watcher = tokio::spawn(async move { containerd::watch(&cri, events).await });
@@ -193,7 +194,7 @@ impl Agent {
                     self.reconciler.follow(demand);
                     continue;
                 }
-                Happening::Shutdown(order) => self.go_down(&order),
+                Happening::Shutdown(order) => self.follow_shutdown(order),
                 Happening::Alive => {
                     watchdog.alive(&ServiceManager);
                     continue;
@@ -215,6 +216,16 @@ impl Agent {
         watcher.abort();
         self.let_go(&shutdown).await;
         Ok(ended)
+    }
+
+    /// Takes up the pods, knowing whether the machine goes down.
+    async fn begin(&mut self) -> Result<(), AgentError> {
+        let first_word = self.hear_of_shutdown().await;
+        self.take_up_pods().await?;
+        if let Some(order) = first_word {
+            self.follow_shutdown(order);
+        }
+        Ok(())
     }
 
     /// Has every worker finish what it is at. One whose call hangs is left behind; it acts no more once the call returns.
@@ -243,17 +254,6 @@ impl Agent {
             }
             Command::EditNode { edit, answer } => drop(answer.send(self.edit_node(&edit))),
             command => self.reconciler.obey(command),
-        }
-    }
-
-    /// Does what the machine's shutdown asks for.
-    fn go_down(&mut self, order: &Order) {
-        match order {
-            Order::Machine(machine) => {
-                self.health.machine_goes(*machine);
-                self.reconciler.machine_goes(*machine);
-            }
-            Order::End { pods, grace } => self.reconciler.end_for_shutdown(pods, *grace),
         }
     }
 

@@ -69,6 +69,7 @@ impl Reconciler {
             known: BTreeMap::new(),
             limited: around.limited,
             machine: Machine::Up,
+            going: None,
             waiting: BTreeMap::new(),
             policy: settings.policy.clone(),
             released: Released::of(purpose),

@@ -3,7 +3,7 @@
 //! Pure: times are the monotonic clock's, as the wall's may jump. Rule: client-go's `tools/record/events_cache.go` (what makes two Events
 //! identical, what becomes of a flood of them). A bounded number is kept for an hour, as the API server does by default.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 use std::time::Duration;
@@ -43,10 +43,11 @@ pub(in crate::board) struct Recorded {
 
 impl EventLog {
     /// Turns a draft into a new Event, or into the known one counted once more. Nothing comes of one that is too many; it is counted all
-    /// the same, if it is known.
+    /// the same, if it is known. Annotations are those of the last time.
     pub(in crate::board) fn record(
         &mut self,
         mut draft: EventDraft,
+        annotations: BTreeMap<String, String>,
         now: Duration,
         host: &str,
         there: &Collection<Event>,
@@ -64,7 +65,7 @@ impl EventLog {
             return None;
         }
         let repeated = self.known.get(&signature).and_then(|known| Some((there.get(&known.name)?, known)));
-        let event = match repeated {
+        let mut event = match repeated {
             Some((event, known)) => Event {
                 count: Some(event.count.unwrap_or(1).saturating_add(known.untold).saturating_add(1)),
                 last_timestamp: Some(Time(draft.at)),
@@ -74,6 +75,7 @@ impl EventLog {
             },
             None => new_event(draft, host, |name| there.contains(name)),
         };
+        event.metadata.annotations = (!annotations.is_empty()).then_some(annotations);
         self.known.insert(signature, Known { name: NamespacedName::of(&event.metadata), untold: 0 });
         self.told.retain(|(other, _)| *other != signature);
         self.told.push_back((signature, now));

@@ -1,3 +1,5 @@
+use std::collections::BTreeMap;
+
 use k8s_openapi::api::core::v1::Event;
 
 use super::*;
@@ -21,7 +23,8 @@ impl Kept {
     }
 
     fn record_draft(&mut self, draft: EventDraft, now: u64) -> bool {
-        let recorded = self.log.record(draft, Duration::from_secs(now), "node-1", &self.events);
+        let now = Duration::from_secs(now);
+        let recorded = self.log.record(draft, BTreeMap::new(), now, "node-1", &self.events);
         let Some(recorded) = recorded else { return false };
         self.version += 1;
         self.events.put(recorded.event, self.version);

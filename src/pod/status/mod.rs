@@ -24,6 +24,7 @@ use super::disruption::Disruption;
 use super::failure::Failure;
 use super::observed::Observed;
 use crate::cri::ContainerId;
+use crate::scheduling::is_unscheduled;
 
 /// How many bytes the termination messages of all containers of a pod may have, each an equal part of them.
 const MESSAGE_BYTES: usize = 12 * 1024;
@@ -98,6 +99,12 @@ pub enum Ending {
     No,
     /// It was told to stop.
     Yes,
+}
+
+/// Whether nothing of a pod runs, or ever has: it has failed, or waits for a place on the node.
+pub fn has_ended(pod: &Pod) -> bool {
+    let phase = pod.status.as_ref().and_then(|status| status.phase.as_deref());
+    matches!(phase, Some("Failed" | "Succeeded")) || is_unscheduled(pod)
 }
 
 /// Derives the status.

@@ -74,15 +74,15 @@ impl WorkerHandle {
         });
     }
 
-    /// Tells the pod that it has failed. One that fails already goes on doing so; one that was told to stop does so at once if the failure
-    /// leaves it less time.
+    /// Tells the pod that it has failed. One that fails already keeps its first reason, and one that was told to stop goes on with that; if
+    /// this failure leaves it less time, that counts (`calculateEffectiveGracePeriod` of `pkg/kubelet/pod_workers.go`).
     pub fn fail(&self, failure: Failure) {
         self.orders.send_if_modified(|orders| match orders {
             Orders::Run => {
                 *orders = Orders::Fail(Box::new(failure));
                 true
             }
-            Orders::Fail(_) => false,
+            Orders::Fail(earlier) => shorten(&mut earlier.grace, failure.grace),
             Orders::Stop { grace: earlier, .. } => shorten(earlier, failure.grace),
         });
     }

@@ -6,60 +6,20 @@ use std::sync::Arc;
 use k8s_openapi::api::core::v1::Pod;
 use k8s_openapi::jiff::Timestamp;
 use serde_json::json;
-use tokio::sync::{Semaphore, mpsc, watch};
-use tokio_util::sync::CancellationToken;
+use tokio::sync::{mpsc, watch};
 
 use super::memory::Retry;
 use super::*;
-use crate::backoff::BackoffPolicy;
-use crate::board::{Board, Metrics};
-use crate::cgroup::{CgroupManager, Driver, Version};
-use crate::clock::Clock;
 use crate::cri::fake::FakeRuntime;
-use crate::cri::translate::Host;
 use crate::manifest::DaemonSetKey;
-use crate::node::Pressure;
-use crate::pod::context::Directory;
 use crate::pod::identity::Incarnation;
-use crate::pod::network::Network;
-use crate::pod::node_credentials::{CredentialsFile, NodeCredentials};
-use crate::pod::record::Records;
-use crate::pod::sandbox_image::SandboxImage;
 use crate::pod::status::Waiting;
-use crate::pod::user_namespace::UserNamespaces;
+use crate::pod::testing;
 use crate::preload::Preload;
 use crate::rollout::RevisionHash;
-use crate::volume::VolumeRoot;
 
 fn context(runtime: &FakeRuntime, dir: &Path) -> Arc<PodContext> {
-    let clock = Clock::start();
-    Arc::new(PodContext {
-        clock,
-        boot: "this".to_owned(),
-        cri: runtime.client(),
-        host: watch::channel(Arc::new(Host::for_tests())).1,
-        volumes: VolumeRoot::prepare(dir).expect("a volume root"),
-        users: UserNamespaces::new(dir.join("pods")),
-        // No tree of version 1 is mounted there, so there is no cgroup to make.
-        cgroups: CgroupManager::new(Version::V1, Driver::Cgroupfs, dir, "/kubepods").expect("cgroups"),
-        allocatable: BTreeMap::new(),
-        pressure: watch::channel(Pressure::none(clock.wall_seconds())).1,
-        metrics: Arc::new(Metrics::new("test")),
-        board: Arc::new(Board::new("node-1", clock.wall())),
-        records: Records::open(&dir.join("records")).expect("records"),
-        pulls: Semaphore::new(5),
-        preload: Preload::none(),
-        sandbox_image: SandboxImage::left_to_the_runtime(),
-        network: Network::new(runtime.client()),
-        node_credentials: NodeCredentials::new(CredentialsFile::Default(dir.join("config.json"))),
-        directory: Directory::default(),
-        objects: watch::channel(Arc::default()).1,
-        restarts: BackoffPolicy::KUBELET,
-        container_logs_dir: dir.join("containers"),
-        reports: mpsc::unbounded_channel().0,
-        agent_started: tokio::time::Instant::now().into_std(),
-        shutdown: CancellationToken::new(),
-    })
+    Arc::new(testing::context(runtime, dir, mpsc::unbounded_channel().0))
 }
 
 fn record() -> PodRecord {
