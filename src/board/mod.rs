@@ -21,6 +21,7 @@ use k8s_openapi::api::core::v1::{Event, Node, Pod};
 use k8s_openapi::jiff::Timestamp;
 use tokio::sync::broadcast;
 
+use crate::clock::Clock;
 use crate::kubelet::standing_back::SteppedBack;
 use crate::manifest::DaemonSetKey;
 use crate::placement::Verdict;
@@ -29,7 +30,9 @@ pub use agent_status::{Readiness, RuntimeStatus, StoreStatus};
 pub use change::{Change, WatchType};
 use collection::Collection;
 use event::EventLog;
-pub use event::{EVENT_TTL, EventDraft, EventKind, MAX_EVENTS, reference_to, reference_to_container};
+pub use event::{
+    EVENT_TTL, EventDraft, EventKind, MAX_EVENTS, Telling, reference_to, reference_to_container,
+};
 pub use item::{Item, ItemKind, NamespacedName};
 pub use metrics::{CLASSIC_CONTENT_TYPE, METRICS_CONTENT_TYPE, MethodCount, Metrics, StoreChange};
 
@@ -42,6 +45,8 @@ pub struct Board {
     node_name: String,
     changes: broadcast::Sender<Arc<Change>>,
     facts: Mutex<Facts>,
+    /// How long Events are kept, and how many are too many: by the monotonic clock.
+    clock: Clock,
 }
 
 #[derive(Debug)]
@@ -117,6 +122,7 @@ impl Board {
                 updates_held: None,
                 stepped_back: None,
             }),
+            clock: Clock::start(),
         }
     }
 
@@ -155,24 +161,29 @@ impl Board {
         self.change(|facts, next| facts.nodes.put(node, next));
     }
 
-    /// Records that something happened. An identical event is counted, not repeated.
-    pub fn record(&self, draft: EventDraft) {
-        self.record_annotated(draft, BTreeMap::new());
+    /// Records that something happened. An identical event is counted, not repeated; many similar ones become one, and what is too much
+    /// about one object is not told.
+    pub fn record(&self, draft: EventDraft) -> Telling {
+        self.record_annotated(draft, BTreeMap::new())
     }
 
     /// The same, with more for machines to read.
-    pub fn record_annotated(&self, draft: EventDraft, annotations: BTreeMap<String, String>) {
+    pub fn record_annotated(&self, draft: EventDraft, annotations: BTreeMap<String, String>) -> Telling {
         let mut facts = self.lock();
         let Facts { event_log, events, .. } = &mut *facts;
-        let recorded = event_log.record(draft, annotations, &self.node_name, events);
+        let now = self.clock.monotonic();
+        let Some(recorded) = event_log.record(draft, annotations, now, &self.node_name, events) else {
+            return Telling::TooMuch;
+        };
         self.publish(&mut facts, |facts, next| facts.events.put(recorded.event, next));
         self.drop_events(&mut facts, recorded.expired);
+        Telling::Told
     }
 
-    /// Forgets the events that were last seen longer than [`EVENT_TTL`] ago.
-    pub fn expire_events(&self, now: Timestamp) {
+    /// Forgets the events that were last told longer than [`EVENT_TTL`] ago.
+    pub fn expire_events(&self) {
         let mut facts = self.lock();
-        let expired = facts.event_log.expire(now);
+        let expired = facts.event_log.expire(self.clock.monotonic());
         self.drop_events(&mut facts, expired);
     }
 

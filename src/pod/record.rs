@@ -54,14 +54,26 @@ pub struct PodRecord {
 
 /// How a pod was when an agent last saw it. Its probes take a while to tell a new agent; until then it still stands.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
+#[serde(rename_all = "camelCase", from = "WrittenStanding")]
 pub struct Standing {
-    /// Since when it is Ready, if it is.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub ready_since: Option<Timestamp>,
+    /// Its conditions, as far as it matters since when they are as they are.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub conditions: Vec<ConditionStanding>,
     /// What the probes said, by the container's name; containers that were neither started nor ready may be left out.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub containers: BTreeMap<String, ContainerStanding>,
+}
+
+/// One of a pod's conditions.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ConditionStanding {
+    /// `Ready`, `Initialized` …
+    #[serde(rename = "type")]
+    pub type_: String,
+    /// `True` or `False`.
+    pub status: String,
+    /// Since when it is so.
+    pub since: Timestamp,
 }
 
 /// What the probes said about one instance of a container.
@@ -74,6 +86,30 @@ pub struct ContainerStanding {
     pub started: bool,
     /// Whether it was ready.
     pub ready: bool,
+}
+
+/// A [`Standing`] as it may be on disk.
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+struct WrittenStanding {
+    conditions: Vec<ConditionStanding>,
+    /// What the first records had in place of the conditions.
+    ready_since: Option<Timestamp>,
+    containers: BTreeMap<String, ContainerStanding>,
+}
+
+impl From<WrittenStanding> for Standing {
+    fn from(written: WrittenStanding) -> Self {
+        let WrittenStanding { mut conditions, ready_since, containers } = written;
+        if let Some(since) = ready_since.filter(|_| conditions.is_empty()) {
+            conditions.push(ConditionStanding {
+                type_: "Ready".to_owned(),
+                status: "True".to_owned(),
+                since,
+            });
+        }
+        Self { conditions, containers }
+    }
 }
 
 impl Standing {
@@ -332,6 +368,19 @@ mod tests {
             Timestamp::UNIX_EPOCH,
             Pod::default(),
         )
+    }
+
+    #[test]
+    fn an_older_record_still_tells_since_when_its_pod_is_ready() {
+        let mut older = serde_json::to_value(record("a", 1)).expect("a record");
+        older["standing"] = serde_json::json!({"readySince": "2026-01-01T00:00:00Z"});
+        let read: PodRecord = serde_json::from_value(older).expect("it is understood");
+        let since = "2026-01-01T00:00:00Z".parse().expect("a time");
+        let ready = ConditionStanding { type_: "Ready".into(), status: "True".into(), since };
+        assert_eq!(read.standing.conditions, [ready]);
+        let written = serde_json::to_value(&read).expect("a record");
+        let again: PodRecord = serde_json::from_value(written).expect("it is understood");
+        assert_eq!(again, read);
     }
 
     #[test]

@@ -118,7 +118,7 @@ impl Agent {
 
     /// Takes the slow look that makes sure: events may be lost.
     pub(super) fn take_look(&mut self, looked: Option<Looked>) {
-        self.board.expire_events(self.reconciler.context.clock.wall());
+        self.board.expire_events();
         let Some(Looked { health, listing }) = looked else { return };
         self.health.take(&self.cri, health);
         match listing {

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use k8s_openapi::api::core::v1::Container;
-use tracing::{info, warn};
+use tracing::info;
 
 use super::Worker;
 use super::memory::Retry;
@@ -60,7 +60,7 @@ impl Worker {
         let present = match policy {
             PullPolicy::Always => None,
             PullPolicy::IfNotPresent | PullPolicy::Never => match self.inspect(&name).await? {
-                None if Box::pin(self.context.preload.restore(&name)).await => self.inspect(&name).await?,
+                None if self.restore(&name).await => self.inspect(&name).await?,
                 found => found,
             },
         };
@@ -135,7 +135,8 @@ impl Worker {
     }
 
     async fn pull(&mut self, container: &Container, name: &ImageName) -> Result<Ready, NotStarted> {
-        Box::pin(self.context.preload.first_look()).await;
+        let context = Arc::clone(&self.context);
+        self.meanwhile(Box::pin(context.preload.first_look())).await;
         self.container_event(&container.name, EventKind::Normal, "Pulling", &image::pulling_event(name));
         let begun = self.context.clock.monotonic();
         let pulled = self.pull_in_turn(&container.name, name).await;
@@ -174,15 +175,19 @@ impl Worker {
     }
 
     /// The image as an archive of the node has it, if one has.
-    async fn archived(&self, name: &ImageName) -> Result<Option<proto::Image>, NotStarted> {
-        if Box::pin(self.context.preload.restore(name)).await { self.inspect(name).await } else { Ok(None) }
+    async fn archived(&mut self, name: &ImageName) -> Result<Option<proto::Image>, NotStarted> {
+        if self.restore(name).await { self.inspect(name).await } else { Ok(None) }
+    }
+
+    async fn restore(&mut self, name: &ImageName) -> bool {
+        let context = Arc::clone(&self.context);
+        self.meanwhile(Box::pin(context.preload.restore(name))).await
     }
 
     /// The credentials that are for every pod of this node; none, and a complaint, if they can't be had.
     pub(super) async fn node_keyring(&mut self) -> Arc<Keyring> {
         self.context.node_credentials.now().await.unwrap_or_else(|problem| {
             let problem = error_chain(&problem);
-            warn!(problem, "the node's image credentials can't be used");
             let message = format!(
                 "Unable to use the node's image credentials ({problem}); attempting to pull the image may not succeed."
             );

@@ -27,7 +27,7 @@ impl Worker {
         name: &ImageName,
     ) -> Result<(String, Duration), String> {
         let context = Arc::clone(&self.context);
-        let Ok(_turn) = context.pulls.acquire().await else {
+        let Ok(_turn) = self.meanwhile(context.pulls.acquire()).await else {
             return Err("the agent is going down".to_owned());
         };
         let begun = context.clock.monotonic();
@@ -36,9 +36,11 @@ impl Worker {
         let image = image_spec(&self.record.pod, name);
         let mut pulled = pin!(pull::pull(&context.cri, &image, credentials, &sandbox));
         let mut progress = Some(PullProgress::default());
+        let news = Arc::clone(&self.probe_news);
         let pulled = loop {
             tokio::select! {
                 pulled = &mut pulled => break pulled,
+                () = news.notified() => self.hear_probes(),
                 () = sleep(LOOK), if progress.is_some() => {
                     progress = self.show_progress(progress.take().unwrap_or_default(), container, name).await;
                 }

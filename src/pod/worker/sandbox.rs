@@ -203,7 +203,7 @@ impl Worker {
                 removed = self.context.cri.remove_container(id).await;
             }
             self.gone_or_abandoned(removed, id.as_str())?;
-            self.observed.containers.retain(|container| container.id != *id);
+            self.lose(id);
         }
         Ok(())
     }
