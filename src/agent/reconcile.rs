@@ -4,6 +4,7 @@
 //! `rollout`'s; this is the hand that follows them, and the only one that starts and stops workers.
 
 mod admission;
+mod deleted;
 mod generation;
 mod known;
 mod open;
@@ -14,6 +15,7 @@ mod telling;
 #[cfg(test)]
 mod tests;
 mod tracked;
+mod unattended;
 mod updates;
 mod waiting;
 mod wanted;
@@ -27,7 +29,8 @@ use k8s_openapi::api::core::v1::{Node, PodTemplateSpec};
 use tokio::sync::{Notify, mpsc, watch};
 use tracing::info;
 
-use self::known::{Known, discard};
+use self::deleted::named_in;
+use self::known::Known;
 pub(super) use self::open::Surroundings;
 pub(super) use self::released::Released;
 use self::shutdown::Going;
@@ -39,8 +42,10 @@ use super::eviction::Demand;
 use super::holding::Holding;
 use super::prefetch::Prefetch;
 use super::recording::Recording;
+use super::unattended::AllUnattended;
 use crate::backoff::Turn;
 use crate::board::EventKind;
+use crate::complaints::HourlyComplaints;
 use crate::cri::translate::pod_cgroup::burstable_cpu_shares;
 use crate::manifest::{DaemonSetKey, Object, Objects};
 use crate::node;
@@ -89,6 +94,12 @@ pub(super) struct Reconciler {
     pub(super) policy: Policy,
     /// What this agent looks after no longer.
     pub(super) released: Released,
+    /// Whether only what somebody vouches for may run.
+    pub(super) only_signed: bool,
+    /// Pods that run while their records can't be used.
+    pub(super) unattended: AllUnattended,
+    /// What was told of what lasts.
+    pub(super) complaints: HourlyComplaints,
 }
 
 /// What a round found out about one DaemonSet.
@@ -159,6 +170,12 @@ impl Reconciler {
         }
     }
 
+    /// How many pods there are, and how many of them are Ready.
+    pub(super) fn counts(&self) -> (usize, usize) {
+        let ready = self.pods.values().filter(|pod| pod.ready_since.is_some()).count();
+        (self.pods.len() + self.unattended.len(), ready)
+    }
+
     /// Takes a worker's news.
     pub(super) fn take(&mut self, report: &Report) {
         let now = self.context.clock.monotonic();
@@ -204,12 +221,12 @@ impl Reconciler {
         }
         let node = Arc::clone(&self.node.borrow());
         let mut due = self.end_tainted(&node);
-        let mut named = BTreeSet::new();
+        let named = named_in(&snapshot);
+        self.end_unattended(&snapshot, &named);
         let mut wanted = Vec::new();
         for stored in snapshot.objects.0.values() {
             let Object::DaemonSet(daemon_set) = &stored.object else { continue };
             let key = key_of(daemon_set);
-            named.insert(key.clone());
             self.learn(&key, stored, daemon_set);
             let counts = self.known.get(&key).and_then(|known| known.counts.clone());
             let daemon_set = counts.as_ref().unwrap_or(daemon_set);
@@ -265,7 +282,7 @@ impl Reconciler {
         let unseen = self.pods.values().any(|pod| pod.daemon_set == round.key && pod.sight == Sight::Unseen);
         let steps = if self.machine == Machine::GoingDown {
             Vec::new()
-        } else if unseen {
+        } else if unseen || self.unattended_pod_of(&round.key).is_some() {
             // A pod of which nothing is known yet must not be taken for one that is not ready. Its worker's first word starts another round.
             Vec::new()
         } else {
@@ -330,33 +347,6 @@ impl Reconciler {
         if let Some(daemon_set) = daemon_set {
             let message = format!("Deleted pod: {}", self.pods[uid].name);
             self.event(daemon_set, EventKind::Normal, "SuccessfulDelete", &message);
-        }
-    }
-
-    /// Stops the pods of DaemonSets that have left the store, and forgets those DaemonSets once the pods are gone.
-    fn reconcile_deleted(&mut self, named: &BTreeSet<DaemonSetKey>) {
-        // The ledger forgets a DaemonSet at once, so that it is a new one if it comes back; it is shown until its pods are gone.
-        let shown = self.context.board.daemon_set_names().into_iter();
-        let left: BTreeSet<DaemonSetKey> = (self.ledger.present().cloned())
-            .chain(self.pods.values().map(|pod| pod.daemon_set.clone()))
-            .chain(shown.map(|shown| DaemonSetKey { namespace: shown.namespace, name: shown.name }))
-            .filter(|key| !named.contains(key))
-            .collect();
-        for key in left {
-            let facts = self.facts(&key, &RevisionHash::from_label(""));
-            for step in decide::decide_deleted(&facts) {
-                if let Step::Stop { uid, why } = step {
-                    self.stop(&uid, why, None);
-                }
-            }
-            if facts.is_empty() {
-                info!(daemonset = %key, "DaemonSet is gone");
-                self.context.board.remove_daemon_set(&key.namespace, &key.name);
-            }
-            self.ledger.left(&key, self.context.clock.wall_seconds());
-            discard(&self.history.forget(&key));
-            self.prefetch.forget(&key);
-            self.known.remove(&key);
         }
     }
 

@@ -34,7 +34,7 @@ pub use event::{
     EVENT_TTL, EventDraft, EventKind, MAX_EVENTS, Telling, reference_to, reference_to_container,
 };
 pub use item::{Item, ItemKind, NamespacedName};
-pub use metrics::{METRICS_CONTENT_TYPE, MethodCount, Metrics};
+pub use metrics::{CLASSIC_CONTENT_TYPE, METRICS_CONTENT_TYPE, MethodCount, Metrics, StoreChange};
 
 /// How many changes a slow watcher may lag behind before it has to list again.
 const CHANGES_IN_FLIGHT: usize = 256;
@@ -63,6 +63,8 @@ struct Facts {
     store: Arc<StoreStatus>,
     runtime: Arc<RuntimeStatus>,
     readiness: Readiness,
+    /// Why every update of the node is held, where nobody asked for it.
+    updates_held: Option<String>,
     /// That the node is a kubelet's.
     stepped_back: Option<Arc<SteppedBack>>,
 }
@@ -117,6 +119,7 @@ impl Board {
                 store: Arc::default(),
                 runtime: Arc::default(),
                 readiness: Readiness::default(),
+                updates_held: None,
                 stepped_back: None,
             }),
             clock: Clock::start(),
@@ -217,6 +220,16 @@ impl Board {
     /// Says that a condition of readiness is met.
     pub fn set_met(&self, condition: &'static str) {
         self.lock().readiness.set(condition, None);
+    }
+
+    /// Says why every update is held though nobody asked for it, or that none is.
+    pub fn set_updates_held(&self, why: Option<String>) {
+        self.lock().updates_held = why;
+    }
+
+    /// Why every update is held though nobody asked for it.
+    pub fn updates_held(&self) -> Option<String> {
+        self.lock().updates_held.clone()
     }
 
     /// Says that the node is a kubelet's, and what it was given.

@@ -60,6 +60,12 @@ pub(super) fn duration_within(least: Duration, most: Duration) -> impl Fn(&str) 
     }
 }
 
+/// How long something is held: a duration up to a bound, or `never` for what no time ends.
+pub(super) fn hold_within(most: Duration) -> impl Fn(&str) -> Result<Duration, String> {
+    let within = duration_within(Duration::ZERO, most);
+    move |text| if text == "never" { Ok(Duration::MAX) } else { within(text) }
+}
+
 /// `true` or `false`.
 pub(super) fn flag(text: &str) -> Result<bool, String> {
     text.parse().map_err(|_| format!("{text:?} is neither true nor false"))

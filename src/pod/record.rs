@@ -160,7 +160,7 @@ pub enum RecordError {
     },
 }
 
-/// A record that can't be understood. Its pod is stopped by what the runtime knows of it.
+/// A record that can't be used.
 #[derive(Debug)]
 pub struct Refused {
     /// The file.
@@ -176,8 +176,10 @@ pub enum Condition {
     Absent,
     /// A record that can be understood.
     Usable,
-    /// Something that can't, and why.
-    Refused(String),
+    /// A record that is whole and that this release doesn't understand, and why: another release has written it.
+    Unknown(String),
+    /// Nothing that could ever be understood, and why.
+    Broken(String),
     /// It can't be known: the disk doesn't give it.
     Unreadable(String),
 }
@@ -240,7 +242,10 @@ impl Records {
             }
             match read(&path) {
                 Ok(record) => records.push(record),
-                Err(reason) => refused.push(Refused { path, reason }),
+                Err(unusable) => {
+                    let reason = unusable.reason();
+                    refused.push(Refused { path, reason });
+                }
             }
         }
         records.sort_by(|a, b| (&a.daemon_set, a.incarnation).cmp(&(&b.daemon_set, b.incarnation)));
@@ -284,10 +289,12 @@ impl Records {
 
     /// What is known of one pod.
     pub fn condition(&self, uid: &PodUid) -> Condition {
-        match fs::read(self.path(uid)) {
-            Ok(bytes) => understand(&bytes).map_or_else(Condition::Refused, |_| Condition::Usable),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Condition::Absent,
-            Err(error) => Condition::Unreadable(error.to_string()),
+        match read(&self.path(uid)) {
+            Ok(_) => Condition::Usable,
+            Err(Unusable::Io(error)) if error.kind() == io::ErrorKind::NotFound => Condition::Absent,
+            Err(unusable @ Unusable::Io(_)) => Condition::Unreadable(unusable.reason()),
+            Err(Unusable::Unknown(reason)) => Condition::Unknown(reason),
+            Err(Unusable::Broken(reason)) => Condition::Broken(reason),
         }
     }
 
@@ -309,17 +316,41 @@ impl Records {
     }
 }
 
-fn read(path: &Path) -> Result<PodRecord, String> {
-    understand(&fs::read(path).map_err(|error| error.to_string())?)
+/// Why a record can't be used.
+enum Unusable {
+    Io(io::Error),
+    Unknown(String),
+    Broken(String),
 }
 
-fn understand(bytes: &[u8]) -> Result<PodRecord, String> {
-    let record: PodRecord = serde_json::from_slice(bytes).map_err(|error| error.to_string())?;
+impl Unusable {
+    fn reason(self) -> String {
+        match self {
+            Self::Io(error) => error.to_string(),
+            Self::Unknown(reason) | Self::Broken(reason) => reason,
+        }
+    }
+}
+
+fn read(path: &Path) -> Result<PodRecord, Unusable> {
+    understand(&fs::read(path).map_err(Unusable::Io)?)
+}
+
+fn understand(bytes: &[u8]) -> Result<PodRecord, Unusable> {
+    let record: PodRecord = serde_json::from_slice(bytes).map_err(|error| {
+        // What is whole and says something else was written on purpose, by a release that knows more.
+        let is_whole = serde_json::from_slice::<serde::de::IgnoredAny>(bytes).is_ok();
+        let reason = error.to_string();
+        if is_whole { Unusable::Unknown(reason) } else { Unusable::Broken(reason) }
+    })?;
     if record.format != FORMAT {
-        return Err(format!("format {} is not {FORMAT}, the one this release reads", record.format));
+        return Err(Unusable::Unknown(format!(
+            "format {} is not {FORMAT}, the one this release reads",
+            record.format
+        )));
     }
     if PodUid::parse(record.uid.as_str()).is_none() {
-        return Err(format!("{:?} is no pod UID", record.uid.as_str()));
+        return Err(Unusable::Broken(format!("{:?} is no pod UID", record.uid.as_str())));
     }
     Ok(record)
 }
@@ -369,8 +400,15 @@ mod tests {
         assert_eq!(found, [first.clone(), second]);
         assert_eq!(refused.len(), 1);
         let condition = |uid: &str| records.condition(&PodUid::parse(uid).expect("a uid"));
-        assert!(matches!(condition("x"), Condition::Refused(_)));
+        assert!(matches!(condition("x"), Condition::Broken(_)));
         assert_eq!((condition("b"), condition("y")), (Condition::Usable, Condition::Absent));
+        // What a release writes that knows more is not broken, and what can't be read may be whole.
+        fs::write(dir.path().join("records/n.json"), br#"{"format":2,"uid":"n"}"#).expect("written");
+        assert!(matches!(condition("n"), Condition::Unknown(_)));
+        fs::remove_file(dir.path().join("records/n.json")).expect("removed");
+        fs::create_dir(dir.path().join("records/d.json")).expect("made");
+        assert!(matches!(condition("d"), Condition::Unreadable(_)));
+        fs::remove_dir(dir.path().join("records/d.json")).expect("removed");
         let mut names = records.names().expect("listed");
         names.sort();
         assert_eq!(names, ["b", "c", "x"]);

@@ -4,6 +4,7 @@
 mod said;
 mod seen;
 mod shutdown;
+mod status_line;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -88,6 +89,8 @@ pub(super) struct Agent {
     pub(super) commands: mpsc::Receiver<Command>,
     /// Who notices a kubelet.
     pub(super) kubelet: KubeletWatch,
+    /// What the service manager shows.
+    pub(super) status_line: String,
 }
 
 /// One thing that happened.
@@ -126,13 +129,9 @@ impl Agent {
         let mut due = Some(Instant::now());
         let mut relist_at = Instant::now() + self.relist_interval();
         let mut catching_up = [].iter();
-        ServiceManager.status(&format!(
-            "node {}: looking after {} pods",
-            self.name,
-            self.reconciler.pods.len()
-        ));
         self.take_snapshot();
         let ended = loop {
+            self.tell_manager();
             // Every arm is cancel safe: watch and mpsc receivers lose nothing, and the timers are absolute.
             let happening = tokio::select! {
                 () = shutdown.cancelled() => break Ended::ToldTo,
@@ -151,6 +150,7 @@ impl Agent {
                 Some(command) = self.commands.recv() => Happening::Asked(command),
                 Some(demand) = self.demands.recv() => Happening::Demand(demand),
                 Some(order) = self.shutdown_orders.recv() => Happening::Shutdown(order),
+                () = self.reconciler.holds.changed(), if self.reconciler.awaits_release() => Happening::Due,
                 () = until(due) => Happening::Due,
                 () = watchdog.due() => Happening::Alive,
             };

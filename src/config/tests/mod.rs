@@ -84,6 +84,16 @@ fn pairs(list: &[(&str, &str)]) -> Vec<(String, String)> {
 }
 
 #[test]
+fn removals_may_wait_for_a_confirmation_for_ever() {
+    let held = |text: &str| {
+        Bench::new(&format!("store: {{emptyHold: {text}}}\n")).load().map(|it| it.store.empty_hold)
+    };
+    assert_eq!(held("never"), Ok(Duration::MAX));
+    assert_eq!(held("1h"), Ok(Duration::from_secs(3600)));
+    assert!(held("always").is_err());
+}
+
+#[test]
 fn the_defaults_are_those_of_the_kubelet_where_it_has_them() {
     let found = defaults();
     assert_eq!((found.node_name, found.node_file.as_path()), (None, Path::new("/etc/daemonlet/node.yaml")));

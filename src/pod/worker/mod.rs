@@ -16,7 +16,6 @@
 //! ```
 
 mod addresses;
-mod complaints;
 mod container;
 mod end;
 mod events;
@@ -52,7 +51,6 @@ use tokio::sync::{Notify, watch};
 use tokio::time::sleep;
 use tracing::warn;
 
-use self::complaints::Complaints;
 use self::forgotten::Forgotten;
 use self::handle::Inbox;
 pub use self::handle::{Listed, Orders, Wake, WorkerHandle, spawn};
@@ -68,6 +66,7 @@ use super::observed::Observed;
 use super::plan::{self, Action, Spare};
 use super::record::{PodRecord, Standing};
 use super::status::Vanished;
+use crate::complaints::Complaints;
 use crate::cri::translate::QosClass;
 use crate::cri::translate::hash::container_hash;
 use crate::cri::{ContainerId, CriClient, SandboxId};

@@ -4,8 +4,9 @@ use std::sync::Arc;
 
 use tracing::{info, warn};
 
-use super::{Abandoned, Worker, complaints};
+use super::{Abandoned, Worker};
 use crate::board::EventKind;
+use crate::complaints;
 use crate::containerd;
 use crate::cri::proto::PodSandboxConfig;
 use crate::cri::translate::{self, SandboxPlan};
