@@ -261,7 +261,7 @@ impl Reconciler {
         // The policy first: of a pod that may not be made, not even the images are pulled.
         let (steps, tell_again) = self.admitted(&round, (node, objects), &facts, steps);
         due = earliest(due, tell_again);
-        let (steps, wait) = self.gated(&round, objects, steps, &facts);
+        let (steps, wait) = self.gated(&round, steps, &facts);
         due = earliest(due, wait);
         for step in steps {
             match step {

@@ -10,6 +10,8 @@ pub mod classes;
 pub mod context;
 pub mod disruption;
 pub mod failure;
+#[cfg(test)]
+pub mod fixture;
 pub mod grace;
 pub mod identity;
 pub mod logs;

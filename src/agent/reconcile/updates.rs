@@ -14,7 +14,7 @@ use super::super::prefetch::Images;
 use super::{Reconciler, Round};
 use crate::board::EventKind;
 use crate::config::duration;
-use crate::manifest::{DaemonSetKey, Objects};
+use crate::manifest::DaemonSetKey;
 use crate::rollout::conditions::Circumstance;
 use crate::rollout::decide::{self, Generation, Life, PodFacts, Step};
 use crate::rollout::hold::{Hold, Target};
@@ -33,7 +33,6 @@ impl Reconciler {
     pub(super) fn gated(
         &mut self,
         round: &Round<'_>,
-        objects: &Objects,
         steps: Vec<Step>,
         facts: &[PodFacts],
     ) -> (Vec<Step>, Option<Duration>) {
@@ -55,7 +54,7 @@ impl Reconciler {
             self.goes_on(round);
             return (steps, None);
         }
-        match self.images(round, objects) {
+        match self.images(round) {
             Images::There => {
                 self.goes_on(round);
                 (steps, None)
@@ -69,7 +68,7 @@ impl Reconciler {
     }
 
     /// Whether the images of the DaemonSet's next pod are there.
-    fn images(&mut self, round: &Round<'_>, objects: &Objects) -> Images {
+    fn images(&mut self, round: &Round<'_>) -> Images {
         let pod = || Pod {
             metadata: ObjectMeta {
                 namespace: Some(round.key.namespace.clone()),
@@ -79,7 +78,7 @@ impl Reconciler {
             status: None,
         };
         let context = Arc::clone(&self.context);
-        self.prefetch.images((&round.key, &round.revision), pod, (&context, objects))
+        self.prefetch.images((&round.key, &round.revision), pod, &context)
     }
 
     fn tell_of_images(&mut self, round: &Round<'_>, problem: &str) {

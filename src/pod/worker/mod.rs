@@ -201,6 +201,8 @@ impl Worker {
                 told = told_to_end(&mut orders) => Some(told),
                 () = self.sync_and_wait() => None,
             };
+            // A pull may have been broken off.
+            self.pulling = None;
             match told {
                 Some(Orders::Fail(failure)) => self.note_failure(*failure),
                 Some(Orders::Stop { .. }) => break,
@@ -240,8 +242,6 @@ impl Worker {
     async fn sync(&mut self) -> Option<Duration> {
         // Each container takes two rounds at most, and so does the sandbox. What takes more runs in circles: a runtime that forgets
         // what it was told, or tells what isn't so.
-        // A pull may have been broken off.
-        self.pulling = None;
         let rounds = 8 + 4 * self.hashes.len();
         for _ in 0..rounds {
             if let Err(retry) = Box::pin(self.look()).await {
