@@ -26,7 +26,7 @@ pub fn of_container(pod: &Pod, container: &Container, why: KillReason) -> Durati
     let probe = match why {
         KillReason::Liveness => container.liveness_probe.as_ref(),
         KillReason::Startup => container.startup_probe.as_ref(),
-        KillReason::DefinitionChanged | KillReason::UnknownState => None,
+        KillReason::DefinitionChanged | KillReason::UnknownState | KillReason::BeforeRemoval => None,
     };
     let of_probe = probe.and_then(|probe: &Probe| probe.termination_grace_period_seconds).map(seconds);
     of_probe.or_else(|| own_grace(pod)).unwrap_or(MINIMUM)

@@ -258,8 +258,13 @@ impl Worker {
                 return wake_after;
             }
             self.report();
+            let only_removals = plan.actions.iter().all(Action::is_removal);
             for action in plan.actions {
-                if let Err(Abandoned { again_in }) = Box::pin(self.act(action)).await {
+                // What the runtime doesn't let go of holds up nothing else.
+                let may_fail = action.is_removal() && !only_removals;
+                if let Err(Abandoned { again_in }) = Box::pin(self.act(action)).await
+                    && !may_fail
+                {
                     return earliest(wake_after, Some(again_in));
                 }
             }

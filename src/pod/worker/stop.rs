@@ -117,6 +117,9 @@ fn kill_message(name: &str, why: KillReason, init: bool) -> String {
         KillReason::UnknownState => {
             format!("{subject} is in \"unknown\" state, try killing it before restart")
         }
+        KillReason::BeforeRemoval => {
+            "Container is in unknown state, try killing it before removal".to_owned()
+        }
     }
 }
 
@@ -135,6 +138,7 @@ mod tests {
                 false,
                 "Container is in \"unknown\" state, try killing it before restart",
             ),
+            (KillReason::BeforeRemoval, true, "Container is in unknown state, try killing it before removal"),
             (KillReason::Liveness, true, "Init container c failed liveness probe"),
             (KillReason::Startup, true, "Init container c failed startup probe"),
             (KillReason::DefinitionChanged, true, "Init container c definition changed"),
