@@ -5,6 +5,7 @@
 
 mod admission;
 mod generation;
+mod images;
 mod known;
 mod open;
 mod released;
@@ -34,6 +35,7 @@ use self::waiting::Waiting;
 use self::wanted::Wanted;
 use super::eviction::Demand;
 use super::holding::Holding;
+use super::image_gc::Kept;
 use super::prefetch::Prefetch;
 use super::recording::Recording;
 use crate::backoff::Turn;
@@ -84,6 +86,8 @@ pub(super) struct Reconciler {
     pub(super) policy: Policy,
     /// What this agent looks after no longer.
     pub(super) released: Released,
+    /// Which images must stay beside those that the store names.
+    pub(super) kept_images: watch::Sender<Kept>,
 }
 
 /// What a round found out about one DaemonSet.
@@ -182,6 +186,7 @@ impl Reconciler {
     pub(super) fn reconcile(&mut self) -> Option<Duration> {
         if self.released != Released::Nothing {
             self.end_all();
+            self.keep_images();
             return None;
         }
         let snapshot = Arc::clone(&self.snapshots.borrow());
@@ -205,6 +210,7 @@ impl Reconciler {
         }
         due = earliest(due, self.give_places(wanted, &node));
         self.share_cpu();
+        self.keep_images();
         // Only a complete and successful listing says what is absent.
         if snapshot.freshness == Freshness::Current {
             self.reconcile_deleted(&named);

@@ -9,6 +9,7 @@ use tracing::warn;
 
 use super::{Reconciler, Released};
 use crate::agent::holding::Holding;
+use crate::agent::image_gc::Kept;
 use crate::agent::prefetch::Prefetch;
 use crate::agent::recording::Recording;
 use crate::agent::{AgentError, Purpose, REVISIONS_DIR};
@@ -30,6 +31,7 @@ pub(in crate::agent) struct Surroundings {
     pub(in crate::agent) reports: mpsc::UnboundedReceiver<Report>,
     pub(in crate::agent) burstable_shares: watch::Sender<u64>,
     pub(in crate::agent) limited: Arc<Notify>,
+    pub(in crate::agent) kept_images: watch::Sender<Kept>,
 }
 
 impl Reconciler {
@@ -72,6 +74,7 @@ impl Reconciler {
             waiting: BTreeMap::new(),
             policy: settings.policy.clone(),
             released: Released::of(purpose),
+            kept_images: around.kept_images,
         })
     }
 }

@@ -6,6 +6,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use k8s_openapi::api::apps::v1::DaemonSet;
 use k8s_openapi::api::core::v1::Pod;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use tracing::{info, warn};
@@ -133,7 +134,7 @@ impl Reconciler {
             return None;
         }
         let current = || facts.iter().filter(|pod| pod.generation == Generation::Current);
-        let limit = self.rollback_after(round);
+        let limit = self.rollback_after(&round.key, round.daemon_set);
         let settled = limit.map_or(SETTLED, |limit| limit.min(SETTLED)).max(round.min_ready);
         let ready_for = current().filter(|pod| pod.life == Life::Live).filter_map(|pod| pod.ready_for).max();
         match ready_for {
@@ -176,9 +177,10 @@ impl Reconciler {
         Some(Duration::ZERO)
     }
 
-    fn rollback_after(&self, round: &Round<'_>) -> Option<Duration> {
-        let text = round.daemon_set.metadata.annotations.as_ref()?.get(ROLLBACK_AFTER)?;
-        let rolled_back = self.ledger.stand_in(&round.key);
+    /// How long the DaemonSet's present revision has, unless it is itself what was gone back to.
+    pub(super) fn rollback_after(&self, key: &DaemonSetKey, daemon_set: &DaemonSet) -> Option<Duration> {
+        let text = daemon_set.metadata.annotations.as_ref()?.get(ROLLBACK_AFTER)?;
+        let rolled_back = self.ledger.stand_in(key);
         if rolled_back.is_some_and(|stand_in| stand_in.cause == OverrideCause::RolledBack) {
             return None;
         }
