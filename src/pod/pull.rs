@@ -3,6 +3,8 @@
 //! Whether to pull at all was decided before. Rule: `EnsureImageExists` and `PullImage` in `pkg/kubelet/kuberuntime/kuberuntime_image.go`, and
 //! `PullImage` of `cri-client/pkg/remote_image.go` for the words.
 
+use std::sync::Arc;
+
 use k8s_openapi::api::core::v1::Pod;
 use tokio::sync::SemaphorePermit;
 use tonic::Code;
@@ -40,7 +42,7 @@ pub async fn turn<'a>(context: &'a PodContext, pod: &Pod, image: &ImageName) -> 
         complaints.push(format!(
             "Unable to use the node's image credentials ({problem}); attempting to pull the image may not succeed."
         ));
-        Default::default()
+        Arc::default()
     });
     let own = pull_secrets::read(pod, &context.objects.borrow());
     if !own.missing.is_empty() {

@@ -110,17 +110,15 @@ impl ImageGc {
             None => memory.mount_point.insert(self.mount_point().await?).clone(),
         };
         let usage = self.usage(path).await?;
-        match self.thresholds.must_free(usage)? {
-            Some(must_free) => self.make_room(memory, must_free).await,
-            None => {
-                if self.is_to_note(memory)
-                    && let Err(error) = self.note(memory).await
-                {
-                    warn!(error = error_chain(&error), "cannot note which images are in use");
-                }
-                Ok(EVERY)
-            }
+        if let Some(must_free) = self.thresholds.must_free(usage)? {
+            return self.make_room(memory, must_free).await;
         }
+        if self.is_to_note(memory)
+            && let Err(error) = self.note(memory).await
+        {
+            warn!(error = error_chain(&error), "cannot note which images are in use");
+        }
+        Ok(EVERY)
     }
 
     /// Frees so many bytes of a disk that is too full, and says when to look again.
