@@ -3,7 +3,8 @@
 //! One type for container restarts, image pulls and whatever else repeats. Pure: it never reads a clock. Every instant is a
 //! [`Duration`] since one origin that never moves (`CLOCK_BOOTTIME` is the natural one), never wall time, and a wait is
 //! clamped to the current delay, so that neither a clock step nor a runtime's odd timestamp can stretch it.
-//! Rule: `k8s.io/client-go/util/flowcontrol/backoff.go` and `doBackOff` in the kubelet's `kuberuntime_manager.go`.
+//! Rule: `k8s.io/client-go/util/flowcontrol/backoff.go` and `doBackOff` in the kubelet's `kuberuntime_manager.go`. The kubelet's housekeeping
+//! (`Backoff.GC`) forgets what was last raised ten minutes ago, though its trouble may be younger: so age alone decides here.
 //!
 //! The state is two durations. Whoever needs it after an agent restart stores [`Backoff::delay`] with what it belongs to and
 //! brings it back with [`Backoff::resumed`].
@@ -43,8 +44,8 @@ impl BackoffPolicy {
         reset_after: Duration::from_secs(600),
     };
 
-    /// A back-off that starts at `initial`, doubles up to `max`, and is forgotten when something that ended went well for
-    /// more than `reset_after`.
+    /// A back-off that starts at `initial`, doubles up to `max`, and is forgotten once it has not been raised for more than
+    /// `reset_after`.
     ///
     /// # Errors
     /// When `initial` is zero or above `max`.
@@ -67,7 +68,7 @@ impl BackoffPolicy {
         Self::new(Self::KUBELET.initial.min(max), max, Self::KUBELET.reset_after)
     }
 
-    /// How long something must have gone well for its trouble to be forgotten.
+    /// How long after it was last raised a back-off is forgotten.
     pub const fn reset_after(&self) -> Duration {
         self.reset_after
     }
@@ -130,18 +131,18 @@ impl Backoff {
     /// For a container `ended` is when its newest instance finished; for a pull it is when the last one failed, which is
     /// [`Backoff::raised_at`].
     pub fn turn(&self, policy: &BackoffPolicy, ended: Duration, now: Duration) -> Turn {
-        let Some(raised) = self.in_force(policy, ended, now) else { return Turn::Now };
+        let Some(raised) = self.in_force(policy, now) else { return Turn::Now };
         let delay = raised.delay.min(policy.max);
-        match delay.saturating_sub(now.saturating_sub(ended)) {
+        let forgotten_in = (raised.at.min(now) + policy.reset_after).saturating_sub(now);
+        match delay.saturating_sub(now.saturating_sub(ended)).min(forgotten_in) {
             Duration::ZERO => Turn::Now,
             remaining => Turn::Wait { delay, remaining },
         }
     }
 
-    /// Counts one more trouble that ended at `ended`, at `now`: call it when trying again (containers) or when an attempt
-    /// failed (pulls).
-    pub fn raise(&mut self, policy: &BackoffPolicy, ended: Duration, now: Duration) {
-        let delay = match self.in_force(policy, ended, now) {
+    /// Counts one more trouble at `now`: call it when trying again (containers) or when an attempt failed (pulls).
+    pub fn raise(&mut self, policy: &BackoffPolicy, now: Duration) {
+        let delay = match self.in_force(policy, now) {
             Some(raised) => raised.delay.saturating_mul(2).clamp(policy.initial, policy.max),
             None => policy.initial,
         };
@@ -153,9 +154,9 @@ impl Backoff {
         self.raised.map(|raised| raised.at)
     }
 
-    /// What was raised, unless the thing went well for long enough since. An instant after `now` counts as `now`.
-    fn in_force(&self, policy: &BackoffPolicy, ended: Duration, now: Duration) -> Option<Raised> {
-        self.raised.filter(|raised| ended.min(now).saturating_sub(raised.at.min(now)) <= policy.reset_after)
+    /// What was raised, unless that is too long ago.
+    fn in_force(&self, policy: &BackoffPolicy, now: Duration) -> Option<Raised> {
+        self.raised.filter(|raised| now.saturating_sub(raised.at) < policy.reset_after)
     }
 }
 
@@ -183,7 +184,7 @@ mod tests {
                 };
                 now += waited;
                 assert_eq!(backoff.turn(policy, finished, now), Turn::Now, "the wait is over at its end");
-                backoff.raise(policy, finished, now);
+                backoff.raise(policy, now);
                 waited
             })
             .collect()
@@ -196,10 +197,15 @@ mod tests {
     }
 
     #[test]
-    fn ten_minutes_without_trouble_start_it_over() {
+    fn ten_minutes_after_it_was_raised_it_starts_over() {
         let policy = BackoffPolicy::KUBELET;
-        assert_eq!(restart_delays(&policy, &[s(1), s(1), s(1), s(600), s(1)]), [0, 10, 20, 40, 80].map(s));
-        assert_eq!(restart_delays(&policy, &[s(1), s(1), s(1), s(601), s(1)]), [0, 10, 20, 0, 10].map(s));
+        assert_eq!(restart_delays(&policy, &[s(1), s(1), s(1), s(559), s(1)]), [0, 10, 20, 40, 80].map(s));
+        // What is left to wait is forgotten as well.
+        assert_eq!(restart_delays(&policy, &[s(1), s(1), s(1), s(590), s(1)]), [0, 10, 20, 10, 10].map(s));
+        assert_eq!(restart_delays(&policy, &[s(1), s(1), s(1), s(600), s(1)]), [0, 10, 20, 0, 10].map(s));
+        // So whatever lives for more than half of that never waits for five minutes twice.
+        let slow = [s(1), s(1), s(1), s(1), s(1), s(1), s(500), s(1)];
+        assert_eq!(restart_delays(&policy, &slow), [0, 10, 20, 40, 80, 160, 100, 10].map(s));
     }
 
     #[test]
@@ -216,7 +222,7 @@ mod tests {
         let mut backoff = Backoff::default();
         let mut now = s(5);
         for expected in [10, 20, 40, 80, 160, 300, 300] {
-            backoff.raise(&policy, now, now);
+            backoff.raise(&policy, now);
             assert_eq!(
                 backoff.turn(&policy, now, now),
                 Turn::Wait { delay: s(expected), remaining: s(expected) }
@@ -230,11 +236,11 @@ mod tests {
     fn an_agent_restart_keeps_the_delay() {
         let policy = BackoffPolicy::KUBELET;
         let mut before = Backoff::default();
-        before.raise(&policy, s(10), s(10));
-        before.raise(&policy, s(21), s(31));
+        before.raise(&policy, s(10));
+        before.raise(&policy, s(31));
         let mut after = Backoff::resumed(before.delay(), before.raised_at().unwrap());
         assert_eq!(after, before);
-        after.raise(&policy, s(40), s(60));
+        after.raise(&policy, s(60));
         assert_eq!(after.delay(), s(40));
         assert_eq!(Backoff::resumed(Duration::ZERO, s(9)), Backoff::default());
     }
@@ -259,7 +265,7 @@ mod tests {
             let mut backoff = Backoff::default();
             for (ended, now, raise) in steps {
                 if raise {
-                    backoff.raise(&policy, s(ended), s(now));
+                    backoff.raise(&policy, s(now));
                 }
                 prop_assert!(backoff.delay() <= policy.max());
                 if let Turn::Wait { delay, remaining } = backoff.turn(&policy, s(ended), s(now)) {

@@ -110,7 +110,7 @@ impl Prefetch {
             return;
         };
         if result.is_err() {
-            asked.backoff.raise(&BackoffPolicy::KUBELET, now, now);
+            asked.backoff.raise(&BackoffPolicy::KUBELET, now);
         }
         asked.found = Some(result);
     }

@@ -21,6 +21,11 @@ pub fn of_pod(pod: &Pod, asked_for: Option<Duration>) -> Duration {
     asked_for.map_or(own, |asked_for| asked_for.min(own)).max(POD_MINIMUM)
 }
 
+/// The grace period of everything in a pod that has another sandbox next: its own, even if that is none.
+pub fn of_pod_that_goes_on(pod: &Pod) -> Duration {
+    own_grace(pod).unwrap_or(MINIMUM)
+}
+
 /// The grace period of one container that is killed while its pod lives.
 pub fn of_container(pod: &Pod, container: &Container, why: KillReason) -> Duration {
     let probe = match why {

@@ -36,7 +36,7 @@ impl Failures {
             *self = Self { generation, backoff: Backoff::default() };
         }
         if let Ok(policy) = policy() {
-            self.backoff.raise(&policy, now, now);
+            self.backoff.raise(&policy, now);
         }
     }
 }
@@ -72,9 +72,9 @@ mod tests {
         let (mut failures, mut now) = (Failures::default(), s(100));
         waits(&mut failures, 1, &mut now, 6);
         assert_eq!(waits(&mut failures, 2, &mut now, 3), [0, 1, 2]);
+        now += s(30 * 60 - 1);
+        assert_eq!(waits(&mut failures, 2, &mut now, 2), [0, 8], "less than thirty minutes are not enough");
         now += s(30 * 60);
-        assert_eq!(waits(&mut failures, 2, &mut now, 2), [0, 8], "thirty minutes are not enough");
-        now += s(30 * 60 + 1);
         assert_eq!(waits(&mut failures, 2, &mut now, 3), [0, 1, 2]);
     }
 }

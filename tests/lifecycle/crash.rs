@@ -133,6 +133,6 @@ async fn a_container_that_can_not_be_made_is_tried_ever_less_often() {
     assert_eq!(waiting(&shown, "main").expect("waiting").1, "no space left on device");
     agent.until_ready(&pod).await;
     let times = machine.times(Method::CreateContainer);
-    assert_eq!(times, [0.0, 0.5, 1.5, 2.5, 3.5, 4.5, 6.5, 10.5, 18.5, 28.5, 38.5]);
+    assert_eq!(times, [0.0, 0.1, 1.1, 2.1, 3.1, 4.1, 6.1, 10.1, 18.1, 28.1, 38.1]);
     assert_eq!(agent.told("Failed", "Error: no space left on device"), 10);
 }

@@ -117,6 +117,90 @@ async fn a_container_whose_answer_was_lost_leaves_no_double() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn every_sandbox_is_stopped_before_there_is_another_and_when_the_pod_ends() {
+    let machine = Machine::boot();
+    let mut agent = machine.start_agent().await;
+    let pod = agent.run(&one_container(&json!({})));
+    agent.until_ready(&pod).await;
+    let stopped = || machine.runtime.count(Method::StopPodSandbox);
+    for (death, stops) in [(1, 1), (2, 3)] {
+        machine.runtime.stop_sandboxes();
+        machine
+            .until("another", |state| state.sandboxes.iter().any(|it| it.attempt() == death && it.ready))
+            .await;
+        assert_eq!(stopped(), stops, "the dead one that still has a record, too");
+    }
+    let kept = machine.runtime.read(|state| state.sandboxes.len());
+    agent.stop(&pod, None);
+    agent.until_gone(&pod).await;
+    assert!(kept > 1);
+    assert_eq!(stopped(), 3 + kept);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_a_new_sandbox_runs_first_does_not_wait_for_being_killed_with_the_old_one() {
+    let machine = Machine::boot();
+    let agent = machine.start_agent().await;
+    let pod = agent.run(&one_container(&json!({})));
+    agent.until_ready(&pod).await;
+    machine.runtime.kill_pauses();
+    let since = Instant::now();
+    agent.until(&pod, "restarted", |pod| running(pod, "main") == Some(1)).await;
+    assert!(since.elapsed() < s(1), "{:?}", since.elapsed());
+    sleep(s(5)).await;
+    machine.runtime.exit("main", 1);
+    let since = Instant::now();
+    agent.until(&pod, "restarted", |pod| running(pod, "main") == Some(2)).await;
+    assert!(since.elapsed() < s(1), "its first crash: {:?}", since.elapsed());
+}
+
+#[tokio::test(start_paused = true)]
+async fn init_containers_begin_anew_in_a_new_sandbox() {
+    let machine = Machine::boot();
+    let agent = machine.start_agent().await;
+    machine.runtime.autoexit("one", Duration::from_millis(500), &[0]);
+    let pod = agent.run(&json!({
+        "initContainers": [
+            {"name": "one", "image": "registry.example/i:1"},
+            {"name": "side", "image": "registry.example/i:1", "restartPolicy": "Always"}],
+        "containers": [{"name": "main", "image": "registry.example/app:1"}]}));
+    agent.until_ready(&pod).await;
+    sleep(s(5)).await;
+    machine.runtime.stop_sandboxes();
+    agent.until(&pod, "restarted", |pod| running(pod, "main") == Some(1)).await;
+    sleep(s(2)).await;
+    machine.runtime.stop_sandboxes();
+    let since = Instant::now();
+    agent.until(&pod, "restarted", |pod| running(pod, "main") == Some(2)).await;
+    assert!(since.elapsed() < s(11), "only main is in back-off: {:?}", since.elapsed());
+    sleep(s(2)).await;
+    machine.runtime.exit("side", 1);
+    let since = Instant::now();
+    agent.until(&pod, "the sidecar runs again", |pod| running(pod, "side") == Some(1)).await;
+    assert!(since.elapsed() < s(1), "its first crash since: {:?}", since.elapsed());
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_record_of_an_init_container_that_cannot_be_removed_holds_nothing_up_and_tells_nothing() {
+    let machine = Machine::boot();
+    let agent = machine.start_agent().await;
+    machine.runtime.autoexit("one", s(1), &[0]);
+    let pod = agent.run(&json!({
+        "initContainers": [{"name": "one", "image": "registry.example/i:1"}],
+        "containers": [{"name": "main", "image": "registry.example/app:1"}]}));
+    agent.until_ready(&pod).await;
+    machine.runtime.fail(Method::RemoveContainer, 1, "device or resource busy");
+    machine.runtime.stop_sandboxes();
+    let since = Instant::now();
+    machine.until("another", |state| state.sandboxes.iter().any(|sandbox| sandbox.ready)).await;
+    assert!(since.elapsed() < s(1), "{:?}", since.elapsed());
+    agent.until(&pod, "restarted", |pod| running(pod, "main") == Some(1)).await;
+    let made = machine.runtime.calls().into_iter().filter(|call| call.method() == Method::CreateContainer);
+    let made: Vec<_> = made.map(|call| call.container.unwrap_or_default()).collect();
+    assert_eq!(made, ["one", "main", "one", "main"], "it runs again in the new sandbox");
+}
+
+#[tokio::test(start_paused = true)]
 async fn sandboxes_that_keep_dying_come_ever_more_slowly() {
     let machine = Machine::boot();
     let agent = machine.start_agent().await;
@@ -129,7 +213,7 @@ async fn sandboxes_that_keep_dying_come_ever_more_slowly() {
         machine.runtime.stop_sandboxes();
         sleep(Duration::from_millis(100)).await;
     }
-    assert!((8..=11).contains(&made), "{made} sandboxes in a minute");
+    assert!((11..=16).contains(&made), "{made} sandboxes in a minute");
     machine.until("old ones are removed", |state| state.sandboxes.len() <= 2).await;
 }
 

@@ -72,6 +72,15 @@ impl FakeRuntime {
         });
     }
 
+    /// Ends the process of every sandbox itself; the containers in it go on, as containerd's do.
+    pub fn kill_pauses(&self) {
+        self.change(|state| {
+            for id in state.sandboxes.iter().map(|s| s.id.clone()).collect::<Vec<_>>() {
+                state.kill_pause(&id);
+            }
+        });
+    }
+
     /// Does one step of a recorded life cycle (`autoexit NAME S C[,C…]`, `exit NAME C`, `execcode C`, `delay METHOD S`,
     /// `fail METHOD N TEXT`, `sbstop`).
     pub fn step(&self, text: &str) -> Result<(), UnknownStep> {

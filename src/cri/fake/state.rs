@@ -131,6 +131,10 @@ impl State {
         for container in self.containers_of(id) {
             self.exit(&container, 137);
         }
+        self.kill_pause(id);
+    }
+
+    pub(super) fn kill_pause(&mut self, id: &str) {
         if let Some(sandbox) = self.sandboxes.iter_mut().find(|s| s.id == id && s.ready) {
             sandbox.ready = false;
             self.tell(id, What::Exited { pid: 1, code: 137 });

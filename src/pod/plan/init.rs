@@ -23,6 +23,8 @@ enum Finding<'a> {
     Holds,
     /// It has done its part, and the next may start.
     Done,
+    /// The same, but its instance is to be followed by another. What comes after it doesn't wait for that.
+    DoneAndAgain(&'a observed::Container, KillReason),
     /// It must be started (again), after its instance was killed if one is named.
     Start(Option<(&'a observed::Container, KillReason)>),
 }
@@ -38,7 +40,7 @@ pub(super) fn advance(inputs: &Inputs<'_>, plan: &mut Plan) -> Progress {
     let mut starts: Vec<(usize, Option<(&observed::Container, KillReason)>)> = Vec::new();
     for (index, container) in init.iter().enumerate().rev() {
         let role = Role::of_init(container);
-        let Some(record) = inputs.observed.newest(&container.name) else {
+        let Some(record) = newest_in_this_sandbox(inputs, &container.name) else {
             if seen && role == Role::Sidecar {
                 starts.push((index, None));
             }
@@ -49,13 +51,20 @@ pub(super) fn advance(inputs: &Inputs<'_>, plan: &mut Plan) -> Progress {
         if !first_found && role == Role::Init {
             continue;
         }
-        match examine(inputs, container, role, record) {
-            Finding::Holds => {}
-            Finding::Start(kill) => starts.push((index, kill)),
-            Finding::Done if !first_found => {}
-            Finding::Done if index == last => complete = true,
-            Finding::Done => starts.push((index + 1, None)),
+        let (is_done, again) = match examine(inputs, container, role, record) {
+            Finding::Holds => (false, None),
+            Finding::Start(kill) => (false, Some(kill)),
+            Finding::Done => (true, None),
+            Finding::DoneAndAgain(record, why) => (true, Some(Some((record, why)))),
+        };
+        if is_done && first_found {
+            if index == last {
+                complete = true;
+            } else {
+                starts.push((index + 1, None));
+            }
         }
+        starts.extend(again.map(|kill| (index, kill)));
     }
     if !seen {
         starts.push((0, None));
@@ -72,6 +81,12 @@ pub(super) fn advance(inputs: &Inputs<'_>, plan: &mut Plan) -> Progress {
         plan.start(inputs, &container.name, Role::of_init(container));
     }
     if complete { Progress::Complete } else { Progress::Pending }
+}
+
+/// What an init container did in an earlier sandbox tells nothing, should its record still be there.
+fn newest_in_this_sandbox<'a>(inputs: &Inputs<'a>, name: &str) -> Option<&'a observed::Container> {
+    let sandbox = &inputs.observed.sandbox()?.id;
+    inputs.observed.newest(name).filter(|record| record.sandbox == *sandbox)
 }
 
 /// A pod is initialized once a regular container was made in this sandbox and has not ended.
@@ -110,9 +125,9 @@ fn examine_sidecar<'a>(
         Some(ProbeVerdict::Success) | None => {}
     }
     if inputs.is_changed(record) {
-        Finding::Start(Some((record, KillReason::DefinitionChanged)))
+        Finding::DoneAndAgain(record, KillReason::DefinitionChanged)
     } else if inputs.probes.liveness(&container.name, &record.id) == Some(ProbeVerdict::Failure) {
-        Finding::Start(Some((record, KillReason::Liveness)))
+        Finding::DoneAndAgain(record, KillReason::Liveness)
     } else {
         Finding::Done
     }

@@ -298,6 +298,19 @@ fn a_sidecar_gates_what_follows_until_it_has_started_up() {
 }
 
 #[test]
+fn what_follows_a_sidecar_does_not_wait_for_its_being_followed_by_another() {
+    let mut world = with_sidecar();
+    world.startup.insert("s".into(), ProbeVerdict::Unknown);
+    world.settle();
+    world.exit("i", 0);
+    assert_eq!(world.settle(), ["start s"]);
+    world.startup.insert("s".into(), ProbeVerdict::Success);
+    world.liveness.insert("s".into(), ProbeVerdict::Failure);
+    let actions: Vec<String> = world.plan().actions.iter().map(brief).collect();
+    assert_eq!(actions, ["kill s Liveness", "start s", "start j"]);
+}
+
+#[test]
 fn a_sidecar_is_restarted_while_the_pod_runs_and_plain_init_containers_are_not() {
     let mut world = with_sidecar();
     world.settle();

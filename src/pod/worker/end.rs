@@ -23,12 +23,16 @@ use crate::pod::observed::SandboxState;
 use crate::pod::record::EndingNote;
 use crate::volume;
 
+/// How soon what could not be ended is tried again, unless something happens before, in seconds. A kubelet's housekeeping comes by every
+/// two, and is never sooner.
+const AGAIN: [u64; 8] = [1, 1, 1, 2, 2, 4, 8, 10];
+
 impl Worker {
     /// Ends the pod and everything that it left, trying again for as long as it takes.
     pub(super) async fn end(&mut self, mut orders: watch::Receiver<Orders>) {
         self.note_ending(&orders);
         self.unfinished.settle().await;
-        loop {
+        for tries in 0.. {
             let asked_for = match &*orders.borrow_and_update() {
                 Orders::Stop { grace, .. } => *grace,
                 Orders::Run | Orders::Fail(_) => None,
@@ -45,7 +49,7 @@ impl Worker {
             match ended {
                 Ok(()) => break,
                 Err(Abandoned { again_in }) => tokio::select! {
-                    () = sleep(again_in) => {}
+                    () = sleep(again_in.min(Duration::from_secs(AGAIN[tries.min(AGAIN.len() - 1)]))) => {}
                     Ok(()) = orders.changed() => {}
                     () = self.inbox.heard() => {}
                 },
@@ -90,10 +94,14 @@ impl Worker {
         self.look_or_abandon().await?;
         self.sync_probes();
         self.report();
+        let sandboxes = &self.observed.sandboxes;
         if self.observed.running().next().is_some()
-            || self.observed.sandboxes.iter().any(|sandbox| sandbox.state == SandboxState::Ready)
+            || sandboxes.iter().any(|sandbox| sandbox.state == SandboxState::Ready)
+            || !self.brought_down && !sandboxes.is_empty()
         {
+            self.brought_down = false;
             self.stop_everything(grace).await?;
+            self.brought_down = true;
             self.look_or_abandon().await?;
             if let Some(survivor) = self.observed.running().next() {
                 let message = format!("error killing pod: container {} still runs", survivor.name);

@@ -246,7 +246,7 @@ async fn again_after_panics<F: Future<Output = ()>>(
             return;
         }
         let now = clock.monotonic();
-        backoff.raise(&BackoffPolicy::KUBELET, now, now);
+        backoff.raise(&BackoffPolicy::KUBELET, now);
         tokio::select! {
             () = shutdown.cancelled() => return,
             () = sleep(backoff.delay()) => {}

@@ -161,7 +161,7 @@ impl Worker {
                 }
                 let problem = ImageProblem::pull_failed(name, &text);
                 let memory = self.pulls.entry(name.as_written().to_owned()).or_default();
-                memory.backoff.raise(&BackoffPolicy::KUBELET, now, now);
+                memory.backoff.raise(&BackoffPolicy::KUBELET, now);
                 memory.problem = Some(problem.clone());
                 return Err(no_image(&problem, event, Retry::After(SHOW_ERROR), Tell::EachTime));
             }

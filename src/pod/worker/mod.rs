@@ -20,6 +20,7 @@ mod complaints;
 mod container;
 mod end;
 mod fail;
+mod forgotten;
 mod handle;
 mod image;
 mod killer;
@@ -49,6 +50,7 @@ use tokio::time::sleep;
 use tracing::warn;
 
 use self::complaints::Complaints;
+use self::forgotten::Forgotten;
 use self::handle::Inbox;
 pub use self::handle::{Listed, Orders, Wake, WorkerHandle, spawn};
 use self::left_tasks::LookedAt;
@@ -102,9 +104,11 @@ struct Worker {
     mounts: Option<BTreeMap<String, MountSource>>,
     /// The sandboxes that were stopped and need not be again.
     stopped: BTreeSet<SandboxId>,
+    /// Whether everything was stopped for good.
+    brought_down: bool,
     backing_off: Vec<String>,
-    /// The attempts of the init containers that were removed for a new sandbox: whichever of them is started right now goes on counting.
-    removed_attempts: BTreeMap<String, u32>,
+    /// The records of init containers that were removed for a new sandbox, until the present sync is over.
+    forgotten: Option<Box<Forgotten>>,
     /// What was complained of and still holds.
     complaints: Complaints,
     /// Whether the pod waits for a network.
@@ -168,8 +172,9 @@ impl Worker {
             pulling: None,
             mounts: None,
             stopped: BTreeSet::new(),
+            brought_down: false,
             backing_off: Vec::new(),
-            removed_attempts: BTreeMap::new(),
+            forgotten: None,
             complaints: Complaints::default(),
             awaits_network: false,
             unwritten: None,
@@ -227,9 +232,13 @@ impl Worker {
     /// Brings the pod to where it should be, then waits until something happens.
     async fn sync_and_wait(&mut self) {
         self.context.metrics.count_worker_sync();
-        let wake_after = self.sync().await;
+        let mut wake_after = self.sync().await;
         self.spare = Spare::Kept;
-        self.removed_attempts.clear();
+        if let Some(forgotten) = self.forgotten.take() {
+            self.memory.forget_instances(&forgotten.first_ended);
+            // What they had to wait for may be over with that.
+            wake_after = Some(Duration::ZERO);
+        }
         if self.refused.is_some() {
             return;
         }
@@ -291,8 +300,10 @@ impl Worker {
         match action {
             Action::KillPod => self.kill_for_new_sandbox().await,
             Action::RemoveInitRecords(ids) => {
-                self.removed_attempts = start::attempts(&self.observed, &ids);
-                self.remove_containers(&ids).await
+                // Until there can be another sandbox, they tell what became of the pod.
+                self.wait_for_network().await?;
+                self.forget_init_containers(&ids).await;
+                Ok(())
             }
             Action::CreateSandbox { attempt } => self.create_sandbox(attempt).await,
             Action::KillContainer { id, name, why } => self.kill_container(&id, &name, why).await,

@@ -121,7 +121,7 @@ impl Worker {
     }
 
     /// A pod with its own network waits until the runtime has one to give; pods on the node's network don't.
-    async fn wait_for_network(&mut self) -> Result<(), Abandoned> {
+    pub(super) async fn wait_for_network(&mut self) -> Result<(), Abandoned> {
         if self.record.pod.spec.as_ref().and_then(|spec| spec.host_network) == Some(true) {
             return Ok(());
         }
@@ -155,7 +155,8 @@ impl Worker {
     }
 
     pub(super) async fn remove_sandbox(&mut self, id: &SandboxId) -> Result<(), Abandoned> {
-        let mut removed = match self.stop_sandbox(id).await {
+        let stopped = if self.stopped.contains(id) { Ok(()) } else { self.stop_sandbox(id).await };
+        let mut removed = match stopped {
             Ok(()) => self.context.cri.remove_pod_sandbox(id).await,
             Err(error) => Err(error),
         };
@@ -170,11 +171,7 @@ impl Worker {
         Ok(())
     }
 
-    /// Stops a sandbox, once: a sandbox that was stopped never runs again.
-    pub(super) async fn stop_sandbox(&mut self, id: &SandboxId) -> Result<(), CriError> {
-        if self.stopped.contains(id) {
-            return Ok(());
-        }
+    pub(super) async fn stop_sandbox(&self, id: &SandboxId) -> Result<(), CriError> {
         let mut stopped = self.context.cri.stop_pod_sandbox(id).await;
         if let Err(refusal) = &stopped
             && containerd::is_broken_result(refusal)
@@ -190,10 +187,7 @@ impl Worker {
         }
         match stopped {
             Err(error) if !error.is_not_found() => Err(error),
-            _ => {
-                self.stopped.insert(id.clone());
-                Ok(())
-            }
+            _ => Ok(()),
         }
     }
 

@@ -1,6 +1,5 @@
 //! Starting one container: image, create, start, log link, postStart.
 
-use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -13,7 +12,6 @@ use crate::board::EventKind;
 use crate::cri::proto::{ContainerConfig, PodSandboxConfig};
 use crate::cri::{ContainerId, SandboxId};
 use crate::hook::{self, HookTarget};
-use crate::pod::observed::Observed;
 use crate::pod::status::Waiting;
 
 /// What is said of a request whose answer was lost by a fault of our own.
@@ -126,7 +124,7 @@ impl Worker {
     /// The restart count of the instance to come: one more than the newest's, or than the newest log's.
     fn next_attempt(&self, name: &str) -> u32 {
         let newest = self.observed.newest(name).map(|newest| newest.attempt);
-        match newest.or(self.removed_attempts.get(name).copied()) {
+        match newest.or_else(|| self.forgotten.as_ref()?.attempt(name)) {
             Some(newest) => newest.saturating_add(1),
             None => attempt_after(file_names(&self.log_dir().join(name))),
         }
@@ -176,16 +174,6 @@ impl Worker {
             tell: Tell::EachTime,
         })
     }
-}
-
-/// The highest attempt of each container among these records.
-pub(super) fn attempts(observed: &Observed, ids: &[ContainerId]) -> BTreeMap<String, u32> {
-    let mut attempts = BTreeMap::new();
-    for container in observed.containers.iter().filter(|container| ids.contains(&container.id)) {
-        let highest = attempts.entry(container.name.clone()).or_insert(container.attempt);
-        *highest = container.attempt.max(*highest);
-    }
-    attempts
 }
 
 /// One more than the highest number among a container's log files (`<n>.log`, `<n>.log.<rotation>`); 0 if there is none.

@@ -61,14 +61,26 @@ impl Worker {
         self.killer().stop(&victim, message, grace, std::future::ready(())).await
     }
 
-    /// Stops everything in the pod, so that it can have another sandbox.
+    /// Stops everything in the pod, so that it can have another sandbox. What starts first in that one need not wait for being killed here:
+    /// the kubelet starts it in the same sync, for which it still runs.
     pub(super) async fn kill_for_new_sandbox(&mut self) -> Result<(), Abandoned> {
-        let grace = grace::of_pod(&self.record.pod, None);
+        let spec = self.record.pod.spec.as_ref();
+        let first = spec.and_then(|spec| spec.init_containers.as_deref()?.first()).map(|init| &init.name);
+        let starts_first = |name: &str| first.is_none_or(|first| first == name);
+        for record in self.observed.running().filter(|record| starts_first(&record.name)) {
+            self.memory.pardon(&record.name, &record.id);
+        }
+        let grace = grace::of_pod_that_goes_on(&self.record.pod);
         self.stop_everything(grace).await
     }
 
+    /// Stops what runs, and every sandbox, also those that were stopped before: what else holds on to them the runtime knows best.
     pub(super) async fn stop_everything(&mut self, grace: Duration) -> Result<(), Abandoned> {
-        let victims: Vec<Victim> = (self.observed.running())
+        let mut running: Vec<_> = self.observed.running().collect();
+        // They stop side by side. The kubelet begins with the newest, but what Go is told last runs first.
+        let last = running.len().min(1);
+        running.rotate_right(last);
+        let victims: Vec<Victim> = (running.into_iter())
             .filter_map(|record| {
                 let container = self.container(&record.name)?.clone();
                 Some(Victim { container, id: record.id.clone() })
@@ -88,7 +100,9 @@ impl Worker {
             }
         }
         problems.extend(of_sandboxes);
-        self.killed_or_abandoned(problems)
+        self.killed_or_abandoned(problems)?;
+        self.stopped.extend(sandboxes);
+        Ok(())
     }
 
     fn killer(&self) -> Killer {

@@ -27,7 +27,7 @@ const RETRY_AFTER: [Duration; 9] = {
     const fn ms(milliseconds: u64) -> Duration {
         Duration::from_millis(milliseconds)
     }
-    [ms(500), ms(1000), ms(1000), ms(1000), ms(1000), ms(2000), ms(4000), ms(8000), ms(10_000)]
+    [ms(100), ms(1000), ms(1000), ms(1000), ms(1000), ms(2000), ms(4000), ms(8000), ms(10_000)]
 };
 /// After this long a problem that goes on is told once more: Events are kept for an hour.
 const TELL_AGAIN: Duration = Duration::from_secs(600);
@@ -48,6 +48,8 @@ struct Remembered {
     alive: Option<(ContainerId, Duration)>,
     /// The newest instance that was seen to have ended, and when by our clock.
     ended: Option<(ContainerId, Duration)>,
+    /// The instance whose end is nobody's fault, until there is another.
+    pardoned: Option<ContainerId>,
     failure: Option<Failure>,
     /// How many starts in a row have failed.
     failures: usize,
@@ -119,7 +121,9 @@ impl Memory {
     fn note_end(&mut self, container: &Container, now: Duration) {
         let Some(exit) = container.exit() else { return };
         let known = self.containers.entry(container.name.clone()).or_default();
-        if known.ended.as_ref().is_some_and(|(id, _)| *id == container.id) {
+        if known.ended.as_ref().is_some_and(|(id, _)| *id == container.id)
+            || known.pardoned.as_ref() == Some(&container.id)
+        {
             return;
         }
         let alive =
@@ -140,9 +144,9 @@ impl Memory {
     pub(super) fn note_restart(&mut self, name: &str) {
         let now = self.clock.monotonic();
         if let Some(known) = self.containers.get_mut(name)
-            && let Some((_, ended)) = known.ended
+            && known.ended.is_some()
         {
-            known.backoff.raise(&self.restarts, ended, now);
+            known.backoff.raise(&self.restarts, now);
         }
     }
 
@@ -154,7 +158,21 @@ impl Memory {
     /// Notes an instance that was just made.
     pub(super) fn note_made(&mut self, name: &str, id: &ContainerId) {
         let now = self.clock.monotonic();
-        self.containers.entry(name.to_owned()).or_default().alive = Some((id.clone(), now));
+        let known = self.containers.entry(name.to_owned()).or_default();
+        (known.alive, known.pardoned) = (Some((id.clone(), now)), None);
+    }
+
+    /// The instance ends with its sandbox, which is replaced while it runs: its successor need not wait for that.
+    pub(super) fn pardon(&mut self, name: &str, id: &ContainerId) {
+        self.containers.entry(name.to_owned()).or_default().pardoned = Some(id.clone());
+    }
+
+    /// Forgets how these instances ended, and that they lived. The back-off that was raised before stays.
+    pub(super) fn forget_instances(&mut self, ids: &[ContainerId]) {
+        for known in self.containers.values_mut() {
+            known.alive.take_if(|(id, _)| ids.contains(id));
+            known.ended.take_if(|(id, _)| ids.contains(id));
+        }
     }
 
     /// Remembers a start that failed.
@@ -251,7 +269,9 @@ impl Remembered {
     fn note_vanished(&mut self, observed: &Observed, now: Duration) {
         let Some((id, _)) = &self.alive else { return };
         if !observed.containers.iter().any(|container| container.id == *id) {
-            if self.ended.as_ref().is_none_or(|(ended, _)| ended != id) {
+            let is_known = self.pardoned.as_ref() == Some(id)
+                || self.ended.as_ref().is_some_and(|(ended, _)| ended == id);
+            if !is_known {
                 self.ended = Some((id.clone(), now));
             }
             self.alive = None;

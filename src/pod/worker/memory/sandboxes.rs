@@ -1,13 +1,15 @@
-//! How often a pod may have another sandbox: the first successor at once, those after it ever less often.
+//! How often a pod may have another sandbox.
 //!
-//! The kubelet has no such rule: it tries again ten seconds after a failure, and at once when a sandbox has died. CNI comes and goes, so we
-//! begin sooner, and never wait longer than the kubelet does.
+//! The kubelet has no such rule: it tries again ten seconds after a failure, and within a second when a sandbox has died. CNI comes and goes,
+//! so after a failure we begin sooner. Sandboxes that die are replaced as soon as by a kubelet, but one that dies for ever costs less and less.
 
 use std::time::Duration;
 
-/// The first wait, doubled each time up to the kubelet's own (`backOffPeriod`).
+/// The first wait, doubled each time up to the kubelet's own (`backOffPeriod`). A kubelet looks as often (`genericPlegRelistPeriod`).
 const FIRST: Duration = Duration::from_secs(1);
 const LONGEST: Duration = Duration::from_secs(10);
+/// So many may die before the wait grows.
+const PATIENCE: u32 = 5;
 /// After this long without another try all is forgotten.
 const FORGOTTEN_AFTER: Duration = Duration::from_secs(600);
 
@@ -18,24 +20,32 @@ pub(super) struct Sandboxes {
     last: Option<Duration>,
     /// How long after that the next may be.
     wait: Duration,
+    /// Whether the last one could not be made.
+    failed: bool,
+    /// How many have died.
+    died: u32,
 }
 
 impl Sandboxes {
     /// Counts a sandbox that is about to be made.
     pub(super) fn note_try(&mut self, now: Duration) {
-        match self.last {
-            Some(last) if now.saturating_sub(last) <= FORGOTTEN_AFTER => self.raise(),
-            _ => self.wait = Duration::ZERO,
+        if self.last.is_none_or(|last| now.saturating_sub(last) > FORGOTTEN_AFTER) {
+            *self = Self::default();
+        } else if !self.failed {
+            self.died += 1;
+            match self.died {
+                1 => {}
+                2..=PATIENCE => self.wait = self.wait.max(FIRST),
+                _ => self.raise(),
+            }
         }
-        self.last = Some(now);
+        (self.last, self.failed) = (Some(now), false);
     }
 
     /// Counts that it could not be made.
     pub(super) fn note_failure(&mut self, now: Duration) {
-        if self.wait.is_zero() {
-            self.raise();
-        }
-        self.last = Some(now);
+        self.raise();
+        (self.last, self.failed) = (Some(now), true);
     }
 
     /// How long to wait yet.
@@ -70,10 +80,22 @@ mod tests {
     }
 
     #[test]
-    fn the_first_that_dies_is_replaced_at_once_and_so_is_one_that_lasted() {
+    fn one_that_dies_is_replaced_as_soon_as_by_a_kubelet_until_that_has_gone_on_for_long() {
         let mut sandboxes = Sandboxes::default();
         assert_eq!(sandboxes.delay(s(1)), s(0));
-        for (now, died, expected) in [(100, 100, 0), (100, 101, 0), (101, 101, 2), (103, 104, 3)] {
+        let lives = [
+            (100, 100, 0),
+            (100, 100, 0),
+            (100, 100, 1),
+            (101, 102, 0),
+            (102, 102, 1),
+            (103, 103, 1),
+            (104, 104, 2),
+            (106, 108, 2),
+            (110, 110, 8),
+            (118, 118, 10),
+        ];
+        for (now, died, expected) in lives {
             sandboxes.note_try(s(now));
             assert_eq!(sandboxes.delay(s(died)), s(expected), "made at {now}, died at {died}");
         }

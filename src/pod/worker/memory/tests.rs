@@ -108,7 +108,7 @@ async fn a_failed_start_waits_for_the_store_or_ever_longer_or_for_the_end_of_its
             memory.retry_delay("main").as_millis()
         })
         .collect();
-    assert_eq!(waits, [500, 1000, 1000, 1000, 1000, 2000, 4000, 8000, 10_000, 10_000]);
+    assert_eq!(waits, [100, 1000, 1000, 1000, 1000, 2000, 4000, 8000, 10_000, 10_000]);
     memory.note_failure("main", waiting("a"), Retry::WhenItMayWork);
     assert_eq!(memory.retry_delay("main"), s(10));
     memory.retry_failures();
