@@ -115,6 +115,9 @@ mod tests {
             "what the store names is known from the store"
         );
 
+        let recorded = reconciler.recording.progress().await;
+        reconciler.recorded(recorded);
+
         let first = reconciler.known[&key].revision.clone();
         reconciler.ledger.available(&key, &first);
         let way_back = json!({"daemonlet.dev/rollback-after": "10m"});
