@@ -148,10 +148,13 @@ async fn images_go_from_the_high_threshold_down_to_the_low_one_the_longest_unuse
     let (first, _second) = (bed.use_image("a:1").await, bed.use_image("c:1").await);
     bed.show(&["first", "second"]);
     sleep(EVERY * 3 / 2).await;
+    let before = bed.runtime.count(Method::ListImages);
+    sleep(EVERY * 2).await;
+    assert_eq!(bed.runtime.count(Method::ListImages), before, "nothing has changed");
     bed.runtime.client().remove_container(&first).await.unwrap();
     bed.show(&["second"]);
-    sleep(EVERY).await;
-    assert_eq!(bed.runtime.count(Method::ListImages), 2, "at the start, and when a container had gone");
+    sleep(EVERY * 2).await;
+    assert_eq!(bed.runtime.count(Method::ListImages), before + 1, "a container has gone");
     sleep(HOUR * 24 * 30).await;
     let noted = bed.runtime.count(Method::ListImages);
     assert!((24 * 28..=24 * 31).contains(&noted), "once an hour: {noted}");
