@@ -44,6 +44,13 @@ impl BackoffPolicy {
         reset_after: Duration::from_secs(600),
     };
 
+    /// The DaemonSet controller's figures for pods that have failed (`failedPodsBackoff`): 1 s doubling to 15 min, forgotten after 30 min.
+    pub const FAILED_PODS: Self = Self {
+        initial: Duration::from_secs(1),
+        max: Duration::from_secs(15 * 60),
+        reset_after: Duration::from_secs(30 * 60),
+    };
+
     /// A back-off that starts at `initial`, doubles up to `max`, and is forgotten once it has not been raised for more than
     /// `reset_after`.
     ///

@@ -14,6 +14,7 @@ use tracing::{debug, info, warn};
 use super::host::RuntimeFacts;
 use crate::board::{Board, RuntimeStatus};
 use crate::config::Settings;
+use crate::cri::translate::labels;
 use crate::cri::{ClientOptions, CriClient, CriError, Detail, Endpoint, EndpointError};
 use crate::error_chain::error_chain;
 use crate::node::{Readiness, Runtime};
@@ -73,7 +74,7 @@ pub(super) async fn list(cri: &CriClient, node_name: &str) -> Result<Listing, Cr
         }
     }
     for container in cri.list_containers(&mark).await? {
-        let uid = container.labels.get("io.kubernetes.pod.uid").and_then(|uid| PodUid::parse(uid));
+        let uid = container.labels.get(labels::POD_UID).and_then(|uid| PodUid::parse(uid));
         if let Some(uid) = uid {
             listing.entry(uid).or_default().containers.push(container);
         }

@@ -17,13 +17,12 @@ use super::lock::{LockError, StateLock};
 use super::runtime::connect;
 use crate::config::Settings;
 use crate::cri::proto::{Container, ContainerState, PodSandbox};
+use crate::cri::translate::annotations::TERMINATION_GRACE_PERIOD;
 use crate::cri::{CriClient, CriError, EndpointError};
 use crate::kubelet::Sign;
 use crate::kubelet::standing_back::{NoteError, SteppedBack, digest};
 use crate::kubelet::static_pod::HANDED_OVER;
 
-/// Where a kubelet notes a pod's grace period, in seconds, on each container.
-const GRACE: &str = "io.kubernetes.pod.terminationGracePeriod";
 /// The grace period of a pod that doesn't say (`terminationGracePeriodSeconds`).
 const DEFAULT_GRACE: u64 = 30;
 
@@ -130,6 +129,6 @@ async fn end(cri: &CriClient, sandbox: &PodSandbox, containers: &[Container]) ->
 }
 
 fn grace(container: &Container) -> Duration {
-    let noted = container.annotations.get(GRACE).and_then(|text| text.parse().ok());
+    let noted = container.annotations.get(TERMINATION_GRACE_PERIOD).and_then(|text| text.parse().ok());
     Duration::from_secs(noted.unwrap_or(DEFAULT_GRACE))
 }

@@ -10,6 +10,8 @@ pub mod static_pod;
 
 use std::fmt;
 
+use crate::cri::translate::labels;
+
 /// What shows that a kubelet uses this runtime.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Sign {
@@ -50,9 +52,7 @@ pub fn is_kubelets<'a>(
     mark: &str,
 ) -> bool {
     let source = annotation(CONFIG_SOURCE);
-    !has_label(mark)
-        && has_label("io.kubernetes.pod.uid")
-        && source.is_some_and(|source| SOURCES.contains(&source))
+    !has_label(mark) && has_label(labels::POD_UID) && source.is_some_and(|source| SOURCES.contains(&source))
 }
 
 #[cfg(test)]
@@ -61,7 +61,7 @@ mod tests {
 
     #[test]
     fn only_what_a_kubelet_got_from_somewhere_and_is_not_ours_is_a_kubelets() {
-        let uid = "io.kubernetes.pod.uid";
+        let uid = labels::POD_UID;
         let rows: [(&[&str], Option<&str>, bool); 6] = [
             (&[uid], Some("api"), true),
             (&[uid], Some("file"), true),

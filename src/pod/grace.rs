@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use k8s_openapi::api::core::v1::{Container, Pod, Probe};
 
-use super::plan::{KillReason, Role};
+use super::plan::Role;
 
 /// What a container is left with even if its hook has used everything up (`minimumGracePeriodInSeconds`).
 pub const MINIMUM: Duration = Duration::from_secs(2);
@@ -26,14 +26,9 @@ pub fn of_pod_that_goes_on(pod: &Pod) -> Duration {
     own_grace(pod).unwrap_or(MINIMUM)
 }
 
-/// The grace period of one container that is killed while its pod lives.
-pub fn of_container(pod: &Pod, container: &Container, why: KillReason) -> Duration {
-    let probe = match why {
-        KillReason::Liveness => container.liveness_probe.as_ref(),
-        KillReason::Startup => container.startup_probe.as_ref(),
-        KillReason::DefinitionChanged | KillReason::UnknownState | KillReason::BeforeRemoval => None,
-    };
-    let of_probe = probe.and_then(|probe: &Probe| probe.termination_grace_period_seconds).map(seconds);
+/// The grace period of one container that is killed while its pod lives, for this probe if it failed.
+pub fn of_container(pod: &Pod, probe: Option<&Probe>) -> Duration {
+    let of_probe = probe.and_then(|probe| probe.termination_grace_period_seconds).map(seconds);
     of_probe.or_else(|| own_grace(pod)).unwrap_or(MINIMUM)
 }
 
@@ -106,9 +101,9 @@ mod tests {
         let pod = pod(json!({"terminationGracePeriodSeconds": 30, "containers": [
             {"name": "c", "livenessProbe": {"terminationGracePeriodSeconds": 3}, "startupProbe": {}}]}));
         let container = &pod.spec.as_ref().expect("a spec").containers[0];
-        assert_eq!(of_container(&pod, container, KillReason::Liveness), s(3));
-        assert_eq!(of_container(&pod, container, KillReason::Startup), s(30));
-        assert_eq!(of_container(&pod, container, KillReason::DefinitionChanged), s(30));
+        assert_eq!(of_container(&pod, container.liveness_probe.as_ref()), s(3));
+        assert_eq!(of_container(&pod, container.startup_probe.as_ref()), s(30));
+        assert_eq!(of_container(&pod, None), s(30));
     }
 
     #[test]

@@ -7,17 +7,14 @@ use k8s_openapi::jiff::Timestamp;
 
 use super::observed::{Container, ContainerState, Exit, Network, Sandbox, SandboxState};
 use crate::cri::proto;
+use crate::cri::translate::annotations::{HASH, RESTART_COUNT};
 
-/// The annotation under which a container remembers the definition it was made from.
-pub const HASH_ANNOTATION: &str = "io.kubernetes.container.hash";
 /// The annotation under which a container remembers the crash-loop delay that follows when it ends, in milliseconds; ours, so that a new
 /// agent goes on with the back-off of the one before.
 pub const RESTART_DELAY_ANNOTATION: &str = "daemonlet.dev/restart-delay-ms";
 /// The annotation beside it that says in which boot of the machine (`/proc/sys/kernel/random/boot_id`). Who died with the machine did not
 /// crash: after a boot a back-off begins anew, as a kubelet's does.
 pub const BOOT_ANNOTATION: &str = "daemonlet.dev/boot";
-/// The annotation under which a container remembers its restart count.
-pub const RESTART_COUNT_ANNOTATION: &str = "io.kubernetes.container.restartCount";
 
 /// A sandbox from its status.
 pub fn sandbox(status: &proto::PodSandboxStatus) -> Sandbox {
@@ -50,7 +47,7 @@ fn ips(network: &proto::PodSandboxNetworkStatus) -> Vec<IpAddr> {
 pub fn container(status: &proto::ContainerStatus, sandbox: &crate::cri::SandboxId, boot: &str) -> Container {
     let is_of_this_boot = status.annotations.get(BOOT_ANNOTATION).is_none_or(|made_in| made_in == boot);
     let metadata = status.metadata.as_ref();
-    let counted = status.annotations.get(RESTART_COUNT_ANNOTATION).and_then(|count| count.parse().ok());
+    let counted = status.annotations.get(RESTART_COUNT).and_then(|count| count.parse().ok());
     Container {
         id: status.id.as_str().into(),
         sandbox: sandbox.clone(),
@@ -70,7 +67,7 @@ pub fn container(status: &proto::ContainerStatus, sandbox: &crate::cri::SandboxI
             }),
             proto::ContainerState::ContainerUnknown => ContainerState::Unknown,
         },
-        hash: status.annotations.get(HASH_ANNOTATION).filter(|hash| is_hash(hash)).cloned(),
+        hash: status.annotations.get(HASH).filter(|hash| is_hash(hash)).cloned(),
         restart_delay: status
             .annotations
             .get(RESTART_DELAY_ANNOTATION)
@@ -131,8 +128,8 @@ mod tests {
         };
         assert_eq!(container(&status, &"s".into(), "this").attempt, 1);
         status.annotations = BTreeMap::from([
-            (RESTART_COUNT_ANNOTATION.to_owned(), "4".to_owned()),
-            (HASH_ANNOTATION.to_owned(), "not hex".to_owned()),
+            (RESTART_COUNT.to_owned(), "4".to_owned()),
+            (HASH.to_owned(), "not hex".to_owned()),
         ]);
         let found = container(&status, &"s".into(), "this");
         assert_eq!((found.attempt, found.hash), (4, None));

@@ -6,7 +6,7 @@
 
 use std::time::Duration;
 
-use crate::backoff::{Backoff, BackoffPolicy, BackoffPolicyError, Turn};
+use crate::backoff::{Backoff, BackoffPolicy, Turn};
 
 /// The failed pods of one DaemonSet on this node.
 #[derive(Debug, Clone, Copy, Default)]
@@ -15,16 +15,12 @@ pub struct Failures {
     backoff: Backoff,
 }
 
-fn policy() -> Result<BackoffPolicy, BackoffPolicyError> {
-    BackoffPolicy::new(Duration::from_secs(1), Duration::from_secs(15 * 60), Duration::from_secs(30 * 60))
-}
-
 impl Failures {
     /// Whether a failed pod may be removed, and so replaced, at `now`.
     pub fn turn(&self, generation: i64, now: Duration) -> Turn {
-        match (self.backoff.raised_at(), policy()) {
-            (Some(last), Ok(policy)) if self.generation == generation => {
-                self.backoff.turn(&policy, last, now)
+        match self.backoff.raised_at() {
+            Some(last) if self.generation == generation => {
+                self.backoff.turn(&BackoffPolicy::FAILED_PODS, last, now)
             }
             _ => Turn::Now,
         }
@@ -35,9 +31,7 @@ impl Failures {
         if self.generation != generation {
             *self = Self { generation, backoff: Backoff::default() };
         }
-        if let Ok(policy) = policy() {
-            self.backoff.raise(&policy, now);
-        }
+        self.backoff.raise(&BackoffPolicy::FAILED_PODS, now);
     }
 }
 

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::cri::proto::{Container, ContainerState, PodSandbox, PodSandboxState};
+use crate::cri::translate::labels::POD_NAMESPACE;
 use crate::cri::{CriClient, CriError};
 use crate::kubelet::static_pod::HANDED_OVER;
 use crate::manifest::DaemonSetKey;
@@ -47,7 +48,7 @@ impl Sight {
 pub(in crate::agent) fn owner(labels: &BTreeMap<String, String>) -> Option<DaemonSetKey> {
     labels.get(MARK)?;
     Some(DaemonSetKey {
-        namespace: labels.get("io.kubernetes.pod.namespace")?.clone(),
+        namespace: labels.get(POD_NAMESPACE)?.clone(),
         name: labels.get(DAEMON_SET_MARK)?.clone(),
     })
 }
@@ -95,18 +96,13 @@ mod tests {
             sandbox("4", PodSandboxState::SandboxNotready, "a/dead"),
             PodSandbox { annotations: BTreeMap::new(), ..sandbox("5", ready, "") },
         ];
-        let ours =
-            |name: &'static str| [(MARK, "n"), (DAEMON_SET_MARK, name), ("io.kubernetes.pod.namespace", "a")];
+        let ours = |name: &'static str| [(MARK, "n"), (DAEMON_SET_MARK, name), (POD_NAMESPACE, "a")];
         let containers = [
             container("1", ContainerRunning, &[]),
             container("2", ContainerExited, &[]),
             container("3", ContainerCreated, &[]),
             container("4", ContainerRunning, &[]),
-            container(
-                "5",
-                ContainerRunning,
-                &[("io.kubernetes.pod.namespace", "a"), (DAEMON_SET_MARK, "foreign")],
-            ),
+            container("5", ContainerRunning, &[(POD_NAMESPACE, "a"), (DAEMON_SET_MARK, "foreign")]),
             container("6", ContainerRunning, &ours("stays")),
             container("7", ContainerExited, &ours("killed")),
         ];

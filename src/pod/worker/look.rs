@@ -8,6 +8,7 @@ use tracing::debug;
 
 use super::Worker;
 use super::handle::Happened;
+use crate::cri::translate::labels;
 use crate::cri::{ContainerId, CriError, SandboxId};
 use crate::pod::observe;
 use crate::pod::observed::{Container, ContainerState, Observed, Sandbox, SandboxState};
@@ -121,7 +122,7 @@ impl Worker {
         let listed = if let Some(listed) = self.listed.take() {
             listed
         } else {
-            let labels = BTreeMap::from([("io.kubernetes.pod.uid".to_owned(), self.uid().to_string())]);
+            let labels = BTreeMap::from([(labels::POD_UID.to_owned(), self.uid().to_string())]);
             super::Listed {
                 sandboxes: self.context.cri.list_pod_sandboxes(&labels).await?,
                 containers: self.context.cri.list_containers(&labels).await?,

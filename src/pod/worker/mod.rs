@@ -96,7 +96,7 @@ struct Worker {
     unsure: Unsure,
     unfinished: Unfinished,
     memory: Memory,
-    /// The failed starts that have left nothing running.
+    /// The ended containers that were asked about a task that outlives them.
     looked_at: LookedAt,
     pulls: BTreeMap<String, image::PullMemory>,
     /// The pull that goes on, if it takes long enough to be told of.

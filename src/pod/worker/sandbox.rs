@@ -226,7 +226,7 @@ impl Worker {
     ) -> Result<(), Abandoned> {
         match done {
             Err(error) if !error.is_not_found() => {
-                warn!(%error, "the runtime does not let go");
+                warn!(id, %error, "cannot remove it from the runtime");
                 self.unsure.everything = true;
                 Err(Abandoned::LATER)
             }

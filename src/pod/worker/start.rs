@@ -12,6 +12,7 @@ use crate::board::EventKind;
 use crate::cri::proto::{ContainerConfig, PodSandboxConfig};
 use crate::cri::{ContainerId, SandboxId};
 use crate::hook::{self, HookTarget};
+use crate::pod::grace;
 use crate::pod::status::Waiting;
 
 /// What is said of a request whose answer was lost by a fault of our own.
@@ -156,11 +157,7 @@ impl Worker {
             }
             Err(error) => error,
         };
-        let grace = crate::pod::grace::of_container(
-            &self.record.pod,
-            container,
-            crate::pod::plan::KillReason::DefinitionChanged,
-        );
+        let grace = grace::of_container(&self.record.pod, None);
         self.unsure.containers.insert(id.clone());
         let name = container.name.as_str();
         self.container_event(name, EventKind::Warning, "FailedPostStartHook", "PostStartHook failed");

@@ -1,9 +1,9 @@
-//! Stopping what will be started again: one container, or everything in a pod that needs another sandbox.
+//! Stopping one container that will be started again, or everything in a pod.
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use k8s_openapi::api::core::v1::Container;
+use k8s_openapi::api::core::v1::{Container, Probe};
 use tracing::{info, warn};
 
 use super::killer::{Killer, Victim};
@@ -30,7 +30,7 @@ impl Worker {
             warn!(container = name, %id, "a container that the pod does not have");
             return Err(Abandoned::LATER);
         };
-        let grace = grace::of_container(&self.record.pod, &container, why);
+        let grace = grace::of_container(&self.record.pod, failed_probe(&container, why));
         let message = kill_message(name, why, self.is_init(name));
         info!(container = name, %id, message, "stopping the container");
         let stopped = self.stop_one(&container, id, &message, grace).await;
@@ -112,6 +112,14 @@ impl Worker {
             full_name: self.full_name.clone(),
             pod_ip: self.pod_ips().first().copied(),
         }
+    }
+}
+
+fn failed_probe(container: &Container, why: KillReason) -> Option<&Probe> {
+    match why {
+        KillReason::Liveness => container.liveness_probe.as_ref(),
+        KillReason::Startup => container.startup_probe.as_ref(),
+        KillReason::DefinitionChanged | KillReason::UnknownState | KillReason::BeforeRemoval => None,
     }
 }
 

@@ -13,6 +13,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use self::sandboxes::Sandboxes;
+use super::complaints;
 use crate::backoff::{Backoff, BackoffPolicy};
 use crate::clock::Clock;
 use crate::cri::ContainerId;
@@ -29,8 +30,6 @@ const RETRY_AFTER: [Duration; 9] = {
     }
     [ms(100), ms(1000), ms(1000), ms(1000), ms(1000), ms(2000), ms(4000), ms(8000), ms(10_000)]
 };
-/// After this long a problem that goes on is told once more: Events are kept for an hour.
-const TELL_AGAIN: Duration = Duration::from_secs(600);
 
 /// The memory of one pod's worker.
 #[derive(Debug)]
@@ -281,7 +280,7 @@ impl Remembered {
 
 impl Failure {
     fn is_still(&self, waiting: &Waiting, now: Duration) -> bool {
-        self.waiting == *waiting && now.saturating_sub(self.told_at) < TELL_AGAIN
+        self.waiting == *waiting && now.saturating_sub(self.told_at) < complaints::AGAIN
     }
 }
 
