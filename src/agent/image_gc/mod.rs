@@ -18,7 +18,7 @@ use std::time::Duration;
 use nix::sys::statvfs::statvfs;
 use tokio::sync::{mpsc, watch};
 use tokio::task::spawn_blocking;
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep_until};
 use tonic::Code;
 use tracing::{info, warn};
 
@@ -90,12 +90,19 @@ impl ImageGc {
                     EVERY
                 }
             };
+            self.obey_until(Instant::now() + pause, &mut memory).await;
+        }
+    }
+
+    /// Does what is asked for until it is time to look again: a node that runs short asks often.
+    async fn obey_until(&mut self, next: Instant, memory: &mut Memory) {
+        loop {
             tokio::select! {
-                () = sleep(pause) => {}
+                () = sleep_until(next) => return,
                 // Whoever asks waits until the request is dropped.
                 Some(_asked) = self.asked.recv() => {
                     // What was just pulled is named by the manifest that it was pulled for, so no image is too young.
-                    if let Err(error) = self.free(&mut memory, u64::MAX, Duration::ZERO).await {
+                    if let Err(error) = self.free(memory, u64::MAX, Duration::ZERO).await {
                         warn!(error = error_chain(&error), "cannot remove images");
                     }
                 }

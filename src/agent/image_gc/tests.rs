@@ -3,7 +3,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use k8s_openapi::api::core::v1::Node;
 use k8s_openapi::jiff::Timestamp;
 use serde_json::json;
+use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
+use tokio::time::sleep;
 
 use super::*;
 use crate::cri::Method;
@@ -36,7 +38,7 @@ struct Bed {
     /// Whether there is room, whatever else the disk says.
     has_room: Arc<AtomicBool>,
     kept: watch::Sender<Kept>,
-    _asked: mpsc::Sender<ImagesAsked>,
+    asked: mpsc::Sender<ImagesAsked>,
     _snapshots: watch::Sender<Arc<Snapshot>>,
 }
 
@@ -90,7 +92,7 @@ impl Bed {
             asked: asked_seen,
         };
         let task = tokio::spawn(gc.run());
-        Self { runtime, board, task, has_room, kept, _asked: asked, _snapshots: snapshots }
+        Self { runtime, board, task, has_room, kept, asked, _snapshots: snapshots }
     }
 
     /// Has a container made from an image.
@@ -191,6 +193,21 @@ async fn a_disk_that_stays_full_is_looked_at_every_five_minutes_whatever_the_age
         sleep(HOUR - SECOND).await;
         assert_eq!(bed.runtime.count(Method::ListImages), 12, "{min_age}");
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_node_that_runs_short_asks_for_all_that_may_go_and_is_no_reason_to_look_sooner() {
+    let bed = Bed::start(THRESHOLDS, FULL);
+    sleep(SECOND).await;
+    for _ in 0..10 {
+        let (asked, done) = oneshot::channel();
+        bed.asked.send(asked).await.unwrap();
+        assert!(done.await.is_err(), "dropped when it is done");
+        assert_eq!(bed.left(), ["pause:1"], "whatever the age");
+    }
+    assert_eq!(bed.runtime.count(Method::ListImages), 11);
+    sleep(EVERY).await;
+    assert_eq!(bed.runtime.count(Method::ListImages), 12);
 }
 
 #[tokio::test(start_paused = true)]
