@@ -112,8 +112,8 @@ fuzz: ## whatever may be read, fed with anything: FUZZ_SECONDS for each target; 
 	done
 
 install: ## below DESTDIR and PREFIX, with the unit, a commented configuration, man pages and completions
-	@[ -x $(BINARY) ] || { echo "there is no $(BINARY) yet: run make build first" >&2; exit 1; }
-	@[ -d $(DOCUMENTS)/man1 ] || { echo "there is no $(DOCUMENTS)/man1 yet: run make documents first" >&2; exit 1; }
+	@[ -x $(BINARY) ] || { echo "there is no $(BINARY) yet: run make build documents first" >&2; exit 1; }
+	@[ -d $(DOCUMENTS)/man1 ] || { echo "there is no $(DOCUMENTS)/man1 yet: run make build documents first" >&2; exit 1; }
 	install -D -m 0755 $(BINARY) $(DESTDIR)$(PREFIX)/bin/daemonlet
 	install -d -m 0755 $(DESTDIR)$(UNITDIR)
 	sed 's|/usr/local/bin/|$(PREFIX)/bin/|g' systemd/daemonlet.service >$(DESTDIR)$(UNITDIR)/daemonlet.service
@@ -124,7 +124,13 @@ install: ## below DESTDIR and PREFIX, with the unit, a commented configuration, 
 	  install -m 0640 systemd/config.yaml $(DESTDIR)$(SYSCONFDIR)/daemonlet/config.yaml
 	[ -e $(DESTDIR)$(SYSCONFDIR)/daemonlet/node.yaml ] || \
 	  install -m 0644 systemd/node.yaml $(DESTDIR)$(SYSCONFDIR)/daemonlet/node.yaml
-	install -D -m 0644 -t $(DESTDIR)$(PREFIX)/share/doc/daemonlet README.md CHANGELOG.md docs/fields.md
+	install -D -m 0644 -t $(DESTDIR)$(PREFIX)/share/doc/daemonlet README.md CHANGELOG.md ARCHITECTURE.md
+	install -D -m 0644 -t $(DESTDIR)$(PREFIX)/share/doc/daemonlet/docs docs/*.md
+	install -D -m 0644 -t $(DESTDIR)$(PREFIX)/share/doc/daemonlet/systemd systemd/README.md systemd/config.yaml
+	install -D -m 0644 -t $(DESTDIR)$(PREFIX)/share/doc/daemonlet/benches benches/README.md
+	for example in cni etcd; do \
+	  install -D -m 0644 -t $(DESTDIR)$(PREFIX)/share/doc/daemonlet/examples/$$example examples/$$example/README.md; \
+	done
 	install -D -m 0644 -t $(DESTDIR)$(PREFIX)/share/man/man1 $(DOCUMENTS)/man1/*.1
 	install -D -m 0644 -t $(DESTDIR)$(PREFIX)/share/bash-completion/completions $(DOCUMENTS)/completions/bash/daemonlet
 	install -D -m 0644 -t $(DESTDIR)$(PREFIX)/share/zsh/vendor-completions $(DOCUMENTS)/completions/zsh/_daemonlet

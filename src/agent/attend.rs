@@ -19,7 +19,7 @@ use super::main_loop::Agent;
 use super::orphans::Orphans;
 use super::reconcile::{Reconciler, Surroundings};
 use super::runtime::{Health, Look, Relist, wait_for_runtime};
-use super::store_news::StoreNews;
+use super::store_news::{self, StoreNews};
 use super::{AgentError, Ended, Purpose, REVISIONS_DIR, cpu_sharing, host, serving};
 use crate::api::{self, Changes};
 use crate::backoff::BackoffPolicy;
@@ -68,6 +68,7 @@ async fn attend_until(
     let (runtime, runtime_seen) = watch::channel(Health::unknown(clock.wall()));
     let health = Health::new(Arc::clone(board), runtime);
     let store = DirStore::spawn(store_settings(settings), shutdown.clone());
+    base.spawn(store_news::note_listings(store.listings.clone(), Arc::clone(metrics)));
     let (store_node, store_node_seen) = watch::channel(None);
     let (pressure, pressure_seen) = watch::channel(Pressure::none(clock.wall_seconds()));
     let (facts_told, facts_seen) = watch::channel(Arc::clone(facts));
@@ -122,7 +123,8 @@ async fn attend_until(
         Purpose::LookAfter => KubeletWatch::spawn(settings, cri, shutdown),
         Purpose::EndPods | Purpose::EndPodsOf(_) => KubeletWatch::off(),
     };
-    let store_news = StoreNews::new(settings.store.path.display().to_string(), Arc::clone(board), *clock);
+    let source = settings.store.path.display().to_string();
+    let store_news = StoreNews::new(source, Arc::clone(board), Arc::clone(metrics), *clock);
     let Base { settings, name, board, metrics, cri, shutdown, .. } = base;
     let agent = Agent {
         name,
@@ -150,6 +152,7 @@ async fn attend_until(
         shutdown_orders: wants.shutdown_orders,
         commands: commands_seen,
         kubelet,
+        status_line: String::new(),
     };
     let ended = agent.run(watchdog, shutdown.clone()).await?;
     // The loop may have ended by itself.

@@ -15,6 +15,7 @@ use crate::eviction::stall::Stalls;
 use crate::node::Pressure;
 use crate::pod::context::PodContext;
 use crate::store::Snapshot;
+use crate::systemd::logind;
 
 /// What the tasks need beside what all need.
 pub(super) struct Needs {
@@ -62,6 +63,7 @@ pub(super) fn begin(base: &Base, needs: Needs) -> Wants {
     let limited = Arc::new(Notify::new());
     let surroundings = eviction::Machine {
         meter: needs.meter,
+        file_systems: eviction::FileSystems::default(),
         context: needs.context,
         stalls: Stalls::of_memory(),
         limited: Arc::clone(&limited),
@@ -73,7 +75,7 @@ pub(super) fn begin(base: &Base, needs: Needs) -> Wants {
     base.spawn(oom_watch::run(Arc::clone(board), *clock));
     let (orders, shutdown_orders) = mpsc::unbounded_channel();
     let node_shutdown =
-        NodeShutdown { schedule: settings.shutdown.clone(), board: Arc::clone(board), orders };
+        NodeShutdown { schedule: settings.shutdown.clone(), bus: logind::Bus::default(), orders };
     base.spawn(node_shutdown.run());
     Wants { demands: demands_seen, shutdown_orders, limited, kept_images }
 }

@@ -10,8 +10,11 @@ use thiserror::Error;
 /// Why the state directory can't be had.
 #[derive(Debug, Error)]
 pub enum LockError {
-    /// The lock file can't be made.
-    #[error("open the lock {path}")]
+    /// The lock file can't be made. Pods run on meanwhile, and it is tried again by whoever starts the agent.
+    #[error(
+        "open the lock {path}: the state directory has to be writable; pods run on, and nobody looks after them until it is (see `findmnt -T` and \
+         the kernel's log, then mount it read-write or repair it)"
+    )]
     Open {
         /// The lock file.
         path: PathBuf,
@@ -78,5 +81,13 @@ mod tests {
         assert!(error.contains(&std::process::id().to_string()), "{error}");
         drop(first);
         StateLock::take(dir.path()).expect("free again");
+    }
+
+    #[test]
+    fn a_directory_that_cannot_be_written_is_told_with_what_to_do() {
+        let dir = tempfile::tempdir().expect("a folder");
+        std::fs::write(dir.path().join("state"), "").expect("a file in its place");
+        let error = StateLock::take(&dir.path().join("state")).expect_err("no directory").to_string();
+        assert!(error.contains("has to be writable") && error.contains("pods run on"), "{error}");
     }
 }

@@ -44,6 +44,7 @@ mod stance;
 mod standby;
 mod store_news;
 mod take_over;
+mod unattended;
 
 use tokio_util::sync::CancellationToken;
 

@@ -9,10 +9,12 @@ use tracing::info;
 use super::reconcile::{Reconciler, key_of};
 use crate::api::command::Command;
 use crate::board::{EventDraft, EventKind, reference_to};
+use crate::boot_time::BootTime;
 use crate::error_chain::error_chain;
 use crate::manifest::{DaemonSetKey, Kind, Object};
 use crate::rollout::decide::StopReason;
-use crate::rollout::{Override, OverrideCause, revision_of};
+use crate::rollout::hold::Present;
+use crate::rollout::{Override, OverrideCause, is_same_but_restarted, revision_of};
 
 impl Reconciler {
     /// Does what is asked. Whoever asked may have gone meanwhile.
@@ -22,17 +24,20 @@ impl Reconciler {
                 let _ = answer.send(self.delete_pod(&namespace, &name, grace).map(Box::new));
             }
             Command::SetTemplate { daemon_set, template, by, answer } => {
-                let _ = answer.send(self.set_template(&daemon_set, template, &by).map(Box::new));
+                let set = self.set_template(&daemon_set, template, &by);
+                let _ = answer.send(set.map(|daemon_set| daemon_set.map(Box::new)));
             }
             Command::Hold { target, hold, answer } => {
-                let kept = self.holds.put(&target, hold.clone()).map_err(|problem| error_chain(&problem));
+                let kept = self.holds.put(&target, hold.clone(), &self.present());
+                let kept = kept.map_err(|problem| error_chain(&problem));
                 if kept.is_ok() {
                     self.tell_of_holding("UpdatesHeld", &format!("Updates of {target} are {hold}"));
                 }
                 let _ = answer.send(kept);
             }
             Command::Release { target, by, answer } => {
-                let ended = self.holds.release(&target, self.context.clock.wall());
+                let ended = self.holds.release(&target, &self.present());
+                self.context.board.set_updates_held(self.holds.problem.clone());
                 if let Ok(Some(hold)) = &ended {
                     let message = format!("{by} ended the hold on updates of {target}, which were {hold}");
                     self.tell_of_holding("HoldReleased", &message);
@@ -40,11 +45,16 @@ impl Reconciler {
                 let _ = answer.send(ended.map_err(|problem| error_chain(&problem)));
             }
             Command::Holds { answer } => {
-                let _ = answer.send(self.holds.all(self.context.clock.wall()));
+                let _ = answer.send(self.holds.all(&self.present()));
             }
             // The store's and the node's to obey.
             Command::ConfirmRemovals { .. } | Command::AllowOlderStore { .. } | Command::EditNode { .. } => {}
         }
+    }
+
+    /// Now, by which holds count.
+    pub(super) fn present(&self) -> Present {
+        Present { wall: self.context.clock.wall(), boot: BootTime::now() }
     }
 
     /// Puts it on record, on the node, who holds updates back and who ends that.
@@ -77,9 +87,18 @@ impl Reconciler {
         key: &DaemonSetKey,
         template: Box<PodTemplateSpec>,
         by: &str,
-    ) -> Option<DaemonSet> {
-        let of_store = self.store_object(key)?;
-        let of = revision_of(&of_store.spec.as_ref()?.template);
+    ) -> Result<Option<DaemonSet>, String> {
+        let Some(of_store) = self.store_object(key) else { return Ok(None) };
+        let Some(spec) = &of_store.spec else { return Ok(None) };
+        let of = revision_of(&spec.template);
+        if self.only_signed && !self.is_vouched_for(key, &spec.template, &template) {
+            info!(daemonset = %key, by, "a client of the API is refused another pod template: nobody has signed it");
+            return Err(
+                "with trustFile only what is signed runs: a template of this DaemonSet's history (kubectl rollout undo) or the present \
+                 one anew (kubectl rollout restart)"
+                    .to_owned(),
+            );
+        }
         let to = revision_of(&template);
         let stand_in = (to != of).then(|| {
             let at = self.context.clock.wall_seconds();
@@ -95,7 +114,18 @@ impl Reconciler {
         self.ledger.set_stand_in(key, stand_in);
         // Found out anew in the next round.
         self.known.remove(key);
-        Some(counts)
+        Ok(Some(counts))
+    }
+
+    /// Whether the store has had this template, restarts apart.
+    fn is_vouched_for(
+        &self,
+        key: &DaemonSetKey,
+        of_store: &PodTemplateSpec,
+        template: &PodTemplateSpec,
+    ) -> bool {
+        is_same_but_restarted(of_store, template)
+            || self.history.templates(key).any(|known| is_same_but_restarted(&known, template))
     }
 
     /// The DaemonSet as the store has it.

@@ -156,7 +156,7 @@ async fn remove(context: &Arc<PodContext>, orphan: Orphan) -> Result<(), String>
     let uid = orphan.uid.clone();
     let record = aside(context, move |context| Ok(context.records.condition(&uid))).await?;
     match record {
-        Condition::Absent | Condition::Refused(_) => {}
+        Condition::Absent | Condition::Broken(_) | Condition::Unknown(_) => {}
         Condition::Usable => {
             return Err("its record has come back: restart the agent to take it up".to_owned());
         }

@@ -175,7 +175,7 @@ mod tests {
 
     use super::*;
     use crate::cri::fake::{FakeRuntime, Request};
-    use crate::pod::fixture::context;
+    use crate::pod::testing::context;
 
     #[test]
     fn every_image_of_a_pod_is_wanted_with_its_policy() {
@@ -200,7 +200,7 @@ mod tests {
             "metadata": {"annotations": {"example.org/key": "value"}},
             "spec": {"containers": [{"name": "c", "image": "registry.example/app:1"}]},
         });
-        let context = context(&runtime, dir.path());
+        let context = context(&runtime, dir.path(), mpsc::unbounded_channel().0);
         fetch(&context, &serde_json::from_value(pod).unwrap()).await.unwrap();
         let (mut asked, mut pulled) = (Vec::new(), Vec::new());
         for call in runtime.calls() {

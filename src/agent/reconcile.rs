@@ -4,6 +4,7 @@
 //! `rollout`'s; this is the hand that follows them, and the only one that starts and stops workers.
 
 mod admission;
+mod deleted;
 mod generation;
 mod images;
 mod known;
@@ -12,7 +13,10 @@ mod released;
 mod shutdown;
 mod taints;
 mod telling;
+#[cfg(test)]
+mod tests;
 mod tracked;
+mod unattended;
 mod updates;
 mod waiting;
 mod wanted;
@@ -26,9 +30,11 @@ use k8s_openapi::api::core::v1::{Node, PodTemplateSpec};
 use tokio::sync::{Notify, mpsc, watch};
 use tracing::info;
 
-use self::known::{Known, discard};
+use self::deleted::named_in;
+use self::known::Known;
 pub(super) use self::open::Surroundings;
 pub(super) use self::released::Released;
+use self::shutdown::Going;
 use self::tracked::Sight;
 pub(super) use self::tracked::{Hand, Tracked};
 use self::waiting::Waiting;
@@ -38,8 +44,10 @@ use super::holding::Holding;
 use super::image_gc::Kept;
 use super::prefetch::Prefetch;
 use super::recording::Recording;
+use super::unattended::AllUnattended;
 use crate::backoff::Turn;
 use crate::board::EventKind;
+use crate::complaints::HourlyComplaints;
 use crate::cri::translate::pod_cgroup::burstable_cpu_shares;
 use crate::manifest::{DaemonSetKey, Object, Objects};
 use crate::node;
@@ -80,12 +88,20 @@ pub(super) struct Reconciler {
     pub(super) limited: Arc<Notify>,
     /// Whether the machine goes down: then no pod is made or replaced any more.
     pub(super) machine: Machine,
+    /// The pods that end for it now.
+    pub(super) going: Option<Going>,
     /// The pods that wait for a place on the node.
     pub(super) waiting: BTreeMap<DaemonSetKey, Waiting>,
     /// What pods may do.
     pub(super) policy: Policy,
     /// What this agent looks after no longer.
     pub(super) released: Released,
+    /// Whether only what somebody vouches for may run.
+    pub(super) only_signed: bool,
+    /// Pods that run while their records can't be used.
+    pub(super) unattended: AllUnattended,
+    /// What was told of what lasts.
+    pub(super) complaints: HourlyComplaints,
     /// Which images must stay beside those that the store names.
     pub(super) kept_images: watch::Sender<Kept>,
 }
@@ -113,7 +129,11 @@ impl Reconciler {
         let uid = record.uid.clone();
         let mut tracked = Tracked::of(&record);
         tracked.sight = if is_new { Sight::Seen } else { Sight::Unseen };
+        let has_failed = record.failure.is_some();
         tracked.handle = Hand::Working(worker::spawn(Arc::clone(&self.context), record, listed));
+        if is_new && !has_failed && tracked.life == Life::Live {
+            self.keep_from_beginning(&tracked);
+        }
         self.pods.insert(uid, tracked);
     }
 
@@ -154,11 +174,20 @@ impl Reconciler {
         }
     }
 
+    /// How many pods there are, and how many of them are Ready.
+    pub(super) fn counts(&self) -> (usize, usize) {
+        let ready = self.pods.values().filter(|pod| pod.ready_since.is_some()).count();
+        (self.pods.len() + self.unattended.len(), ready)
+    }
+
     /// Takes a worker's news.
     pub(super) fn take(&mut self, report: &Report) {
         let now = self.context.clock.monotonic();
         match report.news {
-            News::Gone => drop(self.pods.remove(&report.uid)),
+            News::Gone => {
+                self.pods.remove(&report.uid);
+                self.note_ended(&report.uid);
+            }
             News::Ready { since } => {
                 if let Some(tracked) = self.pods.get_mut(&report.uid) {
                     tracked.ready_since.get_or_insert(now.saturating_sub(since));
@@ -178,6 +207,7 @@ impl Reconciler {
                         tracked.life = Life::Failed;
                     }
                 }
+                self.note_ended(&report.uid);
             }
         }
     }
@@ -196,12 +226,12 @@ impl Reconciler {
         }
         let node = Arc::clone(&self.node.borrow());
         let mut due = self.end_tainted(&node);
-        let mut named = BTreeSet::new();
+        let named = named_in(&snapshot);
+        self.end_unattended(&snapshot, &named);
         let mut wanted = Vec::new();
         for stored in snapshot.objects.0.values() {
             let Object::DaemonSet(daemon_set) = &stored.object else { continue };
             let key = key_of(daemon_set);
-            named.insert(key.clone());
             self.learn(&key, stored, daemon_set);
             let counts = self.known.get(&key).and_then(|known| known.counts.clone());
             let daemon_set = counts.as_ref().unwrap_or(daemon_set);
@@ -258,7 +288,7 @@ impl Reconciler {
         let unseen = self.pods.values().any(|pod| pod.daemon_set == round.key && pod.sight == Sight::Unseen);
         let steps = if self.machine == Machine::GoingDown {
             Vec::new()
-        } else if unseen {
+        } else if unseen || self.unattended_pod_of(&round.key).is_some() {
             // A pod of which nothing is known yet must not be taken for one that is not ready. Its worker's first word starts another round.
             Vec::new()
         } else {
@@ -323,33 +353,6 @@ impl Reconciler {
         if let Some(daemon_set) = daemon_set {
             let message = format!("Deleted pod: {}", self.pods[uid].name);
             self.event(daemon_set, EventKind::Normal, "SuccessfulDelete", &message);
-        }
-    }
-
-    /// Stops the pods of DaemonSets that have left the store, and forgets those DaemonSets once the pods are gone.
-    fn reconcile_deleted(&mut self, named: &BTreeSet<DaemonSetKey>) {
-        // The ledger forgets a DaemonSet at once, so that it is a new one if it comes back; it is shown until its pods are gone.
-        let shown = self.context.board.daemon_set_names().into_iter();
-        let left: BTreeSet<DaemonSetKey> = (self.ledger.present().cloned())
-            .chain(self.pods.values().map(|pod| pod.daemon_set.clone()))
-            .chain(shown.map(|shown| DaemonSetKey { namespace: shown.namespace, name: shown.name }))
-            .filter(|key| !named.contains(key))
-            .collect();
-        for key in left {
-            let facts = self.facts(&key, &RevisionHash::from_label(""));
-            for step in decide::decide_deleted(&facts) {
-                if let Step::Stop { uid, why } = step {
-                    self.stop(&uid, why, None);
-                }
-            }
-            if facts.is_empty() {
-                info!(daemonset = %key, "DaemonSet is gone");
-                self.context.board.remove_daemon_set(&key.namespace, &key.name);
-            }
-            self.ledger.left(&key, self.context.clock.wall_seconds());
-            discard(&self.history.forget(&key));
-            self.prefetch.forget(&key);
-            self.known.remove(&key);
         }
     }
 

@@ -16,6 +16,7 @@ use tracing::{error, info};
 use super::reconcile::{Hand, RETRY, Reconciler};
 use crate::atomic_file::{self, AtomicFileError};
 use crate::board::EventKind;
+use crate::complaints::HourlyComplaints;
 use crate::error_chain::error_chain;
 use crate::eviction::local_storage::Limited;
 use crate::manifest::{DaemonSetKey, Kind, Object};
@@ -32,6 +33,8 @@ pub(super) struct Recording {
     batch: Option<Batch>,
     /// Until when nothing is tried, by the monotonic clock.
     held_until: Duration,
+    /// What was told of a disk that takes nothing.
+    told: Option<HourlyComplaints>,
 }
 
 #[derive(Debug)]
@@ -125,6 +128,9 @@ impl Reconciler {
                 }
             }
             Recorded::Synced(entries) => {
+                if entries.iter().all(|(_, saved)| saved.is_ok()) {
+                    self.recording.told = None;
+                }
                 for (key, saved) in entries {
                     if let Err(source) = saved {
                         self.ledger.not_saved(&key);
@@ -158,8 +164,13 @@ impl Reconciler {
     }
 
     fn failed(&mut self, key: &DaemonSetKey, problem: &str) {
-        error!(daemonset = %key, error = problem, "the state directory can't be written; no pod is made until it can");
-        self.recording.held_until = self.context.clock.monotonic() + RETRY;
+        let now = self.context.clock.monotonic();
+        // What is wrong with the disk is the same for every file on it, and is the last that is said.
+        let cause = problem.rsplit(": ").next().unwrap_or(problem);
+        if self.recording.told.get_or_insert_default().is_due(cause, now) {
+            error!(daemonset = %key, error = problem, "the state directory can't be written; no pod is made until it can");
+        }
+        self.recording.held_until = now + RETRY;
         let snapshot = self.snapshots.borrow();
         if let Some(Object::DaemonSet(found)) =
             snapshot.objects.get(Kind::DaemonSet, &key.namespace, &key.name)

@@ -48,8 +48,16 @@ pub enum ResetError {
         /// How many.
         pods: usize,
     },
-    /// Something can't be listed or removed.
-    #[error("cannot remove {path}: {source}")]
+    /// Something can't be listed.
+    #[error("list {path}")]
+    List {
+        /// What.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// Something can't be removed.
+    #[error("remove {path}")]
     Remove {
         /// What.
         path: PathBuf,
@@ -94,7 +102,7 @@ fn look(root_dir: &Path, archives: &Path) -> Result<Vec<PathBuf>, ResetError> {
         let pods = match fs::read_dir(&dir) {
             Ok(entries) => entries.flatten().filter(is_of_a_pod).count(),
             Err(error) if error.kind() == io::ErrorKind::NotFound => 0,
-            Err(source) => return Err(ResetError::Remove { path: dir, source }),
+            Err(source) => return Err(ResetError::List { path: dir, source }),
         };
         if pods > 0 {
             return Err(ResetError::Pods { dir, pods });

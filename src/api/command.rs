@@ -32,8 +32,8 @@ pub enum Command {
         template: Box<PodTemplateSpec>,
         /// Who asks (the request's field manager).
         by: String,
-        /// The DaemonSet as it counts then; none if there is no such DaemonSet.
-        answer: oneshot::Sender<Option<Box<DaemonSet>>>,
+        /// The DaemonSet as it counts then; none if there is no such DaemonSet. Or why this template may not stand in for the store's.
+        answer: oneshot::Sender<Result<Option<Box<DaemonSet>>, String>>,
     },
     /// Have `node.yaml` say something else.
     EditNode {

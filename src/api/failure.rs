@@ -41,6 +41,30 @@ impl Failure {
         }
     }
 
+    /// The same, with more to say.
+    pub(super) fn because(mut self, why: &str) -> Self {
+        self.message = format!("{}: {why}", self.message);
+        self
+    }
+
+    /// The object may not be changed so.
+    pub(super) fn forbidden(resource: &ResourceType, name: &str, why: &str) -> Self {
+        let qualified = resource.qualified();
+        Self {
+            details: Some(Box::new(StatusDetails {
+                name: Some(name.to_owned()),
+                group: Some(resource.group.to_owned()).filter(|group| !group.is_empty()),
+                kind: Some(resource.plural.to_owned()),
+                ..StatusDetails::default()
+            })),
+            ..Self::new(
+                StatusCode::FORBIDDEN,
+                "Forbidden",
+                format!("{qualified} {name:?} is forbidden: {why}"),
+            )
+        }
+    }
+
     /// There is nothing at this path.
     pub(super) fn no_such_path() -> Self {
         Self::new(StatusCode::NOT_FOUND, "NotFound", "the server could not find the requested resource")

@@ -2,12 +2,12 @@
 
 use std::fmt::Write as _;
 
-use axum::http::{StatusCode, header};
+use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 
 use super::ApiState;
 use super::options::{Query, flag};
-use crate::board::METRICS_CONTENT_TYPE;
+use crate::board::{CLASSIC_CONTENT_TYPE, METRICS_CONTENT_TYPE};
 
 /// `/livez`, `/healthz`: the agent has one thread, so an answer is the proof.
 pub(super) fn live() -> Response {
@@ -38,7 +38,12 @@ pub(super) fn ready(state: &ApiState, query: &Query) -> Response {
     (code, text).into_response()
 }
 
-/// `/metrics`
-pub(super) fn metrics(state: &ApiState) -> Response {
+/// `/metrics`, in the older text format for whoever asks for plain text and knows nothing newer.
+pub(super) fn metrics(state: &ApiState, headers: &HeaderMap) -> Response {
+    let accept = headers.get(header::ACCEPT).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    if accept.contains("text/plain") && !accept.contains("openmetrics-text") {
+        let text = state.metrics.encode_classic(&state.board);
+        return ([(header::CONTENT_TYPE, CLASSIC_CONTENT_TYPE)], text).into_response();
+    }
     ([(header::CONTENT_TYPE, METRICS_CONTENT_TYPE)], state.metrics.encode(&state.board)).into_response()
 }

@@ -50,7 +50,7 @@ pub(super) async fn put(state: &ApiState, body: &Bytes) -> Result<Response, Fail
         )));
     }
     let since = Timestamp::from_second(Timestamp::now().as_second()).unwrap_or_default();
-    let hold = Hold { by: wanted.by, reason: wanted.reason, since, until: since + ttl };
+    let hold = Hold { by: wanted.by, reason: wanted.reason, since, until: since + ttl, since_boot: None };
     let (answer, answered) = oneshot::channel();
     let kept =
         ask(state, Command::Hold { target: target.clone(), hold: hold.clone(), answer }, answered).await?;

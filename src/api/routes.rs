@@ -28,7 +28,10 @@ pub(super) fn router(state: ApiState) -> Router {
             "/readyz",
             get(async |State(state): State<ApiState>, asked: Asked| health::ready(&state, &asked.query)),
         )
-        .route("/metrics", get(async |State(state): State<ApiState>| health::metrics(&state)))
+        .route(
+            "/metrics",
+            get(async |State(state): State<ApiState>, headers: HeaderMap| health::metrics(&state, &headers)),
+        )
         .route("/version", get(async |State(state): State<ApiState>| discovery::version(&state)))
         .route("/api", get(|| async { discovery::core_versions() }))
         .route("/apis", get(|| async { discovery::groups() }))

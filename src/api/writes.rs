@@ -75,6 +75,7 @@ pub(super) async fn patch_daemon_set(
     let (answer, answered) = oneshot::channel();
     ask(state, Command::SetTemplate { daemon_set, template, by, answer }, answered)
         .await?
+        .map_err(|reason| Failure::forbidden(&DAEMON_SETS, name, &reason))?
         .map(|daemon_set| objects::json(&daemon_set))
         .ok_or_else(|| Failure::not_found(&DAEMON_SETS, name))
 }

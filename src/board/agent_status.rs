@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use crate::manifest::Problem;
-use crate::store::{Freshness, IgnoredFile};
+use crate::store::{Freshness, HeldRemovals, IgnoredFile};
 
 /// How the store is doing.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -20,6 +20,8 @@ pub struct StoreStatus {
     pub ignored: Vec<IgnoredFile>,
     /// How many good objects there are.
     pub objects: usize,
+    /// What is gone from the store and kept all the same, if that is so.
+    pub held: Option<HeldRemovals>,
 }
 
 /// The container runtime, as it last answered.

@@ -21,6 +21,7 @@ use k8s_openapi::api::core::v1::{Event, Node, Pod};
 use k8s_openapi::jiff::Timestamp;
 use tokio::sync::broadcast;
 
+use crate::clock::Clock;
 use crate::kubelet::standing_back::SteppedBack;
 use crate::manifest::DaemonSetKey;
 use crate::placement::Verdict;
@@ -29,9 +30,11 @@ pub use agent_status::{Readiness, RuntimeStatus, StoreStatus};
 pub use change::{Change, WatchType};
 use collection::Collection;
 use event::EventLog;
-pub use event::{EVENT_TTL, EventDraft, EventKind, MAX_EVENTS, reference_to, reference_to_container};
+pub use event::{
+    EVENT_TTL, EventDraft, EventKind, MAX_EVENTS, Telling, reference_to, reference_to_container,
+};
 pub use item::{Item, ItemKind, NamespacedName};
-pub use metrics::{METRICS_CONTENT_TYPE, MethodCount, Metrics};
+pub use metrics::{CLASSIC_CONTENT_TYPE, METRICS_CONTENT_TYPE, MethodCount, Metrics, StoreChange};
 
 /// How many changes a slow watcher may lag behind before it has to list again.
 const CHANGES_IN_FLIGHT: usize = 256;
@@ -42,6 +45,8 @@ pub struct Board {
     node_name: String,
     changes: broadcast::Sender<Arc<Change>>,
     facts: Mutex<Facts>,
+    /// How long Events are kept, and how many are too many: by the monotonic clock.
+    clock: Clock,
 }
 
 #[derive(Debug)]
@@ -58,6 +63,8 @@ struct Facts {
     store: Arc<StoreStatus>,
     runtime: Arc<RuntimeStatus>,
     readiness: Readiness,
+    /// Why every update of the node is held, where nobody asked for it.
+    updates_held: Option<String>,
     /// That the node is a kubelet's.
     stepped_back: Option<Arc<SteppedBack>>,
 }
@@ -112,8 +119,10 @@ impl Board {
                 store: Arc::default(),
                 runtime: Arc::default(),
                 readiness: Readiness::default(),
+                updates_held: None,
                 stepped_back: None,
             }),
+            clock: Clock::start(),
         }
     }
 
@@ -152,19 +161,29 @@ impl Board {
         self.change(|facts, next| facts.nodes.put(node, next));
     }
 
-    /// Records that something happened. An identical event is counted, not repeated.
-    pub fn record(&self, draft: EventDraft) {
-        let mut facts = self.lock();
-        let Facts { event_log, events, .. } = &mut *facts;
-        let recorded = event_log.record(draft, &self.node_name, events);
-        self.publish(&mut facts, |facts, next| facts.events.put(recorded.event, next));
-        self.drop_events(&mut facts, recorded.expired);
+    /// Records that something happened. An identical event is counted, not repeated; many similar ones become one, and what is too much
+    /// about one object is not told.
+    pub fn record(&self, draft: EventDraft) -> Telling {
+        self.record_annotated(draft, BTreeMap::new())
     }
 
-    /// Forgets the events that were last seen longer than [`EVENT_TTL`] ago.
-    pub fn expire_events(&self, now: Timestamp) {
+    /// The same, with more for machines to read.
+    pub fn record_annotated(&self, draft: EventDraft, annotations: BTreeMap<String, String>) -> Telling {
         let mut facts = self.lock();
-        let expired = facts.event_log.expire(now);
+        let Facts { event_log, events, .. } = &mut *facts;
+        let now = self.clock.monotonic();
+        let Some(recorded) = event_log.record(draft, annotations, now, &self.node_name, events) else {
+            return Telling::TooMuch;
+        };
+        self.publish(&mut facts, |facts, next| facts.events.put(recorded.event, next));
+        self.drop_events(&mut facts, recorded.expired);
+        Telling::Told
+    }
+
+    /// Forgets the events that were last told longer than [`EVENT_TTL`] ago.
+    pub fn expire_events(&self) {
+        let mut facts = self.lock();
+        let expired = facts.event_log.expire(self.clock.monotonic());
         self.drop_events(&mut facts, expired);
     }
 
@@ -201,6 +220,16 @@ impl Board {
     /// Says that a condition of readiness is met.
     pub fn set_met(&self, condition: &'static str) {
         self.lock().readiness.set(condition, None);
+    }
+
+    /// Says why every update is held though nobody asked for it, or that none is.
+    pub fn set_updates_held(&self, why: Option<String>) {
+        self.lock().updates_held = why;
+    }
+
+    /// Why every update is held though nobody asked for it.
+    pub fn updates_held(&self) -> Option<String> {
+        self.lock().updates_held.clone()
     }
 
     /// Says that the node is a kubelet's, and what it was given.

@@ -143,42 +143,31 @@ fn an_event_of_a_node_lives_in_the_default_namespace() {
 }
 
 #[test]
-fn events_go_an_hour_after_they_were_last_seen() {
+fn an_event_has_the_annotations_of_the_last_time_that_it_happened() {
     let board = board();
     let subject = pod("a", "Running");
-    board.record(happened(&subject, "old", 0));
-    board.record(happened(&subject, "seen again", 0));
-    board.record(happened(&subject, "seen again", 1800));
-    let hour = i64::try_from(EVENT_TTL.as_secs()).unwrap();
-    board.expire_events(at(hour));
-    assert_eq!(board.events().len(), 2);
-    let mut watcher = board.subscribe();
-    board.expire_events(at(hour + 1));
-    let left: Vec<_> = board.events().iter().map(|e| e.message.clone().unwrap()).collect();
-    assert_eq!(left, ["seen again"]);
-    assert_eq!(watcher.try_recv().unwrap().watch_type, WatchType::Deleted);
-    board.record(happened(&subject, "old", hour + 2));
-    assert_eq!(board.events().iter().find(|e| e.message.as_deref() == Some("old")).unwrap().count, Some(1));
-}
-
-#[test]
-fn events_are_bounded_and_the_one_not_seen_for_longest_goes_first() {
-    let board = board();
-    let subject = pod("a", "Running");
-    for n in 0..=MAX_EVENTS {
-        board.record(happened(&subject, &format!("m{n}"), 0));
-    }
+    let annotations = |value: &str| [("starved_resource".to_owned(), value.to_owned())].into();
+    board.record_annotated(happened(&subject, "m", 0), annotations("inodes"));
+    board.record_annotated(happened(&subject, "m", 1), annotations("memory"));
     let events = board.events();
-    assert_eq!(events.len(), MAX_EVENTS);
-    assert!(!events.iter().any(|e| e.message.as_deref() == Some("m0")));
+    assert_eq!((events.len(), events[0].count), (1, Some(2)));
+    assert_eq!(events[0].metadata.annotations, Some(annotations("memory")));
+    board.record(happened(&subject, "another", 2));
+    assert!(board.events().iter().any(|event| event.metadata.annotations.is_none()));
 }
 
-#[test]
-fn a_clock_set_back_keeps_every_event() {
+#[tokio::test(start_paused = true)]
+async fn an_event_goes_in_its_time_and_watchers_are_told() {
     let board = board();
-    board.record(happened(&pod("a", "Running"), "later", 100_000));
-    board.expire_events(at(0));
+    board.record(happened(&pod("a", "Running"), "old", 0));
+    tokio::time::advance(EVENT_TTL).await;
+    board.expire_events();
     assert_eq!(board.events().len(), 1);
+    let mut watcher = board.subscribe();
+    tokio::time::advance(std::time::Duration::from_secs(1)).await;
+    board.expire_events();
+    assert_eq!(board.events().len(), 0);
+    assert_eq!(watcher.try_recv().unwrap().watch_type, WatchType::Deleted);
 }
 
 #[test]

@@ -20,6 +20,7 @@ mod write;
 use serde::{Deserialize, Serialize};
 
 use crate::archive::{Descriptor, Digest, Platform, TarWriter};
+use crate::store;
 
 pub use error::BundleError;
 pub use read::{Bundle, ManifestFile};
@@ -60,11 +61,10 @@ fn tail(digest: Digest) -> std::io::Result<Vec<u8>> {
     tail.finish()
 }
 
-/// Whether a manifest may have this path in a bundle, and so in a store.
+/// Whether a manifest may have this path in a bundle: as in a store, and nothing that leads elsewhere.
 fn is_manifest_path(path: &str) -> bool {
     let is_name = |part: &str| !part.is_empty() && !part.starts_with('.') && !part.contains(['\0', '\\']);
-    let ending = path.rsplit_once('.').map(|(_, ending)| ending);
-    path.len() <= 1024 && path.split('/').all(is_name) && matches!(ending, Some("yaml" | "yml" | "json"))
+    path.len() <= 1024 && path.split('/').all(is_name) && store::is_manifest_path(path)
 }
 
 /// The files of a bundle that are manifests, with what they are found by.

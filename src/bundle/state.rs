@@ -36,7 +36,7 @@ pub struct Applied {
 
 /// What a node remembers of bundles.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[serde(rename_all = "camelCase")]
 pub struct State {
     /// The highest serial number that was ever applied.
     #[serde(default)]

@@ -232,3 +232,11 @@ fn manifests_take_their_place_all_at_once_and_give_it_back() {
     roll_back(&store).unwrap();
     assert_eq!(read("b/c.yaml").as_deref(), Some("two"));
 }
+
+#[test]
+fn what_a_newer_release_has_added_to_the_state_is_no_reason_to_forget_the_serial_number() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("bundle.json");
+    fs::write(&path, br#"{"highest":7,"fromTheFuture":{"x":1}}"#).unwrap();
+    assert_eq!(State::read(&path).unwrap().highest, 7);
+}

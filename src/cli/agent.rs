@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::Args;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
-use tracing::{error, info, warn};
+use tracing::{debug, error, info, warn};
 
 use crate::agent::{self, AgentError};
 use crate::config::{self, LogFormat, LogLevel, Logging, Settings, Sources};
@@ -59,7 +59,8 @@ pub(super) fn run(args: &AgentArgs) -> ExitCode {
     for warning in &loaded.warnings {
         warn!("{warning}");
     }
-    info!(version = env!("CARGO_PKG_VERSION"), settings = ?loaded.settings, "daemonlet starts");
+    info!(version = env!("CARGO_PKG_VERSION"), "daemonlet starts");
+    debug!(settings = ?loaded.settings, "the configuration as it counts");
     let mut runtime = tokio::runtime::Builder::new_current_thread();
     let runtime = match runtime.enable_all().max_blocking_threads(BLOCKING_THREADS).build() {
         Ok(runtime) => runtime,

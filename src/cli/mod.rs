@@ -20,6 +20,7 @@ mod hold;
 mod image;
 mod length_of_time;
 mod logs;
+mod metrics;
 mod node;
 mod plan;
 mod policy;
@@ -94,6 +95,8 @@ enum Verb {
     Bundle(bundle::BundleArgs),
     /// Show how the agent, its store and its runtime are doing
     Status(status::StatusArgs),
+    /// Print the agent's metrics, as Prometheus reads them
+    Metrics,
     /// Check manifests without an agent
     Validate(ValidateArgs),
     /// Show the CRI requests that the agent would send, without one
@@ -200,6 +203,7 @@ async fn run(cli: Cli, output: &mut Output<'_>) -> Result<ExitCode, CliError> {
         Verb::Image(args) => return image::run(&args, output).await,
         Verb::Bundle(args) => return bundle::run(&args, output).await,
         Verb::Status(args) => status::run(&args, &client, output).await?,
+        Verb::Metrics => metrics::run(&client, output).await?,
         Verb::Validate(args) => return validate(&args, output),
         Verb::Plan(args) => return plan::run(&args, &mut std::io::stdin().lock(), output),
         Verb::Reset(args) => return reset::run(&args, output).await,

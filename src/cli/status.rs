@@ -1,6 +1,7 @@
 //! `daemonlet status`: how the agent itself is doing.
 
 use std::fmt::Write as _;
+use std::time::Duration;
 
 use clap::{Args, ValueEnum};
 use serde::Deserialize;
@@ -10,6 +11,7 @@ use super::Output;
 use super::client::Client;
 use super::error::CliError;
 use super::text::{TabWriter, to_json, to_yaml};
+use crate::go_duration::GoDuration;
 
 #[derive(Debug, Args)]
 pub(super) struct StatusArgs {
@@ -46,9 +48,21 @@ struct Status {
     conditions: Vec<Condition>,
     store: Store,
     runtime: Runtime,
+    #[serde(default)]
+    unusual: Vec<Unusual>,
+    updates_held: Option<String>,
     daemon_sets: usize,
     pods: usize,
     standing_by: Option<StandingBy>,
+}
+
+/// A condition of a DaemonSet.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Unusual {
+    daemon_set: String,
+    r#type: String,
+    message: String,
 }
 
 #[derive(Debug, Deserialize)]
@@ -91,6 +105,14 @@ struct Store {
     objects: usize,
     problems: Vec<Problem>,
     ignored: Vec<Ignored>,
+    removals_held: Option<RemovalsHeld>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct RemovalsHeld {
+    objects: usize,
+    remaining_seconds: Option<u64>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -146,12 +168,16 @@ fn describe(status: &Status) -> String {
         ("Ready", if status.ready { "True" } else { "False" }.to_owned()),
         ("Store", with_state(&store.source, &freshness)),
         ("Objects", store.objects.to_string()),
+        ("Removals held", store.removals_held.as_ref().map_or_else(String::new, removals_held)),
+        ("Updates", status.updates_held.as_ref().map_or_else(String::new, |why| format!("held: {why}"))),
         ("Runtime", with_state(&status.runtime.endpoint, &runtime)),
         ("DaemonSets", status.daemon_sets.to_string()),
         ("Pods", status.pods.to_string()),
     ] {
-        // Writing to a String can't fail.
-        let _ = writeln!(text, "{name}:\t{value}");
+        if !value.is_empty() {
+            // Writing to a String can't fail.
+            let _ = writeln!(text, "{name}:\t{value}");
+        }
     }
     let pending = status.conditions.iter().filter_map(|condition| {
         condition.waits_for.as_ref().map(|waits_for| format!("{}: {waits_for}", condition.name))
@@ -163,6 +189,12 @@ fn describe(status: &Status) -> String {
         let refused = refused.map(|it| format!("{}: {}", it.daemon_set, it.reasons.join("; ")));
         section(&mut text, "Not handed over", refused);
     }
+    let unusual = status.unusual.iter();
+    section(
+        &mut text,
+        "Conditions",
+        unusual.map(|it| format!("{}: {}: {}", it.daemon_set, it.r#type, it.message)),
+    );
     section(
         &mut text,
         "Problems",
@@ -179,6 +211,18 @@ fn describe(status: &Status) -> String {
         store.ignored.iter().map(|file| format!("{}: {}", file.path, file.reason)),
     );
     TabWriter::for_descriptions().align(&text)
+}
+
+/// How many objects are kept that the store has no longer, and for how long yet.
+fn removals_held(held: &RemovalsHeld) -> String {
+    let time = match held.remaining_seconds {
+        Some(seconds) => format!("for {} yet", GoDuration(Duration::from_secs(seconds))),
+        None => "until they are confirmed".to_owned(),
+    };
+    match held.objects {
+        0 => format!("all, {time}"),
+        objects => format!("{objects} objects, {time}"),
+    }
 }
 
 /// What it is and how it is; the latter alone before it has said what it is.

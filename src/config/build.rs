@@ -11,8 +11,8 @@ use super::settings::{
     ApiServer, AppliedBundles, LogBounds, LogFormat, LogLevel, Logging, OnKubelet, Poll, Settings, Store,
 };
 use super::value::{
-    amount, cpu_millis, domain, duration_within, endpoint, flag, ip, log_size, node_name, number_within,
-    path, sysctl,
+    amount, cpu_millis, domain, duration_within, endpoint, flag, hold_within, ip, log_size, node_name,
+    number_within, path, sysctl,
 };
 use crate::cgroup::Driver;
 use crate::image::garbage::Thresholds as ImageThresholds;
@@ -148,7 +148,7 @@ fn store(read: &mut Reader<'_>) -> Store {
             .word("store.poll", &[("auto", Poll::Auto), ("always", Poll::Always), ("never", Poll::Never)]),
         poll_interval: read.text("store.pollInterval", duration_within(SECOND, HOUR)),
         relist_interval: read.text("store.relistInterval", duration_within(SECOND, YEAR)),
-        empty_hold: read.text("store.emptyHold", duration_within(Duration::ZERO, YEAR)),
+        empty_hold: read.text("store.emptyHold", hold_within(YEAR)),
     }
 }
 

@@ -83,7 +83,7 @@ pub(super) const KEYS: &[Key] = &[
     text(
         "store.emptyHold",
         "15m",
-        "How long the removal of many DaemonSets at once is held back, unless it is confirmed.",
+        "How long the removal of many DaemonSets at once is held back, unless it is confirmed. never: it is never believed without that.",
     ),
     text(
         "containerRuntimeEndpoint",

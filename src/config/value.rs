@@ -60,6 +60,12 @@ pub(super) fn duration_within(least: Duration, most: Duration) -> impl Fn(&str) 
     }
 }
 
+/// How long something is held: a duration up to a bound, or `never` for what no time ends.
+pub(super) fn hold_within(most: Duration) -> impl Fn(&str) -> Result<Duration, String> {
+    let within = duration_within(Duration::ZERO, most);
+    move |text| if text == "never" { Ok(Duration::MAX) } else { within(text) }
+}
+
 /// `true` or `false`.
 pub(super) fn flag(text: &str) -> Result<bool, String> {
     text.parse().map_err(|_| format!("{text:?} is neither true nor false"))
@@ -123,7 +129,7 @@ pub(super) fn sysctl(text: &str) -> Result<String, String> {
 /// An amount of bytes, or of anything else that is counted in whole units.
 pub(super) fn amount(text: &str) -> Result<u64, String> {
     let found = quantity(text)?;
-    u64::try_from(found.value()).map_err(|_| format!("{text} is below 0"))
+    u64::try_from(found.value()).map_err(|_| below_zero(text))
 }
 
 /// A size from which something happens: bytes, or none for a negative one.
@@ -134,7 +140,11 @@ pub(super) fn log_size(text: &str) -> Result<Option<u64>, String> {
 /// Processor time in thousandths of a core.
 pub(super) fn cpu_millis(text: &str) -> Result<u64, String> {
     let found = quantity(text)?;
-    u64::try_from(found.milli_value()).map_err(|_| format!("{text} is below 0"))
+    u64::try_from(found.milli_value()).map_err(|_| below_zero(text))
+}
+
+fn below_zero(text: &str) -> String {
+    format!("{text} is below 0")
 }
 
 fn quantity(text: &str) -> Result<Quantity, String> {
@@ -147,15 +157,20 @@ pub(super) fn threshold(text: &str) -> Result<Option<Threshold>, String> {
         return Ok(None);
     }
     match min_reclaim(text)? {
-        Threshold::Amount(0) => Err("must be above 0; write 0% for no threshold".to_owned()),
+        Threshold::Amount(amount) if amount.is_zero() => {
+            Err("must be above 0; write 0% for no threshold".to_owned())
+        }
         found => Ok(Some(found)),
     }
 }
 
 /// What is to be taken back: an amount, or a part of the capacity as a percentage.
 pub(super) fn min_reclaim(text: &str) -> Result<Threshold, String> {
-    let Some(percent) = text.strip_suffix('%') else { return amount(text).map(Threshold::Amount) };
-    let part = percent.parse::<f64>().ok().filter(|percent| *percent > 0.0 && *percent < 100.0);
+    let Some(percent) = text.strip_suffix('%') else {
+        let found = quantity(text)?;
+        return if found.is_negative() { Err(below_zero(text)) } else { Ok(Threshold::Amount(found)) };
+    };
+    let part = percent.parse::<f32>().ok().filter(|percent| *percent > 0.0 && *percent < 100.0);
     part.map(|percent| Threshold::Part(percent / 100.0))
         .ok_or_else(|| format!("{text:?} is no percentage between 0% and 100%"))
 }
@@ -200,12 +215,13 @@ mod tests {
         assert_eq!((amount("100Mi"), cpu_millis("1.5")), (Ok(100 << 20), Ok(1500)));
         assert!(amount("-1").is_err() && amount("much").is_err());
         assert_eq!(threshold("10%"), Ok(Some(Threshold::Part(0.1))));
-        assert_eq!(threshold("1Gi"), Ok(Some(Threshold::Amount(1 << 30))));
+        assert_eq!(threshold("1Gi"), Ok(Some(Threshold::Amount(Quantity::from_value(1 << 30)))));
         assert_eq!((threshold("0%"), threshold("100%")), (Ok(None), Ok(None)));
+        assert!(threshold("-1Gi").is_err());
         for text in ["0", "-5%", "NaN%", "%", "", "101%", "0.0%"] {
             assert!(threshold(text).is_err(), "{text}");
         }
-        assert_eq!(min_reclaim("0"), Ok(Threshold::Amount(0)));
+        assert_eq!(min_reclaim("0"), Ok(Threshold::Amount(Quantity::ZERO)));
         assert!(min_reclaim("0%").is_err());
     }
 

@@ -167,11 +167,7 @@ impl CriError {
             Self::Malformed { .. } => return message.to_owned(),
             _ => self.code(),
         };
-        match code {
-            Code::Ok => format!("rpc error: code = OK desc = {message}"),
-            Code::Cancelled => format!("rpc error: code = Canceled desc = {message}"),
-            code => format!("rpc error: code = {code:?} desc = {message}"),
-        }
+        rpc_text(code, message)
     }
 
     /// The gRPC code: the runtime's, or the one that the failure amounts to.
@@ -194,6 +190,15 @@ impl CriError {
     /// Whether the runtime can not be spoken to at all, so that nothing is known about the object.
     pub fn is_unavailable(&self) -> bool {
         matches!(self, Self::Unavailable { .. })
+    }
+}
+
+/// A code and its words as grpc-go prints them.
+pub(crate) fn rpc_text(code: Code, message: &str) -> String {
+    match code {
+        Code::Ok => format!("rpc error: code = OK desc = {message}"),
+        Code::Cancelled => format!("rpc error: code = Canceled desc = {message}"),
+        code => format!("rpc error: code = {code:?} desc = {message}"),
     }
 }
 

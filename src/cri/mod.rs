@@ -22,6 +22,7 @@ mod verify;
 
 pub use client::{ClientOptions, CriClient, connect};
 pub use endpoint::{Endpoint, EndpointError};
+pub(crate) use error::rpc_text;
 pub use error::{Call, CriError, Outage};
 pub use id::{ContainerId, ImageRef, SandboxId};
 pub use method::{CallCount, Method};

@@ -144,6 +144,7 @@ mod tests {
 
     use super::*;
     use crate::eviction::policy::Configured;
+    use crate::manifest::Quantity;
     use crate::node::Threshold as Amount;
 
     const SIGNAL: Signal = Signal::NodeFsAvailable;
@@ -156,10 +157,13 @@ mod tests {
         [(SIGNAL, Observation { available, capacity: 1000 })].into()
     }
 
-    fn hard(value: u64, min_reclaim: Option<u64>) -> Assessor {
+    fn hard(value: i64, min_reclaim: Option<i64>) -> Assessor {
         let configured = Configured {
-            hard: [(SIGNAL, Amount::Amount(value))].into(),
-            min_reclaim: min_reclaim.into_iter().map(|more| (SIGNAL, Amount::Amount(more))).collect(),
+            hard: [(SIGNAL, Amount::Amount(Quantity::from_value(value)))].into(),
+            min_reclaim: min_reclaim
+                .into_iter()
+                .map(|more| (SIGNAL, Amount::Amount(Quantity::from_value(more))))
+                .collect(),
             ..Configured::default()
         };
         Assessor::new(EvictionPolicy::new(&configured, s(300), s(0)))

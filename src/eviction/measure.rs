@@ -39,33 +39,33 @@ pub struct Meter {
 }
 
 impl Meter {
-    /// Measures every signal that can be.
+    /// Measures memory and processes, as far as that can be.
     pub fn observe(&self) -> Observations {
-        let mut found = Observations::new();
-        let mut note = |signal, observation: Option<Observation>| {
-            if let Some(observation) = observation {
-                found.insert(signal, observation);
-            }
-        };
         let memory = |capacity: u64, used: Option<u64>| {
             used.map(|used| Observation { available: capacity.saturating_sub(used), capacity })
         };
-        note(Signal::MemoryAvailable, memory(self.memory_capacity, self.working_set_of_node()));
         let of_pods = self.working_set(&self.all_pods);
-        note(Signal::AllocatableMemoryAvailable, memory(self.memory_of_pods, of_pods));
-        if let Some((bytes, inodes)) = file_system(&self.root_dir) {
-            note(Signal::NodeFsAvailable, Some(bytes));
-            note(Signal::NodeFsInodesFree, inodes);
-        }
-        if let Some((bytes, inodes)) = self.image_dir.as_deref().and_then(file_system) {
-            note(Signal::ImageFsAvailable, Some(bytes));
-            note(Signal::ImageFsInodesFree, inodes);
-        }
-        note(Signal::PidAvailable, self.pids());
-        found
+        known([
+            (Signal::MemoryAvailable, memory(self.memory_capacity, self.working_set_of_node())),
+            (Signal::AllocatableMemoryAvailable, memory(self.memory_of_pods, of_pods)),
+            (Signal::PidAvailable, self.pids()),
+        ])
     }
 
-    /// On which file systems things lie.
+    /// Measures the file systems. May hang with one of them: to be called off the agent's thread.
+    pub fn disks(&self) -> Observations {
+        let (node, images) = (file_system(&self.root_dir), self.image_dir.as_deref().and_then(file_system));
+        let bytes = |of: Option<FileSystem>| of.map(|of| of.bytes);
+        let inodes = |of: Option<FileSystem>| of.and_then(|of| of.inodes);
+        known([
+            (Signal::NodeFsAvailable, bytes(node)),
+            (Signal::NodeFsInodesFree, inodes(node)),
+            (Signal::ImageFsAvailable, bytes(images)),
+            (Signal::ImageFsInodesFree, inodes(images)),
+        ])
+    }
+
+    /// On which file systems things lie. May hang as well.
     pub fn layout(&self) -> Layout {
         let device = |dir: &Path| stat(dir).ok().map(|found| found.st_dev);
         let node = device(&self.root_dir);
@@ -132,15 +132,25 @@ impl Meter {
     }
 }
 
+fn known<const N: usize>(observed: [(Signal, Option<Observation>); N]) -> Observations {
+    observed.into_iter().filter_map(|(signal, found)| Some((signal, found?))).collect()
+}
+
 /// Room and inodes of a file system; some have no number of inodes that they could run out of.
-fn file_system(dir: &Path) -> Option<(Observation, Option<Observation>)> {
+#[derive(Debug, Clone, Copy)]
+struct FileSystem {
+    bytes: Observation,
+    inodes: Option<Observation>,
+}
+
+fn file_system(dir: &Path) -> Option<FileSystem> {
     let found = statvfs(dir)
         .inspect_err(|error| debug!(dir = %dir.display(), %error, "cannot look at the file system"))
         .ok()?;
     let block = found.fragment_size();
     let bytes = Observation { available: found.blocks_available() * block, capacity: found.blocks() * block };
     let inodes = Observation { available: found.files_free(), capacity: found.files() };
-    Some((bytes, (inodes.capacity > 0).then_some(inodes)))
+    Some(FileSystem { bytes, inodes: (inodes.capacity > 0).then_some(inodes) })
 }
 
 fn number(file: &Path) -> Option<u64> {
@@ -218,8 +228,9 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let found = meter(dir.path(), Version::V2).observe();
         assert_eq!(found[&Signal::PidAvailable], Observation { available: 1000, capacity: 1345 });
-        let node = found[&Signal::NodeFsAvailable];
+        let disks = meter(dir.path(), Version::V2).disks();
+        let node = disks[&Signal::NodeFsAvailable];
         assert!(node.available > 0 && node.available <= node.capacity, "{node:?}");
-        assert!(!found.contains_key(&Signal::ImageFsAvailable));
+        assert!(!disks.contains_key(&Signal::ImageFsAvailable));
     }
 }

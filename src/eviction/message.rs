@@ -1,10 +1,12 @@
 //! What is said of a pod that is sacrificed (`evictionMessage` of `pkg/kubelet/eviction/helpers.go`), ends of sentences and all.
 
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use super::assessment::Observations;
 use super::policy::Threshold;
 use super::signal::Resource;
+use crate::manifest::Quantity;
 use crate::node::binary_quantity;
 
 /// What one container uses of what is short.
@@ -14,58 +16,65 @@ pub struct ContainerUse {
     pub name: String,
     /// Bytes.
     pub used: u64,
-    /// What it requests, as its manifest has it; 0 where it has none.
-    pub requested: (u64, String),
+    /// What it requests; nothing where it requests nothing.
+    pub requested: Quantity,
 }
 
 /// Why a pod has to go.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Why {
+    /// In words.
+    pub message: String,
+    /// For machines: annotations of the Event.
+    pub annotations: BTreeMap<String, String>,
+}
+
+/// Why a pod has to go for a node that runs short. `observed` is what was found before anything was taken back.
 pub fn of_pressure(
     threshold: &Threshold,
     starved: &[Threshold],
     observed: &Observations,
     containers: &[ContainerUse],
-) -> String {
+) -> Why {
     let resource = threshold.signal.resource();
-    let mut text = format!("The node was low on resource: {}. ", resource.as_str());
+    let mut message = format!("The node was low on resource: {}. ", resource.as_str());
     // The first of those that are starved for the same thing, as the kubelet has it.
     let told = starved.iter().find(|other| other.signal.resource() == resource).unwrap_or(threshold);
     if let Some(found) = observed.get(&told.signal) {
-        let quantity = amount(resource, told.value.of(found.capacity));
+        let quantity = told.value.text(found.capacity);
         let available = amount(resource, found.available);
-        let _ = write!(text, "Threshold quantity: {quantity}, available: {available}. ");
+        let _ = write!(message, "Threshold quantity: {quantity}, available: {available}. ");
     }
-    if !matches!(resource, Resource::Memory | Resource::EphemeralStorage) {
-        return text;
-    }
-    for ContainerUse { name, used, requested: (requested, written) } in containers {
-        if used > requested {
-            let used = amount(resource, *used);
-            let resource = resource.as_str();
+    let (mut blamed, mut amounts) = (Vec::new(), Vec::new());
+    for ContainerUse { name, used, requested } in containers.iter().filter(|_| is_requested(resource)) {
+        if i128::from(*used) > i128::from(requested.value()) {
+            let (used, resource) = (amount(resource, *used), resource.as_str());
             let _ = write!(
-                text,
-                "Container {name} was using {used}, request is {written}, has larger consumption of {resource}. "
+                message,
+                "Container {name} was using {used}, request is {requested}, has larger consumption of {resource}. "
             );
+            blamed.push(name.as_str());
+            amounts.push(used);
         }
     }
-    text
+    let annotations = [
+        ("offending_containers", blamed.join(",")),
+        ("offending_containers_usage", amounts.join(",")),
+        ("starved_resource", resource.as_str().to_owned()),
+    ];
+    Why { message, annotations: annotations.map(|(key, value)| (key.to_owned(), value)).into() }
+}
+
+/// Nobody is blamed for what nobody can request.
+const fn is_requested(resource: Resource) -> bool {
+    matches!(resource, Resource::Memory | Resource::EphemeralStorage)
 }
 
 fn amount(resource: Resource, value: u64) -> String {
-    match resource {
-        Resource::Memory | Resource::EphemeralStorage => binary_quantity(value).0,
-        Resource::Inodes | Resource::Pids => decimal(value),
+    if is_requested(resource) {
+        return binary_quantity(value).0;
     }
-}
-
-/// A number with the largest decimal suffix that leaves it whole.
-fn decimal(mut value: u64) -> String {
-    let mut suffixes = ["k", "M", "G", "T", "P", "E"].into_iter();
-    let mut suffix = "";
-    while value > 0 && value.is_multiple_of(1000) {
-        let Some(next) = suffixes.next() else { break };
-        (value, suffix) = (value / 1000, next);
-    }
-    format!("{value}{suffix}")
+    Quantity::from_value(i64::try_from(value).unwrap_or(i64::MAX)).to_string()
 }
 
 #[cfg(test)]
@@ -83,30 +92,46 @@ mod tests {
 
     #[test]
     fn the_words_are_the_kubelets() {
-        let memory = threshold(Signal::MemoryAvailable, Amount::Amount(100 << 20));
+        let memory = threshold(Signal::MemoryAvailable, Amount::Amount("100M".parse().unwrap()));
         let inodes = threshold(Signal::NodeFsInodesFree, Amount::Part(0.05));
         let observed: Observations = [
             (Signal::MemoryAvailable, Observation { available: 95_324 << 10, capacity: 8 << 30 }),
-            (Signal::NodeFsInodesFree, Observation { available: 12_345, capacity: 1_000_000 }),
+            (Signal::NodeFsInodesFree, Observation { available: 12_000, capacity: 1_000_000 }),
         ]
         .into();
-        let containers =
-            [("main", 300 << 20, 100 << 20, "100Mi"), ("side", 1 << 20, 0, "0"), ("ok", 5, 5, "5")].map(
-                |(name, used, requested, written)| ContainerUse {
-                    name: name.to_owned(),
-                    used,
-                    requested: (requested, written.to_owned()),
-                },
-            );
+        let containers = [("main", 300 << 20, "100Mi"), ("side", 1 << 20, "0"), ("ok", 5, "5")].map(
+            |(name, used, requested)| ContainerUse {
+                name: name.to_owned(),
+                used,
+                requested: requested.parse().unwrap(),
+            },
+        );
+        let Why { message, annotations } = of_pressure(&memory, &[memory], &observed, &containers);
+        let annotated = |annotations: &BTreeMap<String, String>| -> Vec<String> {
+            annotations.iter().map(|(key, value)| format!("{key}={value}")).collect()
+        };
         assert_eq!(
-            of_pressure(&memory, &[memory], &observed, &containers),
-            "The node was low on resource: memory. Threshold quantity: 100Mi, available: 95324Ki. \
+            annotated(&annotations),
+            [
+                "offending_containers=main,side",
+                "offending_containers_usage=300Mi,1Mi",
+                "starved_resource=memory"
+            ]
+        );
+        assert_eq!(
+            message,
+            "The node was low on resource: memory. Threshold quantity: 100M, available: 95324Ki. \
              Container main was using 300Mi, request is 100Mi, has larger consumption of memory. \
              Container side was using 1Mi, request is 0, has larger consumption of memory. "
         );
+        let Why { message, annotations } = of_pressure(&inodes, &[inodes], &observed, &containers);
         assert_eq!(
-            of_pressure(&inodes, &[inodes], &observed, &containers),
-            "The node was low on resource: inodes. Threshold quantity: 50k, available: 12345. "
+            message,
+            "The node was low on resource: inodes. Threshold quantity: 50000, available: 12k. "
+        );
+        assert_eq!(
+            annotated(&annotations),
+            ["offending_containers=", "offending_containers_usage=", "starved_resource=inodes"]
         );
     }
 }

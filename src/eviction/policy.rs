@@ -78,11 +78,14 @@ impl EvictionPolicy {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::manifest::Quantity;
 
     #[test]
     fn memory_comes_first_hard_before_soft_and_the_pods_own_share_is_watched_too() {
-        let amounts = |list: &[(Signal, u64)]| -> Amounts {
-            list.iter().map(|(signal, amount)| (*signal, Amount::Amount(*amount))).collect()
+        let amounts = |list: &[(Signal, i64)]| -> Amounts {
+            list.iter()
+                .map(|(signal, amount)| (*signal, Amount::Amount(Quantity::from_value(*amount))))
+                .collect()
         };
         let configured = Configured {
             hard: amounts(&[(Signal::PidAvailable, 1), (Signal::MemoryAvailable, 2)]),
@@ -97,10 +100,10 @@ mod tests {
         assert_eq!(
             found,
             [
-                ("memory.available", Amount::Amount(2), 0, true),
-                ("memory.available", Amount::Amount(3), 9, true),
-                ("allocatableMemory.available", Amount::Amount(2), 0, true),
-                ("pid.available", Amount::Amount(1), 0, false),
+                ("memory.available", Amount::Amount(Quantity::from_value(2)), 0, true),
+                ("memory.available", Amount::Amount(Quantity::from_value(3)), 9, true),
+                ("allocatableMemory.available", Amount::Amount(Quantity::from_value(2)), 0, true),
+                ("pid.available", Amount::Amount(Quantity::from_value(1)), 0, false),
             ]
         );
     }

@@ -18,7 +18,7 @@ pub enum Severity {
 }
 
 /// One problem with one document.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Problem {
     /// How much it matters.
     pub severity: Severity,

@@ -81,6 +81,12 @@ impl Quantity {
         self.nano == 0
     }
 
+    /// The same amount, shown with the suffixes that another one was written with.
+    #[must_use]
+    pub const fn in_family_of(self, other: Self) -> Self {
+        Quantity { nano: self.nano, format: other.format }
+    }
+
     /// The same amount rounded away from zero to thousandths, which is what the API server stores of a resource.
     #[must_use]
     pub fn rounded_to_milli(self) -> Self {

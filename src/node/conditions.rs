@@ -68,3 +68,26 @@ pub(super) fn condition(
         last_heartbeat_time: None,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_node_is_ready_when_its_runtime_is_and_the_machine_stays_up() {
+        let missing = || Readiness::NotReady { message: "no network".to_owned() };
+        for (readiness, going_down, expected) in [
+            (Readiness::Ready, false, ["True", "KubeletReady", "kubelet is posting ready status"]),
+            (missing(), false, ["False", "KubeletNotReady", "no network"]),
+            (Readiness::Ready, true, ["False", "KubeletNotReady", "node is shutting down"]),
+            (missing(), true, ["False", "KubeletNotReady", "node is shutting down"]),
+        ] {
+            let (since, started) = (Timestamp::UNIX_EPOCH, Timestamp::UNIX_EPOCH);
+            let runtime = Runtime { version: String::new(), readiness, going_down, since, started };
+            let all = conditions(&runtime, &Pressure::none(started));
+            let ready = all.iter().find(|condition| condition.type_ == "Ready").unwrap();
+            let text = |text: &Option<String>| text.clone().unwrap_or_default();
+            assert_eq!([ready.status.clone(), text(&ready.reason), text(&ready.message)], expected);
+        }
+    }
+}

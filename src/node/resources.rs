@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 
 use super::HostFacts;
+use crate::manifest::Quantity as Amount;
 
 /// Resources set aside, 0 where nothing is.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -23,24 +24,32 @@ pub struct Reserved {
 /// How much must stay free.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Threshold {
-    /// So many bytes, or so many inodes.
-    Amount(u64),
-    /// A part of the capacity, between 0 and 1.
-    Part(f64),
+    /// So many bytes, or so many inodes; it is shown as it was written.
+    Amount(Amount),
+    /// A part of the capacity, between 0 and 1, as exact as the kubelet has it.
+    Part(f32),
 }
 
 impl Threshold {
     /// How much that is where there is so much.
     pub(crate) fn of(self, capacity: u64) -> u64 {
         match self {
-            Threshold::Amount(amount) => amount,
+            Threshold::Amount(amount) => u64::try_from(amount.value()).unwrap_or(0),
             #[expect(
                 clippy::cast_precision_loss,
                 clippy::cast_possible_truncation,
                 clippy::cast_sign_loss,
                 reason = "a share of a size, computed as the kubelet does"
             )]
-            Threshold::Part(part) => (capacity as f64 * part) as u64,
+            Threshold::Part(part) => (capacity as f64 * f64::from(part)) as u64,
+        }
+    }
+
+    /// How that is written: a part is always a binary amount, whatever it is a part of (`GetThresholdQuantity`).
+    pub(crate) fn text(self, capacity: u64) -> String {
+        match self {
+            Threshold::Amount(amount) => amount.to_string(),
+            Threshold::Part(_) => bytes(self.of(capacity)).0,
         }
     }
 }
@@ -163,7 +172,7 @@ mod tests {
             },
             kube_reserved: Reserved { cpu_millis: 250, memory_bytes: 0, ephemeral_storage_bytes: 100 * MIB },
             eviction_hard: EvictionThresholds {
-                memory_available: Some(Threshold::Amount(100 * MIB)),
+                memory_available: Some(Threshold::Amount("100Mi".parse().unwrap())),
                 nodefs_available: Some(Threshold::Part(0.1)),
             },
         }
@@ -193,7 +202,8 @@ mod tests {
         let found = allocatable(&facts(), &policy());
         assert_eq!(found["cpu"].0, "3500m");
         assert_eq!(found["memory"].0, "7516Mi");
-        assert_eq!(found["ephemeral-storage"].0, "800Mi");
+        // 10 % of 1000Mi is a byte and a half more than a tenth of it.
+        assert_eq!(found["ephemeral-storage"].0, "838860799");
         assert_eq!(found["hugepages-2Mi"].0, "64Mi");
     }
 
@@ -204,6 +214,23 @@ mod tests {
         let found = allocatable(&facts(), &policy);
         for name in ["cpu", "memory", "ephemeral-storage"] {
             assert_eq!(found[name].0, "0", "{name}");
+        }
+    }
+
+    #[test]
+    fn a_part_is_computed_and_written_as_the_kubelet_does_and_an_amount_stays_as_it_was_written() {
+        let part = |percent: f32| Threshold::Part(percent / 100.0);
+        let amount = |text: &str| Threshold::Amount(text.parse().unwrap());
+        for (threshold, capacity, value, text) in [
+            (part(5.0), 1_000_000, 50_000, "50000"),
+            (part(5.0), 6_553_600, 327_680, "320Ki"),
+            // 10 % is a little more than a tenth: the nearest number of 32 bits.
+            (part(10.0), 1_000_000_000_000, 100_000_001_490, "100000001490"),
+            (amount("1G"), 1, 1_000_000_000, "1G"),
+            (amount("1000Mi"), 1, 1000 << 20, "1000Mi"),
+            (amount("50k"), 1, 50_000, "50k"),
+        ] {
+            assert_eq!((threshold.of(capacity), threshold.text(capacity).as_str()), (value, text));
         }
     }
 

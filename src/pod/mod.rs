@@ -10,8 +10,6 @@ pub mod classes;
 pub mod context;
 pub mod disruption;
 pub mod failure;
-#[cfg(test)]
-pub mod fixture;
 pub mod grace;
 pub mod identity;
 pub mod logs;
@@ -29,6 +27,8 @@ pub mod record;
 pub mod requests;
 pub mod sandbox_image;
 pub mod status;
+#[cfg(test)]
+pub(crate) mod testing;
 pub mod user_namespace;
 pub mod worker;
 

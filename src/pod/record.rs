@@ -54,14 +54,26 @@ pub struct PodRecord {
 
 /// How a pod was when an agent last saw it. Its probes take a while to tell a new agent; until then it still stands.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
+#[serde(rename_all = "camelCase", from = "WrittenStanding")]
 pub struct Standing {
-    /// Since when it is Ready, if it is.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub ready_since: Option<Timestamp>,
+    /// Its conditions, as far as it matters since when they are as they are.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub conditions: Vec<ConditionStanding>,
     /// What the probes said, by the container's name; containers that were neither started nor ready may be left out.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub containers: BTreeMap<String, ContainerStanding>,
+}
+
+/// One of a pod's conditions.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ConditionStanding {
+    /// `Ready`, `Initialized` …
+    #[serde(rename = "type")]
+    pub type_: String,
+    /// `True` or `False`.
+    pub status: String,
+    /// Since when it is so.
+    pub since: Timestamp,
 }
 
 /// What the probes said about one instance of a container.
@@ -74,6 +86,30 @@ pub struct ContainerStanding {
     pub started: bool,
     /// Whether it was ready.
     pub ready: bool,
+}
+
+/// A [`Standing`] as it may be on disk.
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+struct WrittenStanding {
+    conditions: Vec<ConditionStanding>,
+    /// What the first records had in place of the conditions.
+    ready_since: Option<Timestamp>,
+    containers: BTreeMap<String, ContainerStanding>,
+}
+
+impl From<WrittenStanding> for Standing {
+    fn from(written: WrittenStanding) -> Self {
+        let WrittenStanding { mut conditions, ready_since, containers } = written;
+        if let Some(since) = ready_since.filter(|_| conditions.is_empty()) {
+            conditions.push(ConditionStanding {
+                type_: "Ready".to_owned(),
+                status: "True".to_owned(),
+                since,
+            });
+        }
+        Self { conditions, containers }
+    }
 }
 
 impl Standing {
@@ -124,7 +160,7 @@ pub enum RecordError {
     },
 }
 
-/// A record that can't be understood. Its pod is stopped by what the runtime knows of it.
+/// A record that can't be used.
 #[derive(Debug)]
 pub struct Refused {
     /// The file.
@@ -140,8 +176,10 @@ pub enum Condition {
     Absent,
     /// A record that can be understood.
     Usable,
-    /// Something that can't, and why.
-    Refused(String),
+    /// A record that is whole and that this release doesn't understand, and why: another release has written it.
+    Unknown(String),
+    /// Nothing that could ever be understood, and why.
+    Broken(String),
     /// It can't be known: the disk doesn't give it.
     Unreadable(String),
 }
@@ -204,7 +242,10 @@ impl Records {
             }
             match read(&path) {
                 Ok(record) => records.push(record),
-                Err(reason) => refused.push(Refused { path, reason }),
+                Err(unusable) => {
+                    let reason = unusable.reason();
+                    refused.push(Refused { path, reason });
+                }
             }
         }
         records.sort_by(|a, b| (&a.daemon_set, a.incarnation).cmp(&(&b.daemon_set, b.incarnation)));
@@ -248,10 +289,12 @@ impl Records {
 
     /// What is known of one pod.
     pub fn condition(&self, uid: &PodUid) -> Condition {
-        match fs::read(self.path(uid)) {
-            Ok(bytes) => understand(&bytes).map_or_else(Condition::Refused, |_| Condition::Usable),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Condition::Absent,
-            Err(error) => Condition::Unreadable(error.to_string()),
+        match read(&self.path(uid)) {
+            Ok(_) => Condition::Usable,
+            Err(Unusable::Io(error)) if error.kind() == io::ErrorKind::NotFound => Condition::Absent,
+            Err(unusable @ Unusable::Io(_)) => Condition::Unreadable(unusable.reason()),
+            Err(Unusable::Unknown(reason)) => Condition::Unknown(reason),
+            Err(Unusable::Broken(reason)) => Condition::Broken(reason),
         }
     }
 
@@ -273,17 +316,41 @@ impl Records {
     }
 }
 
-fn read(path: &Path) -> Result<PodRecord, String> {
-    understand(&fs::read(path).map_err(|error| error.to_string())?)
+/// Why a record can't be used.
+enum Unusable {
+    Io(io::Error),
+    Unknown(String),
+    Broken(String),
 }
 
-fn understand(bytes: &[u8]) -> Result<PodRecord, String> {
-    let record: PodRecord = serde_json::from_slice(bytes).map_err(|error| error.to_string())?;
+impl Unusable {
+    fn reason(self) -> String {
+        match self {
+            Self::Io(error) => error.to_string(),
+            Self::Unknown(reason) | Self::Broken(reason) => reason,
+        }
+    }
+}
+
+fn read(path: &Path) -> Result<PodRecord, Unusable> {
+    understand(&fs::read(path).map_err(Unusable::Io)?)
+}
+
+fn understand(bytes: &[u8]) -> Result<PodRecord, Unusable> {
+    let record: PodRecord = serde_json::from_slice(bytes).map_err(|error| {
+        // What is whole and says something else was written on purpose, by a release that knows more.
+        let is_whole = serde_json::from_slice::<serde::de::IgnoredAny>(bytes).is_ok();
+        let reason = error.to_string();
+        if is_whole { Unusable::Unknown(reason) } else { Unusable::Broken(reason) }
+    })?;
     if record.format != FORMAT {
-        return Err(format!("format {} is not {FORMAT}, the one this release reads", record.format));
+        return Err(Unusable::Unknown(format!(
+            "format {} is not {FORMAT}, the one this release reads",
+            record.format
+        )));
     }
     if PodUid::parse(record.uid.as_str()).is_none() {
-        return Err(format!("{:?} is no pod UID", record.uid.as_str()));
+        return Err(Unusable::Broken(format!("{:?} is no pod UID", record.uid.as_str())));
     }
     Ok(record)
 }
@@ -304,6 +371,19 @@ mod tests {
     }
 
     #[test]
+    fn an_older_record_still_tells_since_when_its_pod_is_ready() {
+        let mut older = serde_json::to_value(record("a", 1)).expect("a record");
+        older["standing"] = serde_json::json!({"readySince": "2026-01-01T00:00:00Z"});
+        let read: PodRecord = serde_json::from_value(older).expect("it is understood");
+        let since = "2026-01-01T00:00:00Z".parse().expect("a time");
+        let ready = ConditionStanding { type_: "Ready".into(), status: "True".into(), since };
+        assert_eq!(read.standing.conditions, [ready]);
+        let written = serde_json::to_value(&read).expect("a record");
+        let again: PodRecord = serde_json::from_value(written).expect("it is understood");
+        assert_eq!(again, read);
+    }
+
+    #[test]
     fn records_come_back_in_order_and_broken_ones_are_refused() {
         let dir = tempfile::tempdir().expect("a folder");
         let records = Records::open(&dir.path().join("records")).expect("records");
@@ -320,8 +400,15 @@ mod tests {
         assert_eq!(found, [first.clone(), second]);
         assert_eq!(refused.len(), 1);
         let condition = |uid: &str| records.condition(&PodUid::parse(uid).expect("a uid"));
-        assert!(matches!(condition("x"), Condition::Refused(_)));
+        assert!(matches!(condition("x"), Condition::Broken(_)));
         assert_eq!((condition("b"), condition("y")), (Condition::Usable, Condition::Absent));
+        // What a release writes that knows more is not broken, and what can't be read may be whole.
+        fs::write(dir.path().join("records/n.json"), br#"{"format":2,"uid":"n"}"#).expect("written");
+        assert!(matches!(condition("n"), Condition::Unknown(_)));
+        fs::remove_file(dir.path().join("records/n.json")).expect("removed");
+        fs::create_dir(dir.path().join("records/d.json")).expect("made");
+        assert!(matches!(condition("d"), Condition::Unreadable(_)));
+        fs::remove_dir(dir.path().join("records/d.json")).expect("removed");
         let mut names = records.names().expect("listed");
         names.sort();
         assert_eq!(names, ["b", "c", "x"]);

@@ -4,18 +4,25 @@
 //! time is up, as a blocking dial of grpc-go does: one that comes up meanwhile is well. Rules: `pkg/probe/grpc/grpc.go`,
 //! grpc-go's `backoff.DefaultConfig` and `grpc/health/v1/health.proto`. Every problem is a failure, never an error.
 
+mod listened;
+
 use std::error::Error as _;
+use std::io;
 use std::time::Duration;
 
+use hyper_util::rt::TokioIo;
 use tokio::time::{Instant, sleep, timeout_at};
 use tonic::codegen::http::uri::PathAndQuery;
 use tonic::transport::{Channel, Endpoint};
 use tonic::{Code, Request, Status};
 use tonic_prost::ProstCodec;
+use tower::service_fn;
 
+use self::listened::Listened;
 use super::KUBERNETES_RELEASE;
 use super::attempt::Answer;
-use super::tcp::join_host_port;
+use super::tcp::{dial, join_host_port};
+use crate::cri::rpc_text;
 use crate::go_duration::GoDuration;
 
 /// `grpc.health.v1.HealthCheckRequest`.
@@ -46,17 +53,17 @@ const CHECK: &str = "/grpc.health.v1.Health/Check";
 const REDIAL: (Duration, f64) = (Duration::from_secs(1), 1.6);
 
 pub(super) async fn probe(host: &str, port: u16, service: &str, limit: Duration) -> Answer {
-    let address = join_host_port(host, port);
-    match check(&address, service, limit).await {
+    match check((host, port), service, limit).await {
         Ok(()) => Answer::Success,
         Err(failure) => Answer::Failure(failure),
     }
 }
 
-async fn check(address: &str, service: &str, limit: Duration) -> Result<(), String> {
+async fn check((host, port): (&str, u16), service: &str, limit: Duration) -> Result<(), String> {
+    let address = join_host_port(host, port);
     let deadline = Instant::now() + limit;
     let took = GoDuration(limit);
-    let channel = match timeout_at(deadline, connect(address)).await {
+    let channel = match timeout_at(deadline, connect(host, port, &address)).await {
         Ok(Ok(channel)) => channel,
         Ok(Err(error)) => return Err(format!("error: failed to connect service at {address:?}: {error}")),
         Err(_) => {
@@ -78,24 +85,30 @@ async fn check(address: &str, service: &str, limit: Duration) -> Result<(), Stri
                 status.message()
             ),
             Code::DeadlineExceeded => too_slow(),
-            code => format!(
-                "error: health rpc probe failed: rpc error: code = {code:?} desc = {}",
-                status.message()
-            ),
+            code => format!("error: health rpc probe failed: {}", rpc_text(code, status.message())),
         }),
         Err(_) => Err(too_slow()),
     }
 }
 
-/// Dials until somebody answers; gives up only on an address that is none.
-async fn connect(address: &str) -> Result<Channel, String> {
+/// Dials until somebody speaks; gives up only on an address that is none.
+async fn connect(host: &str, port: u16, address: &str) -> Result<Channel, String> {
     let endpoint = Endpoint::from_shared(format!("http://{address}"))
         .and_then(|endpoint| endpoint.user_agent(format!("kube-probe/{KUBERNETES_RELEASE}")))
         .map_err(|error| innermost(&error))?;
     let (mut wait, longer) = REDIAL;
     loop {
-        if let Ok(channel) = endpoint.connect().await {
-            return Ok(channel);
+        if let Ok(stream) = dial(host, port).await {
+            let (stream, first_word) = Listened::to(stream);
+            let mut stream = Some(TokioIo::new(stream));
+            let once = service_fn(move |_| {
+                std::future::ready(stream.take().ok_or(io::Error::from(io::ErrorKind::NotConnected)))
+            });
+            if let Ok(channel) = endpoint.connect_with_connector(once).await
+                && first_word.await.is_ok()
+            {
+                return Ok(channel);
+            }
         }
         sleep(wait).await;
         wait = wait.mul_f64(longer);
@@ -209,6 +222,10 @@ mod tests {
                 failure(|_| (0, Code::NotFound)).await,
                 "error: health rpc probe failed: rpc error: code = NotFound desc = words",
             ),
+            (
+                failure(|_| (0, Code::Cancelled)).await,
+                "error: health rpc probe failed: rpc error: code = Canceled desc = words",
+            ),
         ] {
             assert_eq!(answer, text);
         }
@@ -218,15 +235,17 @@ mod tests {
     async fn no_server_and_one_that_is_silent_fail() {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let port = listener.local_addr().unwrap().port();
+        let expected = |within| {
+            let text = format!("\"127.0.0.1:{port}\" within {within}: context deadline exceeded");
+            Answer::Failure(format!("timeout: failed to connect service {text}"))
+        };
         let silent = probe("127.0.0.1", port, "", Duration::from_millis(100)).await;
-        let Answer::Failure(text) = silent else { panic!("must fail: {silent:?}") };
-        assert!(text.starts_with("timeout: "), "{text}");
-        drop(listener);
-        let none = probe("127.0.0.1", port, "", Duration::from_secs(1)).await;
-        let expected = format!(
-            "timeout: failed to connect service \"127.0.0.1:{port}\" within 1s: context deadline exceeded"
-        );
-        assert_eq!(none, Answer::Failure(expected));
+        assert_eq!(silent, expected("100ms"));
+        let closes = tokio::spawn(async move { while listener.accept().await.is_ok() {} });
+        assert_eq!(probe("127.0.0.1", port, "", Duration::from_millis(200)).await, expected("200ms"));
+        closes.abort();
+        let _ = closes.await;
+        assert_eq!(probe("127.0.0.1", port, "", Duration::from_secs(1)).await, expected("1s"));
     }
 
     #[tokio::test]

@@ -22,7 +22,9 @@ pub use exec::ExecSync;
 pub(crate) use exec::fake;
 pub(crate) use exec::text as output_text;
 pub use http::{Get, GetError, HttpError, Response, Scheme, TlsError, Url, get};
-pub use set::{ContainerResults, ProbeEvent, ProbeEventReason, ProbeResults, ProbeSet, Readiness};
+pub use set::{
+    ContainerResults, ProbeEvent, ProbeEventReason, ProbeEvents, ProbeResults, ProbeSet, Readiness,
+};
 pub use spec::{Handler, HandlerError, HttpGet, ProbeKind, ProbeSpec, resolve_port};
 pub use tcp::DialError;
 pub use threshold::Outcome;

@@ -13,6 +13,8 @@ pub struct ContainerView<'a> {
     pub name: &'a str,
     /// Its newest instance.
     pub state: ContainerState,
+    /// Whether the startup probe of this instance is known to have succeeded, before there were these probes.
+    pub had_started: bool,
 }
 
 /// The newest instance of a container.

@@ -30,6 +30,8 @@ pub enum Circumstance {
     NotHandedOver(String),
     /// The agent stands by for a kubelet.
     LeftAlone(String),
+    /// Its pod runs, and its record can't be used.
+    Unattended(String),
 }
 
 impl Circumstance {
@@ -49,6 +51,7 @@ impl Circumstance {
             Self::HandedOver(message) => ("HandedOver", "StaticPod", message),
             Self::NotHandedOver(message) => ("StandingBy", "NotHandedOver", message),
             Self::LeftAlone(message) => ("StandingBy", "LeftToKubelet", message),
+            Self::Unattended(message) => ("PodUnattended", "RecordUnusable", message),
         }
     }
 }

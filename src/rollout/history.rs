@@ -133,6 +133,12 @@ impl History {
         template_of(&self.controller_revision(key, hash)?)
     }
 
+    /// The templates of all revisions of a DaemonSet whose files are there.
+    pub fn templates(&self, key: &DaemonSetKey) -> impl Iterator<Item = PodTemplateSpec> {
+        let kept = self.kept.get(key).map(Vec::as_slice).unwrap_or_default();
+        kept.iter().filter_map(|kept| self.template(key, &kept.hash))
+    }
+
     /// A revision as it was noted last, if its file is there.
     fn controller_revision(&self, key: &DaemonSetKey, hash: &RevisionHash) -> Option<ControllerRevision> {
         let unsaved = self.unsaved.get(&(key.clone(), hash.clone())).cloned();

@@ -10,6 +10,7 @@ use std::time::Duration;
 use k8s_openapi::jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+use crate::boot_time::BootTime;
 use crate::manifest::DaemonSetKey;
 
 /// The longest that a hold may last.
@@ -70,12 +71,41 @@ pub struct Hold {
     pub since: Timestamp,
     /// Until when.
     pub until: Timestamp,
+    /// Since when by a clock that nobody sets, where it is known: it counts for as long as this boot lasts.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub since_boot: Option<BootTime>,
+}
+
+/// The present by the wall clock, which may be years off, and by the time since boot.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Present {
+    /// The wall clock.
+    pub wall: Timestamp,
+    /// The time since boot.
+    pub boot: BootTime,
 }
 
 impl Hold {
-    /// Whether it counts at `now`. A clock that went back by more than a little makes a hold void rather than endless.
-    pub fn counts(&self, now: Timestamp) -> bool {
-        now < self.until && now + SLACK >= self.since
+    /// Whether it counts. In the boot in which it began, its time is measured by what no clock correction moves. In a later one the wall clock
+    /// says; one that is earlier than the hold's beginning can't be right, and the hold counts until it is, or until the longest that
+    /// any hold may last has passed.
+    pub fn counts(&self, now: &Present) -> bool {
+        let lasts =
+            Duration::try_from(self.until.duration_since(self.since)).unwrap_or_default().min(LONGEST);
+        match &self.since_boot {
+            Some(since) if since.boot == now.boot.boot => now.boot.since(since) < lasts,
+            _ if now.wall + SLACK < self.since => now.boot.uptime < LONGEST,
+            _ => now.wall < self.until,
+        }
+    }
+
+    /// How long it lasts yet, as far as that can be said.
+    pub fn remaining(&self, now: &Present) -> Duration {
+        let lasts = Duration::try_from(self.until.duration_since(self.since)).unwrap_or_default();
+        match &self.since_boot {
+            Some(since) if since.boot == now.boot.boot => lasts.saturating_sub(now.boot.since(since)),
+            _ => Duration::try_from(self.until.duration_since(now.wall)).unwrap_or_default(),
+        }
     }
 }
 
@@ -103,12 +133,12 @@ impl Holds {
     }
 
     /// Forgets what has ended by itself.
-    pub fn expire(&mut self, now: Timestamp) {
+    pub fn expire(&mut self, now: &Present) {
         self.0.retain(|_, hold| hold.counts(now));
     }
 
     /// The hold that keeps a DaemonSet from being updated at `now`: its own, or the machine's.
-    pub fn on(&self, daemon_set: &DaemonSetKey, now: Timestamp) -> Option<(Target, &Hold)> {
+    pub fn on(&self, daemon_set: &DaemonSetKey, now: &Present) -> Option<(Target, &Hold)> {
         [Target::DaemonSet(daemon_set.clone()), Target::Machine].into_iter().find_map(|target| {
             let hold = self.0.get(&target.name()).filter(|hold| hold.counts(now))?;
             Some((target, hold))
@@ -139,32 +169,64 @@ mod tests {
     }
 
     fn hold(since: i64, until: i64) -> Hold {
-        Hold { by: "ops".into(), reason: String::new(), since: at(since), until: at(until) }
+        Hold { by: "ops".into(), reason: String::new(), since: at(since), until: at(until), since_boot: None }
     }
 
     fn key(name: &str) -> DaemonSetKey {
         DaemonSetKey { namespace: "x".into(), name: name.into() }
     }
 
+    /// At this second of the wall clock, this long after a boot.
+    fn present(wall: i64, boot: &str, uptime: u64) -> Present {
+        Present { wall: at(wall), boot: BootTime { boot: boot.into(), uptime: Duration::from_secs(uptime) } }
+    }
+
     #[test]
-    fn a_hold_ends_by_itself_also_when_the_clock_goes_back() {
-        let hold = hold(0, 60);
-        for (now, counts) in [(0, true), (59, true), (60, false), (-200, true), (-400, false)] {
-            assert_eq!(hold.counts(at(now)), counts, "{now}");
+    fn a_hold_ends_by_itself_and_no_clock_that_is_wrong_ends_it_or_makes_it_endless() {
+        let year = 365 * 86_400;
+        let since = BootTime { boot: "a".into(), uptime: Duration::from_secs(1000) };
+        let hold = Hold { since_boot: Some(since), ..hold(0, 60) };
+        for (wall, boot, uptime, counts) in [
+            (0, "a", 1000, true),
+            (59, "a", 1059, true),
+            (60, "a", 1060, false),
+            // Within its boot the wall clock says nothing.
+            (-50 * year, "a", 1059, true),
+            (50 * year, "a", 1059, true),
+            (-50 * year, "a", 1060, false),
+            // After another boot it does, unless it can't be right.
+            (59, "b", 10, true),
+            (60, "b", 10, false),
+            (-50 * year, "b", 10, true),
+            (-50 * year, "b", LONGEST.as_secs(), false),
+            (-200, "b", 10, true),
+        ] {
+            assert_eq!(hold.counts(&present(wall, boot, uptime)), counts, "{wall} {boot} {uptime}");
         }
+        assert_eq!(hold.remaining(&present(9 * year, "a", 1020)), Duration::from_secs(40));
+        assert_eq!(hold.remaining(&present(20, "b", 5)), Duration::from_secs(40));
     }
 
     #[test]
     fn a_daemon_set_is_held_by_its_own_hold_or_by_the_machines() {
         let mut holds = Holds::default();
         holds.put(&Target::DaemonSet(key("a")), hold(0, 60));
-        assert_eq!(holds.on(&key("a"), at(1)).map(|(target, _)| target), Some(Target::DaemonSet(key("a"))));
-        assert_eq!(holds.on(&key("b"), at(1)), None);
+        assert_eq!(
+            holds.on(&key("a"), &present(1, "b", 10)).map(|(target, _)| target),
+            Some(Target::DaemonSet(key("a")))
+        );
+        assert_eq!(holds.on(&key("b"), &present(1, "b", 10)), None);
         holds.put(&Target::Machine, hold(0, 90));
-        assert_eq!(holds.on(&key("b"), at(1)).map(|(target, _)| target), Some(Target::Machine));
-        assert_eq!(holds.on(&key("a"), at(70)).map(|(target, _)| target), Some(Target::Machine));
+        assert_eq!(
+            holds.on(&key("b"), &present(1, "b", 10)).map(|(target, _)| target),
+            Some(Target::Machine)
+        );
+        assert_eq!(
+            holds.on(&key("a"), &present(70, "b", 10)).map(|(target, _)| target),
+            Some(Target::Machine)
+        );
         assert!(holds.release(&Target::Machine).is_some());
-        holds.expire(at(61));
+        holds.expire(&present(61, "b", 10));
         assert_eq!(holds, Holds::default());
     }
 

@@ -16,4 +16,4 @@ mod source;
 pub mod status;
 
 pub use revision::{HASH_VERSION, RevisionHash, is_same_pod, revision_of};
-pub use source::{Override, OverrideCause};
+pub use source::{Override, OverrideCause, is_same_but_restarted};

@@ -37,6 +37,23 @@ pub enum OverrideCause {
     RolledBack,
 }
 
+/// What `kubectl rollout restart` sets, so that a template counts as another.
+const RESTARTED_AT: &str = "kubectl.kubernetes.io/restartedAt";
+
+/// Whether both templates run the same: at most one was restarted since.
+pub fn is_same_but_restarted(one: &PodTemplateSpec, other: &PodTemplateSpec) -> bool {
+    let plain = |template: &PodTemplateSpec| {
+        let mut template = template.clone();
+        if let Some(metadata) = &mut template.metadata
+            && let Some(annotations) = &mut metadata.annotations
+        {
+            annotations.remove(RESTARTED_AT);
+        }
+        revision_of(&template)
+    };
+    plain(one) == plain(other)
+}
+
 impl Override {
     /// Whether it counts for a DaemonSet as the store has it.
     pub fn counts_for(&self, daemon_set: &DaemonSet) -> bool {
@@ -63,5 +80,33 @@ impl Override {
                 "rolled back: {store} of the store did not become available in its time; held until the store brings another"
             ),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_restart_is_the_same_template_and_nothing_else_is() {
+        let template = |annotations: serde_json::Value, image: &str| -> PodTemplateSpec {
+            serde_json::from_value(json!({
+                "metadata": {"labels": {"a": "b"}, "annotations": annotations},
+                "spec": {"containers": [{"name": "main", "image": image}]},
+            }))
+            .unwrap()
+        };
+        let plain = template(json!({"x": "y"}), "a:1");
+        let restarted = template(json!({"x": "y", "kubectl.kubernetes.io/restartedAt": "now"}), "a:1");
+        assert!(is_same_but_restarted(&plain, &restarted));
+        assert!(is_same_but_restarted(&restarted, &plain));
+        let mut bare = plain.clone();
+        bare.metadata.as_mut().unwrap().annotations = None;
+        let only = template(json!({"kubectl.kubernetes.io/restartedAt": "now"}), "a:1");
+        assert!(is_same_but_restarted(&bare, &only));
+        assert!(!is_same_but_restarted(&plain, &template(json!({"x": "y"}), "evil:1")));
+        assert!(!is_same_but_restarted(&plain, &template(json!({"x": "z"}), "a:1")));
     }
 }

@@ -11,7 +11,8 @@ use tokio::time::timeout;
 use super::dir::{DirSettings, on_thread};
 use super::reader::{Reader, Said};
 use super::settle::Look;
-use super::{Freshness, Snapshot, Thresholds, boot, last_good, reading};
+use super::{Freshness, Snapshot, Thresholds, last_good, reading};
+use crate::boot_time::BootTime;
 
 /// A store that doesn't answer for so long is not waited for: its last good content is what there is.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -38,11 +39,15 @@ fn look(settings: &DirSettings) -> Snapshot {
         std::path::absolute(&settings.path).map_or_else(|_| settings.path.as_path().into(), Arc::from);
     let thresholds = Thresholds { hold: settings.empty_hold, ..Thresholds::default() };
     let mut reader = Reader::new(root, reading::read, thresholds, None, settings.trust.clone());
-    if let Ok(Some((objects, memory))) = last_good::load(&settings.state_file) {
-        reader.restore(Arc::new(Snapshot { objects, ..Snapshot::default() }), memory);
+    match last_good::load(&settings.state_file) {
+        Ok(Some((objects, memory))) => {
+            reader.restore(Arc::new(Snapshot { objects, ..Snapshot::default() }), memory);
+        }
+        Ok(None) => {}
+        Err(_) => reader.forget(),
     }
     let look = Look::Settled { writing: std::collections::HashSet::new() };
-    let seen = reader.look(&look, Said::default(), &boot::now());
+    let seen = reader.look(&look, Said::default(), &BootTime::now());
     Snapshot::clone(&seen.snapshot)
 }
 

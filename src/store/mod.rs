@@ -3,7 +3,6 @@
 //! `dir` is the only kind of store so far. It holds no Kubernetes rule; the rules of its own (what a merge keeps, what the guard
 //! believes, when to look) are pure modules, and the modules that touch the disk or the kernel hold none.
 
-mod boot;
 mod dir;
 mod glance;
 mod guard;
@@ -22,7 +21,8 @@ mod watch;
 pub use dir::{DirSettings, DirStore, PollMode, StoreHandle};
 pub use glance::glance;
 pub use guard::Thresholds;
-pub(crate) use listing::is_on_network;
-pub use snapshot::{Freshness, IgnoredFile, Snapshot};
+pub(crate) use listing::{is_manifest_path, is_on_network};
+pub use snapshot::{Freshness, HeldRemovals, IgnoredFile, Snapshot};
 pub use survey::{Source, Survey, survey};
 pub use trust::{TrustSettings, Verification, verify};
+pub(crate) use watch::DirectoryWatch;

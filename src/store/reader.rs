@@ -2,11 +2,13 @@
 //!
 //! It blocks as long as the file system does, and is handed to a thread of its own for each look.
 
+mod telling;
+
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::guard::{BootTime, Cause, Evidence, Hold, Place, Thresholds, Verdict, judge};
+use super::guard::{Cause, Evidence, Hold, Place, Thresholds, Verdict, judge};
 use super::listing::{Lister, Listing};
 use super::merge::{Merged, Removals, merge};
 use super::reading::Parse;
@@ -14,6 +16,7 @@ use super::settle::Look;
 use super::trust::{self, Grounds, Refusal, TrustSettings};
 use super::watch::Watches;
 use super::{Freshness, Snapshot};
+use crate::boot_time::BootTime;
 use crate::manifest::{Kind, Problem, Severity};
 
 /// What is kept on disk beside the objects.
@@ -46,6 +49,8 @@ pub(super) struct Seen {
     pub(super) known: bool,
     /// What to remember with it.
     pub(super) memory: Memory,
+    /// The listing was complete.
+    pub(super) complete: bool,
     /// Look again after the settle time.
     pub(super) unsettled: bool,
     /// Look again after this time, when a hold ends.
@@ -76,6 +81,8 @@ pub(super) struct Reader {
     memory: Memory,
     /// Whether some listing was ever complete, now or before a restart.
     known: bool,
+    /// Something ran before, and what it was can't be known any more.
+    forgotten: bool,
     /// Why the store is not trusted now, once that has been told.
     refused: Option<Refusal>,
 }
@@ -106,15 +113,22 @@ impl Reader {
             previous: Arc::default(),
             memory: Memory::default(),
             known: false,
+            forgotten: false,
             refused: None,
         }
     }
 
     /// Begins from what was known before a restart.
     pub(super) fn restore(&mut self, previous: Arc<Snapshot>, memory: Memory) {
+        self.forgotten = memory.hold.as_ref().is_some_and(|hold| matches!(hold.cause, Cause::Forgotten(_)));
         self.previous = previous;
         self.memory = memory;
         self.known = true;
+    }
+
+    /// Begins with nothing, though there was something before a restart.
+    pub(super) fn forget(&mut self) {
+        self.forgotten = true;
     }
 
     /// Looks.
@@ -142,10 +156,10 @@ impl Reader {
 
         match self.standing(look, &mut listing, said) {
             Standing::Trusted => {}
-            Standing::Refused(refusal) => return self.refuse(listing, refusal, next),
+            Standing::Refused(refusal) => return self.refuse(listing, refusal, next, now),
             Standing::Undecided => {
                 let unsettled = listing.unsettled;
-                return self.seen(listing.real_root, unsettled, None, next);
+                return self.seen(listing.real_root, true, unsettled, None, next);
             }
         }
         let settled = matches!(look, Look::Settled { .. });
@@ -160,13 +174,20 @@ impl Reader {
                     self.memory.place = Some(listing.place.clone());
                     self.memory.hold = None;
                     self.known = true;
+                    self.forgotten = false;
                 }
-                Verdict::Hold { hold } => self.memory.hold = Some(hold),
+                Verdict::Hold { hold } => {
+                    // What is there counts, also while nobody knows what is missing.
+                    self.known |= self.forgotten;
+                    self.forgotten = matches!(hold.cause, Cause::Forgotten(_));
+                    self.memory.hold = Some(hold);
+                }
             }
         } else {
             // Only a settled look removes anything, ends a hold, or takes the store for a new one.
             let settles = !merged.absent.is_empty()
                 || self.memory.hold.is_some()
+                || self.forgotten
                 || self.memory.place.as_ref() != Some(&listing.place);
             listing.unsettled |= complete && settles;
         }
@@ -179,9 +200,11 @@ impl Reader {
             ignored: listing.ignored,
             freshness,
             refused: None,
+            unusable: merged.unusable,
+            held: self.held(now),
         };
         self.replace(snapshot);
-        self.seen(listing.real_root, listing.unsettled, hold_ends, next)
+        self.seen(listing.real_root, complete, listing.unsettled, hold_ends, next)
     }
 
     fn replace(&mut self, snapshot: Snapshot) {
@@ -193,6 +216,7 @@ impl Reader {
     fn seen(
         &self,
         real_root: Option<PathBuf>,
+        complete: bool,
         unsettled: bool,
         hold_ends: Option<Duration>,
         next: Next,
@@ -202,6 +226,7 @@ impl Reader {
             real_root,
             known: self.known,
             memory: self.memory.clone(),
+            complete,
             unsettled,
             hold_ends,
             next,
@@ -237,7 +262,7 @@ impl Reader {
     }
 
     /// Uses nothing of a listing, and says why.
-    fn refuse(&mut self, listing: Listing, refusal: Refusal, next: Next) -> Seen {
+    fn refuse(&mut self, listing: Listing, refusal: Refusal, next: Next, now: &BootTime) -> Seen {
         let mut problems = listing.problems;
         problems.extend(listing.failures.iter().map(|failure| self.problem(Severity::Error, failure)));
         problems.extend(refusal.findings().map(|(path, fault)| Problem {
@@ -245,18 +270,28 @@ impl Reader {
             message: fault.to_string(),
             ..self.problem(Severity::Error, "")
         }));
-        problems.sort_by(|a, b| (&a.file, a.line).cmp(&(&b.file, b.line)));
+        let problems = self.bounded(problems);
         let failed = (!listing.failures.is_empty()).then(|| listing.failures.join("; "));
         let reason = failed.unwrap_or_else(|| refusal.to_string());
         let freshness =
             if self.known { Freshness::LastGood { reason: reason.clone() } } else { Freshness::Unknown };
         let refused = listing.failures.is_empty().then_some(reason);
         let objects = self.previous.objects.clone();
-        self.replace(Snapshot { objects, problems, ignored: listing.ignored, freshness, refused });
+        let unusable = self.previous.unusable.clone();
+        let held = self.held(now);
+        self.replace(Snapshot {
+            objects,
+            problems,
+            ignored: listing.ignored,
+            freshness,
+            refused,
+            unusable,
+            held,
+        });
         self.refused = listing.failures.is_empty().then_some(refusal);
         // Keys whose directory has yet to be made can't be watched: what puts this right may be told by nothing.
         let next = if next == Next::Event { Next::Retry } else { next };
-        self.seen(listing.real_root, listing.unsettled, None, next)
+        self.seen(listing.real_root, listing.failures.is_empty(), listing.unsettled, None, next)
     }
 
     fn judge(&self, listing: &Listing, merged: &Merged, confirmed: bool, now: &BootTime) -> Verdict {
@@ -269,61 +304,8 @@ impl Reader {
             files: &listing.files,
             place_before: self.memory.place.as_ref(),
             place: &listing.place,
+            forgotten: self.forgotten,
         };
         judge(&evidence, self.memory.hold.as_ref(), now, &self.thresholds)
-    }
-
-    fn freshness(&self, failures: &[String]) -> Freshness {
-        if !self.known {
-            return Freshness::Unknown;
-        }
-        if !failures.is_empty() {
-            return Freshness::LastGood { reason: failures.join("; ") };
-        }
-        match &self.memory.hold {
-            Some(hold) => Freshness::LastGood { reason: self.explain(hold) },
-            None => Freshness::Current,
-        }
-    }
-
-    fn explain(&self, hold: &Hold) -> String {
-        let confirm = "if it is meant, run `daemonlet store confirm`";
-        let remedy = match hold.cause {
-            Cause::Unmounted(_) => format!("mount it again; {confirm}"),
-            _ => format!(
-                "put the manifests back; {confirm}, or wait: after {} s it is believed",
-                self.thresholds.hold.as_secs()
-            ),
-        };
-        format!("{}; {} objects are kept: {remedy}", hold.cause, hold.vanishing.len())
-    }
-
-    fn problem(&self, severity: Severity, message: &str) -> Problem {
-        let message = format!("store: {message}");
-        Problem {
-            severity,
-            file: Arc::clone(self.lister.root()),
-            line: 0,
-            field: String::new(),
-            message,
-            object: None,
-        }
-    }
-
-    fn problems(
-        &self,
-        of_files: Vec<Problem>,
-        of_tree: Vec<Problem>,
-        failures: &[String],
-        freshness: &Freshness,
-    ) -> Vec<Problem> {
-        let mut problems = of_files;
-        problems.extend(of_tree);
-        problems.extend(failures.iter().map(|failure| self.problem(Severity::Error, failure)));
-        if let (Freshness::LastGood { reason }, true) = (freshness, failures.is_empty()) {
-            problems.push(self.problem(Severity::Warning, reason));
-        }
-        problems.sort_by(|a, b| (&a.file, a.line).cmp(&(&b.file, b.line)));
-        problems
     }
 }

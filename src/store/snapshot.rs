@@ -1,9 +1,11 @@
 //! The whole content of the store at one instant, good objects only, with everything that was wrong beside it.
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
-use crate::manifest::{Objects, Problem, Stored};
+use crate::manifest::{ObjectKey, Objects, Problem, Stored};
 
 /// What the store holds. Each stage downstream is handed the newest one whole, never a difference.
 #[derive(Debug, Clone, Default)]
@@ -18,12 +20,36 @@ pub struct Snapshot {
     pub freshness: Freshness,
     /// Why nothing of what the store says now is used, where it has to be trusted and is not.
     pub refused: Option<String>,
+    /// What a file says it has while no good form of it is known: not used, and not gone either.
+    pub unusable: BTreeSet<ObjectKey>,
+    /// What is gone from the store and kept all the same, if that is so.
+    pub held: Option<HeldRemovals>,
+}
+
+/// Removals that are not believed yet.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HeldRemovals {
+    /// Why they are not.
+    pub cause: String,
+    /// How many objects are kept.
+    pub objects: usize,
+    /// Until when, since the machine booted; `None` if no time ends it.
+    pub until: Option<Duration>,
+}
+
+impl HeldRemovals {
+    /// How long they are kept yet, `uptime` after boot; `None` if no time ends it.
+    pub fn remaining(&self, uptime: Duration) -> Option<Duration> {
+        self.until.map(|until| until.saturating_sub(uptime))
+    }
 }
 
 impl PartialEq for Snapshot {
     fn eq(&self, other: &Self) -> bool {
         self.freshness == other.freshness
             && self.refused == other.refused
+            && self.unusable == other.unusable
+            && self.held == other.held
             && self.problems == other.problems
             && self.ignored == other.ignored
             && self.has_same_objects(other)

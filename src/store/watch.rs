@@ -89,6 +89,31 @@ pub(super) fn open() -> io::Result<(Events, Watches)> {
     Ok((events, Watches { inotify, table, needed: HashSet::new(), failure: None }))
 }
 
+/// One directory that is watched, whatever it is for.
+pub(crate) struct DirectoryWatch {
+    events: Events,
+    /// Its watches last for as long as it does.
+    _watches: Watches,
+}
+
+impl DirectoryWatch {
+    /// Begins to watch. Must be called in a tokio runtime.
+    pub(crate) fn open(dir: &Path) -> io::Result<Self> {
+        let (events, mut watches) = open()?;
+        watches.begin();
+        watches.directory(dir);
+        match watches.finish() {
+            None => Ok(Self { events, _watches: watches }),
+            Some(problem) => Err(io::Error::other(problem)),
+        }
+    }
+
+    /// Waits until an entry comes, goes or is written to. Cancel safe.
+    pub(crate) async fn changed(&self) -> io::Result<()> {
+        self.events.next().await.map(drop)
+    }
+}
+
 fn lock(table: &Mutex<Table>) -> MutexGuard<'_, Table> {
     table.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -1,5 +1,7 @@
 //! A systemd that keeps a list of what it was asked, over a real socket.
 
+pub(crate) mod logind;
+
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex};
 

@@ -23,6 +23,8 @@ const SERVICE: &str = "org.freedesktop.login1";
 const PATH: &str = "/org/freedesktop/login1";
 const MANAGER: &str = "org.freedesktop.login1.Manager";
 const PROPERTIES: &str = "org.freedesktop.DBus.Properties";
+/// What logind answers whoever would hold back what it has already announced.
+const IN_PROGRESS: &str = "org.freedesktop.login1.OperationInProgress";
 const DROP_IN: &str = "/run/systemd/logind.conf.d/99-daemonlet.conf";
 /// How long logind may take to read its configuration again.
 const RELOADED_WITHIN: Duration = Duration::from_secs(5);
@@ -50,6 +52,13 @@ pub enum Machine {
     GoingDown,
 }
 
+/// Where logind answers.
+#[derive(Debug, Clone, Default)]
+pub struct Bus {
+    /// Where it answers with no bus in between; the system bus otherwise.
+    peer: Option<String>,
+}
+
 /// A shutdown waits while this lives, but for no longer than logind's maximum.
 #[derive(Debug)]
 pub struct DelayLock {
@@ -62,10 +71,21 @@ pub struct Logind {
     news: MessageStream,
 }
 
+impl Bus {
+    /// The logind that answers at a D-Bus address with no bus in between.
+    pub fn of_peer(address: impl Into<String>) -> Self {
+        Self { peer: Some(address.into()) }
+    }
+}
+
 impl Logind {
     /// Connects, and listens to what logind announces from now on.
-    pub async fn connect() -> Result<Self, LogindError> {
-        let connection = Builder::system().build().await;
+    pub async fn connect(bus: &Bus) -> Result<Self, LogindError> {
+        let builder = match &bus.peer {
+            None => Builder::system(),
+            Some(address) => Builder::address(address.as_str()).p2p(),
+        };
+        let connection = builder.build().await;
         let connection = connection.map_err(|source| LogindError::Connect { source: source.into() })?;
         let rule = MatchRule::builder()
             .msg_type(zbus::message::Type::Signal)
@@ -83,16 +103,19 @@ impl Logind {
         Ok(Self { connection, news })
     }
 
-    /// Holds back every shutdown from now on.
-    pub async fn hold_back(&self, why: &str) -> Result<DelayLock, LogindError> {
+    /// Holds back every shutdown from now on. Nothing can hold back one that is announced already.
+    pub async fn hold_back(&self, why: &str) -> Result<Option<DelayLock>, LogindError> {
         let request = ("shutdown", "daemonlet", why, "delay");
         let answer = self.connection.call_method(Some(SERVICE), PATH, Some(MANAGER), "Inhibit", &request);
         let fd = match answer.await {
             Ok(answer) => answer.body().deserialize::<OwnedFd>(),
             Err(source) => Err(source),
         };
-        fd.map(|held| DelayLock { _held: held })
-            .map_err(|source| LogindError::Call { what: "a delay lock", source: source.into() })
+        match fd.map_err(BusError::from) {
+            Ok(held) => Ok(Some(DelayLock { _held: held })),
+            Err(source) if source.answered() == Some(IN_PROGRESS) => Ok(None),
+            Err(source) => Err(LogindError::Call { what: "a delay lock", source }),
+        }
     }
 
     /// How long a shutdown waits at most.

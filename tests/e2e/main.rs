@@ -18,6 +18,7 @@ mod images;
 mod inside;
 mod leaving;
 mod network;
+mod operator;
 mod orphans;
 mod placement;
 mod policy;

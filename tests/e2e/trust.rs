@@ -1,14 +1,17 @@
 //! A store that has to be signed.
 
 use std::fs;
+use std::io::{Read as _, Write as _};
+use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
 use std::process::Command;
 
+use k8s_openapi::api::core::v1::Pod;
 use minisign::KeyPair;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::bundle::{pack, shown, sign, spec, wait_word};
-use crate::kit::{Node, container_ids, daemon_set, wait_until};
+use crate::kit::{Node, container_ids, daemon_set, is_ready, wait_until};
 
 /// A node, not yet running, that trusts one key.
 fn node_with_key() -> Option<(Node, KeyPair)> {
@@ -167,4 +170,48 @@ fn what_a_signed_bundle_has_put_into_the_store_is_trusted_as_it_was_put_there() 
     wait_word(&node, "one");
     wait_trusted(&node);
     assert!(node.agent.says(&["store", "verify"]).contains("a bundle has put them there"));
+}
+
+/// Has a client of the API send a patch of a DaemonSet; the status line and the body of the answer.
+fn patch(node: &Node, name: &str, body: &Value) -> String {
+    let body = body.to_string();
+    let mut stream = UnixStream::connect(node.agent.api.socket()).unwrap();
+    write!(
+        stream,
+        "PATCH /apis/apps/v1/namespaces/test/daemonsets/{name} HTTP/1.1\r\nHost: node\r\nConnection: close\r\n\
+         Content-Type: application/merge-patch+json\r\nContent-Length: {}\r\n\r\n{body}",
+        body.len()
+    )
+    .unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    answer
+}
+
+#[test]
+fn a_client_of_the_api_may_go_back_and_restart_and_bring_nothing_new() {
+    let Some((mut node, key)) = node_with_key() else { return };
+    node.apply("app.yaml", daemon_set("app", &spec("one")));
+    list_and_sign(&node, &key);
+    node.agent.launch();
+    let first = wait_word(&node, "one");
+    node.apply("app.yaml", daemon_set("app", &spec("two")));
+    list_and_sign(&node, &key);
+    let second = wait_word(&node, "two");
+
+    let evil = json!({"spec": {"template": {"spec": {"hostPID": true}}}});
+    let answer = patch(&node, "app", &evil);
+    assert!(answer.starts_with("HTTP/1.1 403 "), "{answer}");
+    assert!(answer.contains("with trustFile only what is signed runs"), "{answer}");
+    assert_eq!(container_ids(&wait_word(&node, "two")), container_ids(&second));
+
+    node.agent.says(&["rollout", "restart", "ds/app", "-n", "test"]);
+    node.agent
+        .wait_pod("app", "restarted", |pod| is_ready(pod) && container_ids(pod) != container_ids(&second));
+    node.agent.says(&["rollout", "undo", "ds/app", "-n", "test", "--to-revision=1"]);
+    let arguments = |pod: &Pod| format!("{:?}", pod.spec.as_ref().map(|spec| &spec.containers));
+    let back = node
+        .agent
+        .wait_pod("app", "back at the first", |pod| is_ready(pod) && arguments(pod) == arguments(&first));
+    assert_ne!(container_ids(&back), container_ids(&first));
 }

@@ -7,7 +7,7 @@ use daemonlet::pod::context::News;
 use serde_json::json;
 use tokio::time::sleep;
 
-use crate::rig::{Machine, is_ready, one_container, running, status};
+use crate::rig::{Agent, Machine, is_ready, one_container, running, status};
 
 const fn s(seconds: u64) -> Duration {
     Duration::from_secs(seconds)
@@ -171,6 +171,48 @@ async fn a_pod_is_as_ready_as_it_was_until_a_new_agent_has_probed_it() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_container_that_had_started_is_not_killed_by_its_startup_probe_after_a_restart() {
+    let machine = Machine::boot();
+    let agent = machine.start_agent().await;
+    let probe = json!({"exec": {"command": ["up"]}, "periodSeconds": 1, "failureThreshold": 1});
+    let pod = agent.run(&one_container(&json!({"startupProbe": probe})));
+    agent.until_ready(&pod).await;
+    sleep(s(60)).await;
+    drop(agent);
+    machine.runtime.step("execcode 1").expect("a step");
+    let asked = machine.runtime.count(Method::ExecSync);
+    let agent = machine.start_agent().await;
+    agent.until_ready(&pod).await;
+    sleep(s(60)).await;
+    assert_eq!(running(&agent.pod(&pod).expect("a pod"), "main"), Some(0));
+    assert_eq!(machine.runtime.count(Method::ExecSync), asked, "nobody asks again");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_new_agent_knows_since_when_each_condition_is_as_it_is() {
+    let machine = Machine::boot();
+    machine.runtime.step("execcode 1").expect("a step");
+    let agent = machine.start_agent().await;
+    let probe = json!({"exec": {"command": ["ready"]}, "periodSeconds": 2});
+    let pod = agent.run(&one_container(&json!({"readinessProbe": probe})));
+    machine.until("it runs", |state| state.is_running("main")).await;
+    sleep(s(60)).await;
+    let since = |agent: &Agent| -> Vec<_> {
+        let pod = agent.pod(&pod).expect("a pod");
+        let conditions = pod.status.as_ref().and_then(|status| status.conditions.clone()).unwrap_or_default();
+        conditions.into_iter().map(|it| (it.type_, it.status, it.last_transition_time)).collect()
+    };
+    let before = since(&agent);
+    assert_eq!(before.len(), 5);
+    drop(agent);
+    sleep(s(60)).await;
+    let agent = machine.start_agent().await;
+    agent.until(&pod, "looked at", |_| true).await;
+    sleep(s(60)).await;
+    assert_eq!(since(&agent), before);
+}
+
+#[tokio::test(start_paused = true)]
 async fn an_agent_that_ends_by_the_book_leaves_the_newest_readiness() {
     let machine = Machine::boot();
     let agent = machine.start_agent().await;
@@ -183,7 +225,8 @@ async fn an_agent_that_ends_by_the_book_leaves_the_newest_readiness() {
     let records = agent.context.records.clone();
     agent.end().await;
     let standing = records.get(&pod.uid).expect("a record").standing;
-    assert_eq!(standing.ready_since, None);
+    let ready = standing.conditions.iter().find(|condition| condition.type_ == "Ready");
+    assert_eq!(ready.map(|ready| ready.status.as_str()), Some("False"));
     assert!(
         standing.containers.values().all(|container| container.started && !container.ready),
         "{standing:?}"

@@ -146,6 +146,54 @@ async fn a_pod_that_is_told_to_stop_while_it_fails_has_no_more_time_for_it() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_pod_that_fails_softly_ends_sooner_when_it_is_told_again_and_keeps_its_reason() {
+    let machine = Machine::boot();
+    let agent = machine.start_agent().await;
+    machine.runtime.stubborn("main");
+    let mut spec = one_container(&json!({}));
+    spec["terminationGracePeriodSeconds"] = json!(600);
+    let pod = agent.run(&spec);
+    agent.until_ready(&pod).await;
+    let begun = Instant::now();
+    agent.fail(&pod, evicted(60));
+    sleep(s(3)).await;
+    // More time is not given.
+    agent.fail(&pod, evicted(90));
+    sleep(s(2)).await;
+    let mut hard = Failure::terminated(s(1));
+    hard.message = "another".to_owned();
+    agent.fail(&pod, hard);
+    let failed = agent.until(&pod, "failed", has_failed).await;
+    assert_eq!(begun.elapsed().as_secs(), 7);
+    assert_eq!(failed.status.clone().unwrap().reason.as_deref(), Some("Evicted"));
+    let stops = machine.runtime.calls().into_iter().filter_map(|call| match call.request {
+        Request::StopContainer(request) => Some(request.timeout),
+        _ => None,
+    });
+    // No container is given less than two seconds.
+    assert_eq!(stops.collect::<Vec<_>>(), [60, 2]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_grace_of_a_failure_reaches_the_runtime_but_never_more_than_the_pods_own() {
+    for (own, given, reported) in [(600, 1, 2), (600, 120, 120), (30, 120, 30), (600, 0, 2)] {
+        let machine = Machine::boot();
+        let agent = machine.start_agent().await;
+        let mut spec = one_container(&json!({}));
+        spec["terminationGracePeriodSeconds"] = json!(own);
+        let pod = agent.run(&spec);
+        agent.until_ready(&pod).await;
+        agent.fail(&pod, evicted(given));
+        agent.until(&pod, "failed", has_failed).await;
+        let stops = machine.runtime.calls().into_iter().filter_map(|call| match call.request {
+            Request::StopContainer(request) => Some(request.timeout),
+            _ => None,
+        });
+        assert_eq!(stops.collect::<Vec<_>>(), [reported], "{own} s of its own, {given} s given");
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_pod_that_comes_while_the_disk_is_short_is_refused_and_one_that_was_there_stays() {
     let machine = Machine::boot();
     let agent = machine.start_agent().await;

@@ -3,14 +3,15 @@
 use std::time::Duration;
 
 use daemonlet::cri::Method;
-use daemonlet::cri::fake::Request;
+use daemonlet::cri::fake::{Request, State};
 use daemonlet::pod::context::News;
+use k8s_openapi::api::core::v1::Pod;
 use serde_json::json;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpListener;
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep};
 
-use crate::rig::{Machine, is_ready, one_container, running, waiting};
+use crate::rig::{Machine, is_ready, one_container, running, status, waiting};
 
 const fn s(seconds: u64) -> Duration {
     Duration::from_secs(seconds)
@@ -46,6 +47,61 @@ async fn a_pod_that_stops_being_ready_is_asked_again_at_once() {
     agent.until(&pod, "unready", |pod| !is_ready(pod)).await;
     sleep(s(25)).await;
     assert_eq!(machine.times(Method::ExecSync), [0.0, 10.0, 10.0, 20.0, 30.0]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn probes_are_heard_while_a_pod_stops_and_what_they_tell_is_told_then() {
+    let machine = Machine::boot();
+    let mut agent = machine.start_agent().await;
+    let probe = json!({"exec": {"command": ["ready"]}, "periodSeconds": 2, "failureThreshold": 1});
+    let mut spec = one_container(&json!({"readinessProbe": probe}));
+    spec["terminationGracePeriodSeconds"] = json!(600);
+    let pod = agent.run(&spec);
+    agent.until_ready(&pod).await;
+    machine.runtime.stubborn("main");
+    agent.stop(&pod, None);
+    sleep(s(100)).await;
+    machine.runtime.step("execcode 1").expect("a step");
+    let begun = agent.context.clock.wall();
+    let unready = agent.until(&pod, "unready", |pod| !is_ready(pod)).await;
+    assert!(unready.metadata.deletion_timestamp.is_some() && running(&unready, "main") == Some(0));
+    let events = agent.events("Unhealthy");
+    let told = events.first().and_then(|event| event.first_timestamp.clone()).expect("an Event");
+    assert!(told.0.duration_since(begun).unsigned_abs() < s(5), "{told:?} is not soon after {begun}");
+    machine.runtime.step("execcode 0").expect("a step");
+    agent.until(&pod, "ready again", is_ready).await;
+    agent.until_gone(&pod).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn probes_are_heard_while_another_container_is_pulled_or_greeted() {
+    let machine = Machine::boot();
+    let agent = machine.start_agent().await;
+    let probe = json!({"exec": {"command": ["ready"]}, "periodSeconds": 2, "failureThreshold": 1});
+    let hook = json!({"postStart": {"sleep": {"seconds": 300}}});
+    let pod = agent.run(&json!({"terminationGracePeriodSeconds": 600, "containers": [
+        {"name": "main", "image": "registry.example/a:1", "readinessProbe": probe},
+        {"name": "other", "image": "registry.example/b:1", "imagePullPolicy": "Always", "lifecycle": hook}]}));
+    agent.until_ready(&pod).await;
+    machine.runtime.delay(Method::PullImage, s(300));
+    let pulls = machine.runtime.count(Method::PullImage);
+    assert!(machine.runtime.exit("other", 1));
+    let is_pulled =
+        |state: &State| state.calls.iter().filter(|call| call.method() == Method::PullImage).count() > pulls;
+    for doing in ["pulled", "greeted"] {
+        match doing {
+            "pulled" => machine.until(doing, is_pulled).await,
+            _ => machine.until(doing, |state| state.is_running("other")).await,
+        }
+        let begun = Instant::now();
+        for code in [1, 0] {
+            machine.runtime.step(&format!("execcode {code}")).expect("a step");
+            let is_as_probed = |pod: &Pod| status(pod, "main").is_some_and(|main| main.ready == (code == 0));
+            agent.until(&pod, "heard", is_as_probed).await;
+        }
+        assert!(begun.elapsed() < s(60), "only after it was {doing}: {:?}", begun.elapsed());
+    }
+    agent.until_ready(&pod).await;
 }
 
 #[tokio::test(start_paused = true)]

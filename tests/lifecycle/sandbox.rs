@@ -10,7 +10,7 @@ use serde_json::json;
 use tokio::time::{Instant, sleep};
 use tonic::Status;
 
-use crate::rig::{Machine, is_ready, one_container, running};
+use crate::rig::{Machine, is_ready, one_container, running, status};
 
 const fn s(seconds: u64) -> Duration {
     Duration::from_secs(seconds)
@@ -335,6 +335,51 @@ fn users_of_containers(calls: &[RecordedCall]) -> Vec<u32> {
     });
     let options = security.filter_map(|context| context.namespace_options.as_ref()?.userns_options.as_ref());
     options.flat_map(|users| &users.uids).map(|mapping| mapping.host_id).collect()
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_pod_that_ran_is_not_pending_again_while_it_waits_for_another_sandbox() {
+    let machine = Machine::boot();
+    let agent = machine.start_agent().await;
+    let pod = agent.run(&json!({
+        "initContainers": [{"name": "beside", "image": "registry.example/a:1", "restartPolicy": "Always"}],
+        "containers": [{"name": "main", "image": "registry.example/b:1"}]}));
+    agent.until_ready(&pod).await;
+    machine.runtime.fail(Method::RunPodSandbox, 5, "failed to setup network");
+    machine.runtime.stop_sandboxes();
+    machine
+        .until("tried in vain", |state| {
+            state.calls.iter().filter(|call| call.method() == Method::RunPodSandbox).count() == 4
+        })
+        .await;
+    assert_eq!(machine.runtime.read(|state| state.containers.len()), 1, "the sidecar's record is gone");
+    let shown = agent.pod(&pod).expect("a pod");
+    assert_eq!(shown.status.as_ref().and_then(|status| status.phase.as_deref()), Some("Running"));
+    let beside = status(&shown, "beside").expect("a status");
+    let ended = beside.state.iter().chain(&beside.last_state).find_map(|state| state.terminated.as_ref());
+    assert_eq!(ended.map(|ended| ended.exit_code), Some(137), "{beside:#?}");
+    agent.until_ready(&pod).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_container_that_vanishes_while_it_runs_counts_as_ended() {
+    let machine = Machine::boot();
+    let agent = machine.start_agent().await;
+    let pod = agent.run(&one_container(&json!({})));
+    agent.until_ready(&pod).await;
+    machine.runtime.delay(Method::CreateContainer, s(5));
+    let id = machine.runtime.read(|state| state.container("main").map(|main| main.id.clone()));
+    let id = id.expect("a container").as_str().into();
+    machine.runtime.client().remove_container(&id).await.expect("removed");
+    agent.look_again(&pod);
+    let shown =
+        agent.until(&pod, "seen to be gone", |pod| status(pod, "main").is_some_and(|main| !main.ready)).await;
+    assert_eq!(shown.status.as_ref().and_then(|status| status.phase.as_deref()), Some("Running"));
+    let main = status(&shown, "main").expect("a status");
+    let last = main.last_state.as_ref().and_then(|last| last.terminated.as_ref()).expect("a last state");
+    assert_eq!((last.exit_code, last.reason.as_deref()), (137, Some("ContainerStatusUnknown")));
+    assert_eq!(main.restart_count, 1);
+    agent.until_ready(&pod).await;
 }
 
 #[tokio::test(start_paused = true)]

@@ -60,6 +60,28 @@ async fn a_pod_that_ends_leaves_nothing_and_its_record_goes_last() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_pod_that_ends_shows_by_when_it_should_be_gone() {
+    let machine = Machine::boot();
+    let mut agent = machine.start_agent().await;
+    machine.runtime.stubborn("main");
+    let mut spec = one_container(&json!({}));
+    spec["terminationGracePeriodSeconds"] = json!(600);
+    let pod = agent.run(&spec);
+    agent.until_ready(&pod).await;
+    let begun = agent.context.clock.wall_seconds();
+    for (grace, expected) in [(None, 600), (Some(s(100)), 100)] {
+        sleep(s(10)).await;
+        agent.stop(&pod, grace);
+        let shown = agent
+            .until(&pod, "told", |pod| pod.metadata.deletion_grace_period_seconds == Some(expected))
+            .await;
+        let deleted = shown.metadata.deletion_timestamp.as_ref().expect("a time").0;
+        assert_eq!(deleted.duration_since(begun).as_secs(), 10 + expected);
+    }
+    agent.until_gone(&pod).await;
+}
+
+#[tokio::test(start_paused = true)]
 async fn the_hook_has_its_share_of_the_grace_and_the_signal_the_rest() {
     for (hook, expected) in [(0, 20), (4, 16), (19, 2), (60, 2)] {
         let machine = Machine::boot();

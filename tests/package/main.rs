@@ -79,6 +79,7 @@ fn everything_a_node_needs_is_in_it_and_nothing_that_is_not() {
         ("-rw-r--r--", "./usr/share/zsh/vendor-completions/_daemonlet"),
         ("-rw-r--r--", "./usr/share/fish/vendor_completions.d/daemonlet.fish"),
         ("-rw-r--r--", "./usr/share/doc/daemonlet/copyright"),
+        ("-rw-r--r--", "./usr/share/doc/daemonlet/docs/operations.md"),
     ] {
         assert!(entries.contains(&expected), "{expected:?} is not in\n{listing}");
     }

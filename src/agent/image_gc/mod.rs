@@ -100,9 +100,10 @@ impl ImageGc {
             tokio::select! {
                 () = sleep_until(next) => return,
                 // Whoever asks waits until the request is dropped.
-                Some(_asked) = self.asked.recv() => {
-                    // What was just pulled is named by the manifest that it was pulled for, so no image is too young.
-                    if let Err(error) = self.free(memory, u64::MAX, Duration::ZERO).await {
+                Some(asked) = self.asked.recv() => {
+                    // Who has given up meanwhile asks again if it must. What was just pulled is named by the manifest that it was pulled
+                    // for, so no image is too young.
+                    if !asked.is_closed() && let Err(error) = self.free(memory, u64::MAX, Duration::ZERO).await {
                         warn!(error = error_chain(&error), "cannot remove images");
                     }
                 }

@@ -295,3 +295,17 @@ async fn nothing_goes_while_the_runtime_does_not_answer_or_its_sandbox_image_is_
     assert!(told.iter().any(|message| message.contains("neither names nor pins")), "{told:?}");
     assert_eq!((bed.left(), bed.runtime.count(Method::RemoveImage)), (NAMES.map(str::to_owned).to_vec(), 0));
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_node_that_runs_short_has_all_images_removed_but_only_while_it_waits_for_it() {
+    let bed = Bed::start(THRESHOLDS, |_| Ok(Usage { capacity: CAPACITY, available: CAPACITY }));
+    let (asked, given_up) = oneshot::channel();
+    drop(given_up);
+    bed.asked.send(asked).await.unwrap();
+    sleep(Duration::from_secs(1)).await;
+    assert_eq!(bed.left(), NAMES);
+    let (asked, done) = oneshot::channel();
+    bed.asked.send(asked).await.unwrap();
+    done.await.unwrap_err();
+    assert_eq!(bed.left(), ["pause:1"]);
+}

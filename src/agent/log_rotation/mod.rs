@@ -21,6 +21,7 @@ use tokio::time::{Instant, sleep};
 use tracing::{debug, warn};
 
 use crate::board::Board;
+use crate::complaints::HourlyComplaints;
 use crate::config::LogBounds;
 use crate::cri::log_path::{LogOwner, log_path};
 use crate::cri::log_rotation::{make_room, turn, turn_back};
@@ -42,6 +43,14 @@ pub(super) async fn keep_within(bounds: LogBounds, board: Arc<Board>, cri: CriCl
     let Some(max_size) = bounds.max_size else { return };
     let (mut looked, mut before) = (Instant::now(), BTreeMap::new());
     let mut pause = SOONEST;
+    let started = looked;
+    let mut complaints = HourlyComplaints::default();
+    let mut complain = |log: &Log, problem: &str| {
+        let path = log.path.display();
+        if complaints.is_due(&format!("{path} {problem}"), started.elapsed()) {
+            warn!(log = %path, problem, "a log is not kept within its bounds; it is tried again");
+        }
+    };
     loop {
         sleep(pause).await;
         let elapsed = looked.elapsed();
@@ -52,12 +61,20 @@ pub(super) async fn keep_within(bounds: LogBounds, board: Arc<Board>, cri: CriCl
         for (log, size) in aside(move || with_sizes(logs)).await.unwrap_or_default() {
             if size.is_none() {
                 // Somebody removed it: what the container says goes nowhere until it is made anew.
-                reopen(&cri, &log).await;
+                if let Err(problem) = reopen(&cri, &log).await {
+                    complain(&log, &problem);
+                }
             }
             let size = size.unwrap_or(0);
             let grown = size.saturating_sub(before.get(&log.id).copied().unwrap_or(0));
-            let is_empty = size >= max_size && rotate(&cri, &log, bounds.max_files).await;
-            let size = if is_empty { 0 } else { size };
+            let mut left = size;
+            if size >= max_size {
+                match rotate(&cri, &log, bounds.max_files).await {
+                    Ok(()) => left = 0,
+                    Err(problem) => complain(&log, &problem),
+                }
+            }
+            let size = left;
             pause = pause.min(next_look(grown, elapsed, max_size.saturating_sub(size)));
             now.insert(log.id, size);
         }
@@ -113,8 +130,8 @@ async fn aside<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> 
     done.inspect_err(|panic| warn!(error = %panic, "looking after logs was interrupted")).ok()
 }
 
-/// Whether the log is empty now.
-async fn rotate(cri: &CriClient, log: &Log, max_files: u32) -> bool {
+/// Turns the log, which is empty then; or says why it isn't.
+async fn rotate(cri: &CriClient, log: &Log, max_files: u32) -> Result<(), String> {
     let path = log.path.clone();
     let turned = aside(move || {
         make_room(&path, max_files)?;
@@ -122,32 +139,26 @@ async fn rotate(cri: &CriClient, log: &Log, max_files: u32) -> bool {
     });
     let rotated = match turned.await {
         Some(Ok(rotated)) => rotated,
-        Some(Err(error)) => {
-            warn!(log = %log.path.display(), error = error_chain(&error), "cannot rotate the log");
-            return false;
-        }
-        None => return false,
+        Some(Err(error)) => return Err(format!("it can't be rotated: {}", error_chain(&error))),
+        None => return Err("rotating it was interrupted".to_owned()),
     };
-    if reopen(cri, log).await {
+    let Err(problem) = reopen(cri, log).await else {
         debug!(log = %log.path.display(), "log rotated");
-        return true;
-    }
+        return Ok(());
+    };
     // The container goes on writing there; the name must be the one that is read.
     let path = log.path.clone();
-    if let Some(Err(error)) = aside(move || turn_back(&rotated, &path)).await {
-        warn!(log = %log.path.display(), error = error_chain(&error), "cannot undo the rotation of the log");
+    match aside(move || turn_back(&rotated, &path)).await {
+        Some(Err(error)) => {
+            Err(format!("{problem}; and its rotation can't be undone: {}", error_chain(&error)))
+        }
+        _ => Err(problem),
     }
-    false
 }
 
-async fn reopen(cri: &CriClient, log: &Log) -> bool {
-    match cri.reopen_container_log(&log.id).await {
-        Ok(()) => true,
-        Err(error) => {
-            warn!(log = %log.path.display(), %error, "the runtime does not reopen the log");
-            false
-        }
-    }
+async fn reopen(cri: &CriClient, log: &Log) -> Result<(), String> {
+    let reopened = cri.reopen_container_log(&log.id).await;
+    reopened.map_err(|error| format!("the runtime does not reopen it: {}", error_chain(&error)))
 }
 
 #[cfg(test)]

@@ -3,6 +3,8 @@
 
 mod said;
 mod seen;
+mod shutdown;
+mod status_line;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -87,6 +89,8 @@ pub(super) struct Agent {
     pub(super) commands: mpsc::Receiver<Command>,
     /// Who notices a kubelet.
     pub(super) kubelet: KubeletWatch,
+    /// What the service manager shows.
+    pub(super) status_line: String,
 }
 
 /// One thing that happened.
@@ -114,10 +118,10 @@ impl Agent {
         mut watchdog: Watchdog,
         shutdown: CancellationToken,
     ) -> Result<Ended, AgentError> {
-        let Some(taken_up) = attended(&mut watchdog, &shutdown, self.take_up_pods()).await else {
+        let Some(begun) = attended(&mut watchdog, &shutdown, self.begin()).await else {
             return Ok(Ended::ToldTo);
         };
-        taken_up?;
+        begun?;
         let (events, mut events_seen) = mpsc::channel(EVENTS_IN_FLIGHT);
         let cri = self.cri.clone();
         let watcher = tokio::spawn(async move { containerd::watch(&cri, events).await });
@@ -125,13 +129,9 @@ impl Agent {
         let mut due = Some(Instant::now());
         let mut relist_at = Instant::now() + self.relist_interval();
         let mut catching_up = [].iter();
-        ServiceManager.status(&format!(
-            "node {}: looking after {} pods",
-            self.name,
-            self.reconciler.pods.len()
-        ));
         self.take_snapshot();
         let ended = loop {
+            self.tell_manager();
             // Every arm is cancel safe: watch and mpsc receivers lose nothing, and the timers are absolute.
             let happening = tokio::select! {
                 () = shutdown.cancelled() => break Ended::ToldTo,
@@ -150,6 +150,7 @@ impl Agent {
                 Some(command) = self.commands.recv() => Happening::Asked(command),
                 Some(demand) = self.demands.recv() => Happening::Demand(demand),
                 Some(order) = self.shutdown_orders.recv() => Happening::Shutdown(order),
+                () = self.reconciler.holds.changed(), if self.reconciler.awaits_release() => Happening::Due,
                 () = until(due) => Happening::Due,
                 () = watchdog.due() => Happening::Alive,
             };
@@ -193,7 +194,7 @@ impl Agent {
                     self.reconciler.follow(demand);
                     continue;
                 }
-                Happening::Shutdown(order) => self.go_down(&order),
+                Happening::Shutdown(order) => self.follow_shutdown(order),
                 Happening::Alive => {
                     watchdog.alive(&ServiceManager);
                     continue;
@@ -215,6 +216,16 @@ impl Agent {
         watcher.abort();
         self.let_go(&shutdown).await;
         Ok(ended)
+    }
+
+    /// Takes up the pods, knowing whether the machine goes down.
+    async fn begin(&mut self) -> Result<(), AgentError> {
+        let first_word = self.hear_of_shutdown().await;
+        self.take_up_pods().await?;
+        if let Some(order) = first_word {
+            self.follow_shutdown(order);
+        }
+        Ok(())
     }
 
     /// Has every worker finish what it is at. One whose call hangs is left behind; it acts no more once the call returns.
@@ -243,17 +254,6 @@ impl Agent {
             }
             Command::EditNode { edit, answer } => drop(answer.send(self.edit_node(&edit))),
             command => self.reconciler.obey(command),
-        }
-    }
-
-    /// Does what the machine's shutdown asks for.
-    fn go_down(&mut self, order: &Order) {
-        match order {
-            Order::Machine(machine) => {
-                self.health.machine_goes(*machine);
-                self.reconciler.machine_goes(*machine);
-            }
-            Order::End { pods, grace } => self.reconciler.end_for_shutdown(pods, *grace),
         }
     }
 

@@ -5,8 +5,11 @@ use tracing::{debug, info, warn};
 use super::{Agent, WITHOUT_EVENTS};
 use crate::agent::AgentError;
 use crate::agent::orphans::Swept;
+use crate::agent::reconcile::Released;
 use crate::agent::runtime::{self, Looked};
+use crate::agent::unattended::{Doubt, Unattended};
 use crate::containerd::RuntimeEvent;
+use crate::pod::identity::PodUid;
 use crate::pod::worker::Wake;
 use crate::pod::{priority, rebuild};
 
@@ -18,9 +21,10 @@ impl Agent {
         // After a boot all of them start; the most important ones go first.
         records.sort_by_cached_key(priority::start_order);
         for record in refused {
-            warn!(file = %record.path.display(), reason = record.reason, "pod record refused; its pod is stopped and made anew");
+            warn!(file = %record.path.display(), reason = record.reason, "pod record refused");
         }
         let mut listing = runtime::wait_for_listing(&self.cri, self.name.as_str(), &self.health).await;
+        self.metrics.note_runtime_listed();
         self.relist.changed(&listing);
         info!(records = records.len(), running = listing.len(), "taking up the pods of this node");
         records.retain(|record| self.reconciler.released.concerns(&record.daemon_set));
@@ -42,9 +46,11 @@ impl Agent {
         self.orphans.look(self.reconciler.pods.keys().cloned(), listed);
     }
 
-    /// Ends pods that the runtime has and that are on no record.
+    /// Ends pods that the runtime has and that are on no record. One that runs while its record can't be used is left alone.
     fn end_strays(&mut self, listing: runtime::Listing) {
         let now = self.reconciler.context.clock.wall_seconds();
+        let gone = |uid: &PodUid| !listing.contains_key(uid);
+        self.reconciler.unattended.retain(|uid, _| !gone(uid));
         for (uid, listed) in listing {
             if self.reconciler.pods.contains_key(&uid) {
                 continue;
@@ -53,7 +59,24 @@ impl Agent {
             if !self.reconciler.released.concerns(&record.daemon_set) {
                 continue;
             }
+            let records = &self.reconciler.context.records;
+            if self.reconciler.unattended.contains_key(&uid)
+                && let Some(record) = records.get(&uid)
+            {
+                info!(%uid, "the record of a pod that ran unattended can be used again");
+                self.reconciler.unattended.remove(&uid);
+                self.reconciler.adopt(record, listed);
+                continue;
+            }
+            if self.reconciler.released == Released::Nothing
+                && let Some(doubt) = Doubt::of(records.condition(&uid), &listed)
+            {
+                let pod = Unattended { daemon_set: record.daemon_set, doubt, listed };
+                self.reconciler.leave_alone(uid, pod);
+                continue;
+            }
             warn!(%uid, "the runtime has a pod of ours that is on no record; it is stopped");
+            self.reconciler.unattended.remove(&uid);
             self.reconciler.adopt(record, listed);
         }
     }
@@ -95,11 +118,12 @@ impl Agent {
 
     /// Takes the slow look that makes sure: events may be lost.
     pub(super) fn take_look(&mut self, looked: Option<Looked>) {
-        self.board.expire_events(self.reconciler.context.clock.wall());
+        self.board.expire_events();
         let Some(Looked { health, listing }) = looked else { return };
         self.health.take(&self.cri, health);
         match listing {
             Some(Ok(mut listing)) => {
+                self.metrics.note_runtime_listed();
                 for uid in self.relist.changed(&listing) {
                     self.reconciler.wake_pod(&uid);
                 }

@@ -18,6 +18,8 @@ use crate::rollout::refused;
 
 /// How often a refusal that stands is told again. Nothing but a change of the store ends it, and that starts a round by itself.
 const TELL_AGAIN: Duration = Duration::from_secs(5 * 60);
+/// How often it is logged again. Events are counted, lines of the log are not.
+const LOG_AGAIN: Duration = Duration::from_secs(60 * 60);
 
 /// What the policy says of a DaemonSet's next pod.
 pub(super) struct Admission {
@@ -26,6 +28,8 @@ pub(super) struct Admission {
     judgement: Judgement,
     /// When it was told last, by the monotonic clock.
     told: Option<Duration>,
+    /// When it was logged last.
+    logged: Option<Duration>,
 }
 
 impl Reconciler {
@@ -49,6 +53,7 @@ impl Reconciler {
         let refusals = admission.judgement.refusals.iter().map(ToString::to_string);
         self.context.board.set_refusals(&round.key, refusals.collect());
         let told = admission.told;
+        let is_news = admission.logged.is_none_or(|logged| now.saturating_sub(logged) >= LOG_AGAIN);
         let Some(forbidden) = admission.judgement.forbids(&self.next_name(round, node)) else {
             if told.is_none() {
                 self.tell_of_warnings(round, &admission.judgement);
@@ -62,11 +67,18 @@ impl Reconciler {
         }
         let message = format!("Error creating: {forbidden}");
         self.event(round.daemon_set, EventKind::Warning, "FailedCreate", &message);
-        warn!(daemonset = %round.key, problem = forbidden, "the policy forbids the DaemonSet's pod");
+        if is_news {
+            warn!(daemonset = %round.key, problem = forbidden, "the policy forbids the DaemonSet's pod");
+        }
         if told.is_none() {
             self.tell_of_warnings(round, &admission.judgement);
         }
         self.note_told(round, now);
+        if is_news
+            && let Some(admission) = self.known.get_mut(&round.key).and_then(|known| known.admission.as_mut())
+        {
+            admission.logged = Some(now);
+        }
         (refused::without_successor(steps, facts), Some(TELL_AGAIN))
     }
 
@@ -84,7 +96,8 @@ impl Reconciler {
             return;
         }
         let judgement = self.policy.judge(round.daemon_set, objects);
-        known.admission = Some(Admission { namespace: namespace.cloned(), judgement, told: None });
+        known.admission =
+            Some(Admission { namespace: namespace.cloned(), judgement, told: None, logged: None });
     }
 
     fn note_told(&mut self, round: &Round<'_>, now: Duration) {

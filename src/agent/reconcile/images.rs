@@ -66,7 +66,7 @@ mod tests {
     use crate::config;
     use crate::cri::fake::FakeRuntime;
     use crate::manifest::{Objects, read};
-    use crate::pod::fixture::context;
+    use crate::pod::testing::context;
     use crate::rollout::revision_of;
     use crate::store::{Freshness, Snapshot};
 
@@ -92,7 +92,7 @@ mod tests {
         let (snapshots, snapshots_seen) = watch::channel(snapshot("one:1", &json!({})));
         let (kept_images, kept) = watch::channel(None);
         let around = Surroundings {
-            context: Arc::new(context(&runtime, dir.path())),
+            context: Arc::new(context(&runtime, dir.path(), mpsc::unbounded_channel().0)),
             snapshots: snapshots_seen,
             node: watch::channel(Arc::default()).1,
             reports: mpsc::unbounded_channel().1,

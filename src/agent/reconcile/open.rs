@@ -13,6 +13,7 @@ use crate::agent::image_gc::Kept;
 use crate::agent::prefetch::Prefetch;
 use crate::agent::recording::Recording;
 use crate::agent::{AgentError, Purpose, REVISIONS_DIR};
+use crate::complaints::HourlyComplaints;
 use crate::config::Settings;
 use crate::pod::context::{PodContext, Report};
 use crate::rollout::history::History;
@@ -55,6 +56,8 @@ impl Reconciler {
             warn!(file = %path.display(), reason, "revision refused; there is no way back to it");
         }
         let holds_file = settings.root_dir.join(HOLDS_FILE);
+        let holds = Holding::open(holds_file, settings.holds_dir.clone(), settings.hold_file_ttl);
+        around.context.board.set_updates_held(holds.problem.clone());
         Ok(Self {
             context: around.context,
             snapshots: around.snapshots,
@@ -62,7 +65,7 @@ impl Reconciler {
             reports: around.reports,
             ledger,
             history,
-            holds: Holding::open(holds_file, settings.holds_dir.clone(), settings.hold_file_ttl),
+            holds,
             prefetch: Prefetch::default(),
             recording: Recording::default(),
             pods: BTreeMap::new(),
@@ -71,9 +74,13 @@ impl Reconciler {
             known: BTreeMap::new(),
             limited: around.limited,
             machine: Machine::Up,
+            going: None,
             waiting: BTreeMap::new(),
             policy: settings.policy.clone(),
             released: Released::of(purpose),
+            only_signed: settings.trust_file.is_some(),
+            unattended: BTreeMap::new(),
+            complaints: HourlyComplaints::default(),
             kept_images: around.kept_images,
         })
     }

@@ -57,8 +57,9 @@ impl Reconciler {
         let overridden = self.ledger.stand_in(&round.key).map(Circumstance::overridden);
         let refusals = self.context.board.refusals(&round.key).join("; ");
         let refused = Some(refusals).filter(|text| !text.is_empty()).map(Circumstance::Refused);
+        let unattended = self.unattended_pod_of(&round.key);
         let circumstances: Vec<Circumstance> =
-            known.waits_for.iter().cloned().chain(refused).chain(overridden).collect();
+            known.waits_for.iter().cloned().chain(refused).chain(overridden).chain(unattended).collect();
         let published = known.published.as_ref().and_then(|(status, _)| status.conditions.as_deref());
         conditions(&circumstances, published.unwrap_or_default(), self.context.clock.wall())
     }

@@ -88,14 +88,6 @@ impl Hand {
             Self::Working(handle) => handle.stop(cause, grace),
         }
     }
-
-    /// Ends the pod because the machine goes down. One that has not begun need not begin.
-    pub(super) fn end_for_shutdown(&mut self, grace: Duration) {
-        match self {
-            Self::Recording { .. } => self.stop("the machine goes down".into(), None),
-            Self::Working(handle) => handle.fail(Failure::terminated(grace)),
-        }
-    }
 }
 
 /// Whether it is known how a pod is.

@@ -26,9 +26,6 @@ pub(super) const ROLLBACK_AFTER: &str = "daemonlet.dev/rollback-after";
 /// How long a pod is Ready without a break before its revision counts as one that works: a container that keeps crashing is Ready in
 /// between.
 const SETTLED: Duration = Duration::from_secs(10);
-/// When a held update is looked at again: files may have come and gone.
-const HELD: Duration = Duration::from_secs(10);
-
 impl Reconciler {
     /// Leaves out of the steps what must wait, and says when to look again.
     pub(super) fn gated(
@@ -45,7 +42,7 @@ impl Reconciler {
         }
         if let Some((target, hold)) = self.hold_on(&round.key) {
             self.tell_of_hold(round, &target, &hold);
-            return (allowed, Some(HELD));
+            return (allowed, Some(self.holds.look_again(&hold, &self.present())));
         }
         // A pod that is not Ready has nothing to lose, and one that is stopped beside its successor leaves no gap.
         let loses = |pod: &PodFacts| pod.life == Life::Live && pod.ready_for.is_some();
@@ -115,9 +112,14 @@ impl Reconciler {
         if rolls_back {
             return None;
         }
-        let now = self.context.clock.wall();
-        let holds = self.holds.all(now);
-        holds.on(key, now).map(|(target, hold)| (target, hold.clone()))
+        let now = self.present();
+        let holds = self.holds.all(&now);
+        holds.on(key, &now).map(|(target, hold)| (target, hold.clone()))
+    }
+
+    /// Whether an update waits for the end of a hold.
+    pub(in crate::agent) fn awaits_release(&self) -> bool {
+        self.known.values().any(|known| matches!(known.waits_for, Some(Circumstance::Held(_))))
     }
 
     fn tell_of_hold(&mut self, round: &Round<'_>, target: &Target, hold: &Hold) {

@@ -25,7 +25,7 @@ use super::hand_over::stuck;
 use super::hints::Hints;
 use super::lock::{LockError, StateLock};
 use super::runtime::connect;
-use super::{AgentError, REVISIONS_DIR, attended, serving};
+use super::{AgentError, REVISIONS_DIR, attended, serving, store_news};
 use crate::api::{self, Changes};
 use crate::board::{Board, Metrics, StoreStatus};
 use crate::clock::Clock;
@@ -89,7 +89,8 @@ pub(super) async fn wait(
     let api = serving::serve(settings, &board, &metrics, &ending, changes)?;
     let cri = connect(settings)?;
     let store = DirStore::spawn(store_settings(settings), ending.clone());
-    let scene = Scene::new(settings, note.clone(), board, clock, store);
+    tokio::spawn(store_news::note_listings(store.listings.clone(), Arc::clone(&metrics)));
+    let scene = Scene::new(settings, note.clone(), (board, metrics), clock, store);
     let mut watchdog = Watchdog::from_environment();
     ServiceManager.ready(&format!("standing by: {}", note.describe()));
     warn!("standing by: {}", note.describe());

@@ -49,6 +49,7 @@ pub(super) fn shown(
         observed: &seen.observed,
         probes: &probes,
         waiting: &BTreeMap::new(),
+        vanished: &BTreeMap::new(),
         sandbox: if is_usable { SandboxNeed::Usable } else { SandboxNeed::Missing },
         ending: Ending::No,
         failure: None,

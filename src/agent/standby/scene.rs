@@ -18,7 +18,7 @@ use crate::agent::offline::{self, OfflineNode};
 use crate::agent::reconcile::key_of;
 use crate::agent::runtime::Health;
 use crate::agent::store_news::StoreNews;
-use crate::board::{Board, EventDraft, EventKind, reference_to};
+use crate::board::{Board, EventDraft, EventKind, Metrics, reference_to};
 use crate::clock::Clock;
 use crate::config::Settings;
 use crate::cri::CriError;
@@ -59,7 +59,7 @@ impl Scene {
     pub(super) fn new(
         settings: &Settings,
         note: SteppedBack,
-        board: Arc<Board>,
+        (board, metrics): (Arc<Board>, Arc<Metrics>),
         clock: Clock,
         store: StoreHandle,
     ) -> Self {
@@ -69,7 +69,7 @@ impl Scene {
         let (runtime, _) = watch::channel(Health::unknown(clock.wall()));
         let source = settings.store.path.display().to_string();
         let mut scene = Self {
-            store_news: StoreNews::new(source, Arc::clone(&board), clock),
+            store_news: StoreNews::new(source, Arc::clone(&board), metrics, clock),
             settings: settings.clone(),
             health: Health::new(Arc::clone(&board), runtime),
             board,

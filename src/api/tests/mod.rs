@@ -265,6 +265,7 @@ async fn the_agents_status_names_its_store_and_runtime_and_every_problem() {
         }],
         ignored: vec![IgnoredFile { path: "/m/a.yaml~".into(), reason: "an editor's back-up".into() }],
         objects: 5,
+        held: None,
     });
     let status = get(&state, "/apis/daemonlet.dev/v1/status").await;
     assert_eq!(status["ready"], true);
@@ -304,6 +305,15 @@ async fn metrics_are_open_metrics_text() {
     let (_, text) = text(&state, "/metrics").await;
     assert!(text.contains("daemonlet_pods{phase=\"Running\"} 2"), "{text}");
     assert!(text.ends_with("# EOF\n"));
+    for part in
+        ["daemonlet_runtime_up 1\n", "daemonlet_store_removals_held 0\n", "daemonlet_daemonset_available{"]
+    {
+        assert!(text.contains(part), "{part} is missing in {text}");
+    }
+    let resident = text.lines().find_map(|line| line.strip_prefix("process_resident_memory_bytes "));
+    assert!(resident.is_some_and(|bytes| bytes.parse::<u64>().unwrap() > 1 << 20), "{text}");
+    let response = respond(&state, "GET", "/metrics", "text/plain;version=0.0.4").await;
+    assert!(response.headers()[header::CONTENT_TYPE].to_str().unwrap().starts_with("text/plain"));
 }
 
 #[tokio::test]

@@ -18,7 +18,7 @@ use crate::containerd::{self, read_blob};
 use crate::cri::CriClient;
 use crate::image::garbage::images_of;
 use crate::manifest::Severity;
-use crate::store::{Source, survey};
+use crate::store::{Source, is_manifest_path, survey};
 
 /// What is larger is no index and no manifest.
 const LARGEST_JSON: u64 = 4 * 1024 * 1024;
@@ -112,7 +112,7 @@ fn manifests(dir: &Path) -> Result<BTreeMap<String, Vec<u8>>, CliError> {
             let metadata = fs::metadata(entry.path()).map_err(|error| failed_at(&entry.path())(&error))?;
             if metadata.is_dir() {
                 left.push_back((entry.path(), format!("{path}/")));
-            } else if matches!(path.rsplit_once('.'), Some((_, "yaml" | "yml" | "json"))) {
+            } else if is_manifest_path(&path) {
                 let bytes = fs::read(entry.path()).map_err(|error| failed_at(&entry.path())(&error))?;
                 found.insert(path, bytes);
             }

@@ -5,8 +5,8 @@ use serde_json::json;
 use super::*;
 use crate::api::tests::fixture::{from, pod};
 use crate::board::StoreStatus;
-use crate::manifest::{Problem, Severity};
-use crate::store::{Freshness, IgnoredFile};
+use crate::manifest::{Kind, ObjectKey, Problem, Severity};
+use crate::store::{Freshness, HeldRemovals, IgnoredFile};
 
 #[tokio::test]
 async fn describe_shows_objects_with_their_events() {
@@ -217,11 +217,15 @@ async fn status_names_what_is_wrong_with_the_agent() {
         }],
         ignored: vec![IgnoredFile { path: "/m/b.yaml~".into(), reason: "an editor's back-up".into() }],
         objects: 1,
+        held: Some(HeldRemovals { cause: "the store is suddenly empty".into(), objects: 3, until: None }),
     });
+    agent.board.set_updates_held(Some("the holds can't be read".into()));
     let text = printed(&agent, "status").await;
     for part in [
-        "Ready:       False\n",
-        "Store:       /m (last good content is used: /m is not mounted)\n",
+        "Ready:          False\n",
+        "Store:          /m (last good content is used: /m is not mounted)\n",
+        "Removals held:  3 objects, until they are confirmed\n",
+        "Updates:        held: the holds can't be read\n",
         "Not ready:\n  runtime: its first answer\n",
         "Problems:\n  /m/a.yaml:3: spec.selector: Required value\n",
         "Ignored files:\n  /m/b.yaml~: an editor's back-up\n",
@@ -231,6 +235,38 @@ async fn status_names_what_is_wrong_with_the_agent() {
     agent.board.set_store_status(StoreStatus::default());
     assert!(printed(&agent, "status").await.contains("Store:       not read yet\n"));
     assert!(printed(&agent, "status -o json").await.contains("\"kind\": \"AgentStatus\""));
+    agent.stop().await;
+}
+
+#[tokio::test]
+async fn a_daemon_set_that_the_store_has_and_cannot_be_used_is_explained_by_what_is_wrong_with_it() {
+    let agent = Agent::start();
+    let object = ObjectKey { kind: Kind::DaemonSet, namespace: "default".into(), name: "refused".into() };
+    agent.board.set_store_status(StoreStatus {
+        problems: vec![Problem {
+            severity: Severity::Error,
+            file: std::path::Path::new("/m/a.yaml").into(),
+            line: 3,
+            field: "spec.selector".into(),
+            message: "Required value".into(),
+            object: Some(object),
+        }],
+        ..StoreStatus::default()
+    });
+    let (_, refused) = daemonlet(&agent, "explain ds/refused").await;
+    assert!(refused.contains("/m/a.yaml:3: spec.selector: Required value"), "{refused}");
+    let (_, unknown) = daemonlet(&agent, "explain ds/unknown").await;
+    assert!(unknown.ends_with("daemonsets.apps \"unknown\" not found"), "{unknown}");
+    agent.stop().await;
+}
+
+#[tokio::test]
+async fn metrics_are_in_the_format_that_everything_reads() {
+    let agent = Agent::start();
+    let text = printed(&agent, "metrics").await;
+    assert!(text.contains("# TYPE daemonlet_build_info gauge\n"), "{text}");
+    assert!(text.contains("daemonlet_pods{phase=\"Running\"} 2\n"), "{text}");
+    assert!(!text.contains("# EOF"), "{text}");
     agent.stop().await;
 }
 

@@ -16,7 +16,7 @@ pub struct Store {
     pub poll_interval: Duration,
     /// Between two listings that make sure that no change was missed.
     pub relist_interval: Duration,
-    /// How long a removal of many DaemonSets at once is held back.
+    /// How long a removal of many DaemonSets at once is held back; [`Duration::MAX`]: until it is confirmed.
     pub empty_hold: Duration,
 }
 

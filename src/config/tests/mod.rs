@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use super::*;
 use crate::cgroup::Driver;
+use crate::manifest::Quantity;
 use crate::node::{Reserved, Threshold};
 
 struct Bench(tempfile::TempDir);
@@ -83,6 +84,16 @@ fn pairs(list: &[(&str, &str)]) -> Vec<(String, String)> {
 }
 
 #[test]
+fn removals_may_wait_for_a_confirmation_for_ever() {
+    let held = |text: &str| {
+        Bench::new(&format!("store: {{emptyHold: {text}}}\n")).load().map(|it| it.store.empty_hold)
+    };
+    assert_eq!(held("never"), Ok(Duration::MAX));
+    assert_eq!(held("1h"), Ok(Duration::from_secs(3600)));
+    assert!(held("always").is_err());
+}
+
+#[test]
 fn the_defaults_are_those_of_the_kubelet_where_it_has_them() {
     let found = defaults();
     assert_eq!((found.node_name, found.node_file.as_path()), (None, Path::new("/etc/daemonlet/node.yaml")));
@@ -92,14 +103,17 @@ fn the_defaults_are_those_of_the_kubelet_where_it_has_them() {
     assert_eq!(found.store.settle, Duration::from_millis(100));
     assert_eq!(found.store.empty_hold, Duration::from_secs(900));
     assert_eq!((found.resources.max_pods, found.pod_pids_limit), (110, None));
-    assert_eq!(found.resources.eviction_hard.memory_available, Some(Threshold::Amount(100 << 20)));
+    assert_eq!(
+        found.resources.eviction_hard.memory_available,
+        Some(Threshold::Amount(Quantity::from_value(100 << 20)))
+    );
     let thresholds: Vec<_> =
         found.eviction.thresholds.iter().map(|it| (it.signal.as_str(), it.value, it.is_hard())).collect();
     assert_eq!(
         thresholds,
         [
-            ("memory.available", Threshold::Amount(100 << 20), true),
-            ("allocatableMemory.available", Threshold::Amount(100 << 20), true),
+            ("memory.available", Threshold::Amount(Quantity::from_value(100 << 20)), true),
+            ("allocatableMemory.available", Threshold::Amount(Quantity::from_value(100 << 20)), true),
             ("nodefs.available", Threshold::Part(0.1), true),
             ("nodefs.inodesFree", Threshold::Part(0.05), true),
             ("imagefs.available", Threshold::Part(0.15), true),
@@ -189,7 +203,7 @@ fn eviction_is_configured_under_the_kubelets_names() {
         signal: crate::eviction::Signal::NodeFsAvailable,
         value: Threshold::Part(0.2),
         grace: Duration::from_secs(90),
-        min_reclaim: Some(Threshold::Amount(1 << 30)),
+        min_reclaim: Some(Threshold::Amount(Quantity::from_value(1 << 30))),
     };
     assert_eq!(found.thresholds.len(), 2, "{found:?}");
     assert_eq!(found.thresholds[0], soft);
@@ -229,7 +243,7 @@ fn maps_are_united_over_files_but_never_with_the_defaults() {
     let Settings { resources: found, eviction, .. } = bench.load().unwrap();
     assert_eq!((found.kube_reserved.cpu_millis, found.kube_reserved.memory_bytes), (1000, 2 << 30));
     assert_eq!(found.eviction_hard.nodefs_available, None);
-    assert_eq!(found.eviction_hard.memory_available, Some(Threshold::Amount(1 << 30)));
+    assert_eq!(found.eviction_hard.memory_available, Some(Threshold::Amount(Quantity::from_value(1 << 30))));
     let of_pids = |it: &&crate::eviction::policy::Threshold| it.signal.as_str() == "pid.available";
     let of_pids = eviction.thresholds.iter().find(of_pids).map(|threshold| threshold.value);
     assert_eq!(of_pids, Some(Threshold::Part(0.1)));

@@ -32,7 +32,13 @@ pub(super) fn of(
     ];
     let mut conditions: Vec<PodCondition> =
         told.into_iter().map(|(type_, unmet)| condition(inputs, type_, unmet)).collect();
-    let by_kubelet = inputs.failure.filter(|failure| failure.fault == Fault::Node);
+    if phase == Phase::Succeeded
+        && let Some(initialized) = conditions.iter_mut().find(|condition| condition.type_ == "Initialized")
+    {
+        initialized.reason = Some("PodCompleted".to_owned());
+    }
+    // A kubelet tells of its own once nothing runs any more, others of theirs beforehand.
+    let by_kubelet = inputs.failure.filter(|failure| failure.fault == Fault::Node && phase == Phase::Failed);
     let by_kubelet = by_kubelet.map(|failure| ("TerminationByKubelet", failure.message.as_str()));
     let by_others = inputs.disruption.map(|disruption| (disruption.reason(), disruption.message()));
     conditions.extend(by_kubelet.or(by_others).map(|(reason, message)| PodCondition {

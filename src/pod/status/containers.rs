@@ -5,7 +5,7 @@ use k8s_openapi::api::core::v1::{
     ContainerStateWaiting, ContainerStatus, VolumeMount, VolumeMountStatus,
 };
 
-use super::{Ending, Inputs, time};
+use super::{Ending, Inputs, Vanished, time};
 use crate::cri::ContainerId;
 use crate::cri::translate::mounts::recursive_read_only;
 use crate::pod::observed::{self, ContainerState, Exit};
@@ -13,11 +13,20 @@ use crate::pod::plan::Role;
 
 /// Derives one container's status. `default_waiting` is the reason of a container that nothing else is known of.
 pub(super) fn status(inputs: &Inputs<'_>, container: &Container, default_waiting: &str) -> ContainerStatus {
-    let record = inputs.observed.newest(&container.name);
+    let observed = inputs.observed.newest(&container.name);
+    let vanished = inputs.vanished.get(&container.name).filter(|_| observed.is_none());
+    let record = observed.or(vanished.and_then(Vanished::ended));
+    let unseen_end = vanished.filter(|_| record.is_none()).map(|vanished| vanished.unseen_end(inputs.ending));
     let waiting = inputs.waiting.get(&container.name).filter(|_| inputs.ending == Ending::No);
 
-    let mut last_state = inputs.observed.last_ended(&container.name).map(|(id, exit)| terminated(exit, id));
-    let is_lost = record.is_none() && waiting.is_none() && must_have_ended_well(inputs, container);
+    let last_ended = inputs.observed.last_ended(&container.name);
+    let last_ended =
+        last_ended.or(vanished.and_then(|vanished| vanished.last.as_ref().map(|(id, exit)| (id, exit))));
+    let mut last_state = last_ended.map(|(id, exit)| terminated(exit, id));
+    let is_lost = record.is_none()
+        && vanished.is_none()
+        && waiting.is_none()
+        && must_have_ended_well(inputs, container);
     let state = match record.map(|record| (record, &record.state)) {
         None if is_lost => taken_for_done(),
         None => waiting_state(
@@ -44,12 +53,20 @@ pub(super) fn status(inputs: &Inputs<'_>, container: &Container, default_waiting
             waiting_state(waiting.map_or("", |waiting| &waiting.reason), waiting.map(|w| &*w.message))
         }
     };
+    let attempt = record.map_or(0, |record| record.attempt);
+    let attempt = match unseen_end {
+        Some((last, attempt)) => {
+            last_state = last_state.or(last);
+            attempt
+        }
+        None => attempt,
+    };
     let (started, ready) = if is_lost { (false, true) } else { probed(inputs, container, record) };
     ContainerStatus {
         name: container.name.clone(),
         ready,
         started: Some(started),
-        restart_count: record.map_or(0, |record| i32::try_from(record.attempt).unwrap_or(i32::MAX)),
+        restart_count: i32::try_from(attempt).unwrap_or(i32::MAX),
         image: record
             .map(|record| record.image.clone())
             .or_else(|| container.image.clone())

@@ -9,6 +9,7 @@ mod containers;
 mod phase;
 #[cfg(test)]
 mod tests;
+mod vanished;
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -18,10 +19,12 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use k8s_openapi::jiff::{Timestamp, Unit};
 
 use self::phase::Phase;
+pub use self::vanished::Vanished;
 use super::disruption::Disruption;
 use super::failure::Failure;
 use super::observed::Observed;
 use crate::cri::ContainerId;
+use crate::scheduling::is_unscheduled;
 
 /// How many bytes the termination messages of all containers of a pod may have, each an equal part of them.
 const MESSAGE_BYTES: usize = 12 * 1024;
@@ -37,6 +40,8 @@ pub struct Inputs<'a> {
     pub probes: &'a dyn ProbeStates,
     /// Why a container that should run doesn't, by its name.
     pub waiting: &'a BTreeMap<String, Waiting>,
+    /// The containers that were known, by name, and of which the runtime has no record now.
+    pub vanished: &'a BTreeMap<String, Vanished>,
     /// Whether the plan still wants another sandbox.
     pub sandbox: SandboxNeed,
     /// Whether the pod is on its way out.
@@ -96,6 +101,12 @@ pub enum Ending {
     Yes,
 }
 
+/// Whether nothing of a pod runs, or ever has: it has failed, or waits for a place on the node.
+pub fn has_ended(pod: &Pod) -> bool {
+    let phase = pod.status.as_ref().and_then(|status| status.phase.as_deref());
+    matches!(phase, Some("Failed" | "Succeeded")) || is_unscheduled(pod)
+}
+
 /// Derives the status.
 pub fn derive(inputs: Inputs<'_>) -> PodStatus {
     let spec = inputs.pod.spec.as_ref();
@@ -118,8 +129,11 @@ pub fn derive(inputs: Inputs<'_>) -> PodStatus {
     // While something of it runs the pod has not failed yet, whatever will become of it.
     let failure = inputs.failure.filter(|_| phase == Phase::Failed);
     // A pod that was refused never had containers to tell of.
-    if failure.is_some() && inputs.observed.containers.is_empty() {
+    if failure.is_some() && inputs.observed.containers.is_empty() && inputs.vanished.is_empty() {
         (init_statuses, statuses) = (Vec::new(), Vec::new());
+    }
+    if phase.is_terminal() {
+        vanished::at_the_end(init, &mut init_statuses, &mut statuses);
     }
     PodStatus {
         phase: Some(phase.as_str().to_owned()),

@@ -1,5 +1,6 @@
 use std::time::Duration;
 
+use k8s_openapi::api::core::v1::ContainerStatus;
 use serde_json::{Value, json};
 
 use super::*;
@@ -78,6 +79,7 @@ struct Case {
     observed: Observed,
     probes: Probes,
     waiting: BTreeMap<String, Waiting>,
+    vanished: BTreeMap<String, Vanished>,
     ending: Ending,
     failure: Option<Failure>,
     disruption: Option<Disruption>,
@@ -90,6 +92,7 @@ impl Case {
             observed: observed(containers),
             probes: PASSING,
             waiting: BTreeMap::new(),
+            vanished: BTreeMap::new(),
             ending: Ending::No,
             failure: None,
             disruption: None,
@@ -108,6 +111,7 @@ impl Case {
             observed: &self.observed,
             probes: &self.probes,
             waiting: &self.waiting,
+            vanished: &self.vanished,
             sandbox: SandboxNeed::Usable,
             ending: self.ending,
             failure: self.failure.as_ref(),
@@ -163,6 +167,10 @@ fn a_pod_that_ends_has_succeeded_or_failed_once_nothing_runs() {
         let mut case = Case::of(one(), vec![exited("c", 0, code)]);
         case.ending = Ending::Yes;
         assert_eq!(case.phase(), expected);
+        let status = case.status(None, 5);
+        let initialized = condition(&status, "Initialized");
+        let reason = (code == 0).then_some("PodCompleted");
+        assert_eq!((initialized.status.as_str(), initialized.reason.as_deref()), ("True", reason));
     }
 }
 
@@ -177,7 +185,9 @@ fn a_pod_that_fails_has_failed_once_nothing_runs() {
     let mut case = Case::of(one(), vec![running("c", 0)]);
     (case.ending, case.failure) = (Ending::Yes, Some(failure(Fault::Node)));
     let status = case.status(None, 5);
-    assert_eq!((status.phase.as_deref(), status.reason), (Some("Running"), None));
+    assert_eq!((status.phase.as_deref(), status.reason.as_deref()), (Some("Running"), None));
+    let conditions = status.conditions.expect("conditions");
+    assert!(conditions.iter().all(|condition| condition.type_ != "DisruptionTarget"), "it runs still");
     for (containers, expected) in [(vec![exited("c", 0, 0)], Some(1)), (vec![], None)] {
         case.observed = observed(containers);
         let status = case.status(None, 5);
@@ -319,6 +329,80 @@ fn what_nothing_is_known_of_is_being_created() {
         let status = Case::of(spec, vec![]).status(None, 5);
         let state = status.container_statuses.expect("statuses")[0].state.clone().expect("a state");
         assert_eq!(state.waiting.and_then(|waiting| waiting.reason).as_deref(), Some(reason));
+    }
+}
+
+fn ended(container: &ContainerStatus) -> Option<(i32, &str)> {
+    let terminated = container.state.as_ref()?.terminated.as_ref()?;
+    Some((terminated.exit_code, terminated.reason.as_deref().unwrap_or_default()))
+}
+
+#[test]
+fn a_container_whose_record_was_removed_stays_as_it_ended_until_it_has_another() {
+    let mut case = Case::of(with_sidecar(), vec![exited("c", 4, 137)]);
+    assert_eq!(case.phase(), "Pending", "of one that was never known it can't be said that it ran");
+    let last = (ContainerId::from("s-1".to_owned()), exited("s", 1, 2).exit().expect("an end").clone());
+    case.vanished.insert("s".into(), Vanished { newest: exited("s", 2, 137), last: Some(last) });
+    let status = case.status(None, 5);
+    assert_eq!(status.phase.as_deref(), Some("Running"));
+    let sidecar = &status.init_container_statuses.as_ref().expect("statuses")[0];
+    assert_eq!((ended(sidecar), sidecar.restart_count), (Some((137, "Error")), 2));
+    let last = sidecar.last_state.as_ref().and_then(|last| last.terminated.as_ref());
+    assert_eq!(last.map(|last| last.exit_code), Some(2));
+    case.observed = observed(vec![exited("c", 4, 137), running("s", 0)]);
+    let status = case.status(None, 5);
+    let sidecar = &status.init_container_statuses.as_ref().expect("statuses")[0];
+    assert_eq!((ended(sidecar), sidecar.restart_count), (None, 0), "what is there counts");
+}
+
+#[test]
+fn a_container_that_ran_and_vanished_has_ended_nobody_knows_how() {
+    let last = (ContainerId::from("c-1".to_owned()), exited("c", 1, 2).exit().expect("an end").clone());
+    for (newest, last, ending, expected) in [
+        (running("c", 2), None, Ending::No, Some((137, 3))),
+        (running("c", 2), None, Ending::Yes, Some((137, 2))),
+        (running("c", 2), Some(last), Ending::No, Some((2, 2))),
+        (container("c", 2, ContainerState::Created), None, Ending::No, None),
+    ] {
+        let mut case = Case::of(one(), vec![]);
+        case.ending = ending;
+        case.vanished.insert("c".into(), Vanished { newest, last });
+        let status = case.status(None, 5);
+        let c = &status.container_statuses.as_ref().expect("statuses")[0];
+        let last = c.last_state.as_ref().and_then(|last| last.terminated.as_ref());
+        assert_eq!(last.map(|last| (last.exit_code, c.restart_count)), expected);
+        assert_eq!(status.phase.as_deref() == Some("Pending"), expected.is_none(), "{status:?}");
+    }
+}
+
+#[test]
+fn of_what_never_came_to_run_in_a_pod_that_has_failed_the_end_is_unknown() {
+    let failure = Failure::terminated(Duration::from_secs(1));
+    let names = |list: Option<Vec<ContainerStatus>>| -> Vec<(String, Option<i32>)> {
+        let all = list.unwrap_or_default();
+        all.iter().map(|status| (status.name.clone(), ended(status).map(|(code, _)| code))).collect()
+    };
+    let two = json!({"containers": [{"name": "a"}, {"name": "b"}]});
+    let three = json!({"initContainers": [{"name": "i"}, {"name": "j"}], "containers": [{"name": "c"}]});
+    for (spec, containers, init, regular) in [
+        (two, vec![exited("a", 0, 0)], vec![], vec![("a", Some(0)), ("b", Some(137))]),
+        (with_init(), vec![exited("i", 0, 1)], vec![("i", Some(1))], vec![("c", None)]),
+        (with_init(), vec![exited("i", 0, 0)], vec![("i", Some(0))], vec![("c", Some(137))]),
+        (
+            three,
+            vec![container("i", 0, ContainerState::Created)],
+            vec![("i", Some(137)), ("j", None)],
+            vec![("c", None)],
+        ),
+    ] {
+        let mut case = Case::of(spec, containers);
+        (case.ending, case.failure) = (Ending::Yes, Some(failure.clone()));
+        let status = case.status(None, 5);
+        let owned = |list: Vec<(&str, Option<i32>)>| -> Vec<_> {
+            list.into_iter().map(|(name, code)| (name.to_owned(), code)).collect()
+        };
+        assert_eq!(names(status.init_container_statuses), owned(init));
+        assert_eq!(names(status.container_statuses), owned(regular));
     }
 }
 

@@ -33,14 +33,8 @@ impl Worker {
         self.note_ending(&orders);
         self.unfinished.settle().await;
         for tries in 0.. {
-            let asked_for = match &*orders.borrow_and_update() {
-                Orders::Stop { grace, .. } => *grace,
-                Orders::Run | Orders::Fail(_) => None,
-            };
-            // A pod that fails has no more time for it because it is told to stop as well.
-            let failure = self.record.failure.as_ref().and_then(|note| note.failure.grace);
-            let shortest = asked_for.into_iter().chain(failure).min();
-            let grace = grace::of_pod(&self.record.pod, shortest);
+            orders.mark_unchanged();
+            let grace = self.grace_in_force();
             let ended = tokio::select! {
                 ended = self.try_end(grace) => ended,
                 // A shorter grace period: what was begun with the longer one is begun anew.
@@ -59,6 +53,17 @@ impl Worker {
         self.context.directory.forget(self.uid());
         self.context.board.remove_pod(&self.namespace(), &self.name());
         tell(&self.context, self.uid(), News::Gone);
+    }
+
+    /// How long a pod that is told to stop has for it.
+    pub(super) fn grace_in_force(&self) -> Duration {
+        let asked_for = match &*self.orders.borrow() {
+            Orders::Stop { grace, .. } => *grace,
+            Orders::Run | Orders::Fail(_) => None,
+        };
+        // A pod that fails has no more time for it because it is told to stop as well.
+        let failure = self.record.failure.as_ref().and_then(|note| note.failure.grace);
+        grace::of_pod(&self.record.pod, asked_for.into_iter().chain(failure).min())
     }
 
     /// Remembers on disk that the pod is to end, so that it does even if the agent ends first.

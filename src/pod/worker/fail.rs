@@ -35,26 +35,41 @@ impl Worker {
 
     /// Ends the pod, and waits with its status kept until it is told to stop. False when there is nobody left to tell it.
     pub(super) async fn stay_failed(&mut self, orders: &mut watch::Receiver<Orders>) -> bool {
-        let mut told = orders.clone();
+        let (mut told, hurried) = (orders.clone(), orders.clone());
         tokio::select! {
             biased;
             told = told_to_stop(orders) => told,
-            () = self.fail() => told_to_stop(&mut told).await,
+            () = self.fail(hurried) => told_to_stop(&mut told).await,
         }
     }
 
-    async fn fail(&mut self) {
+    async fn fail(&mut self, mut orders: watch::Receiver<Orders>) {
         self.unfinished.settle().await;
-        let asked_for = self.record.failure.as_ref().and_then(|note| note.failure.grace);
-        let grace = grace::of_pod(&self.record.pod, asked_for);
-        while let Err(Abandoned { again_in }) = self.try_fail(grace).await {
+        loop {
+            self.take_shorter_grace(&orders.borrow_and_update());
+            let asked_for = self.record.failure.as_ref().and_then(|note| note.failure.grace);
+            let grace = grace::of_pod(&self.record.pod, asked_for);
+            let failed = tokio::select! {
+                failed = self.try_fail(grace) => failed,
+                // A shorter grace period: what was begun with the longer one is begun anew.
+                Ok(()) = orders.changed() => continue,
+            };
+            let Err(Abandoned { again_in }) = failed else { break };
             tokio::select! {
                 () = sleep(again_in) => {}
                 () = self.inbox.heard() => {}
+                Ok(()) = orders.changed() => {}
             }
         }
         info!("nothing is left of the failed pod but its status");
         tell(&self.context, self.uid(), News::Failed);
+    }
+
+    /// Whoever has the pod fail once more may leave it less time.
+    fn take_shorter_grace(&mut self, orders: &Orders) {
+        if let (Orders::Fail(told), Some(note)) = (orders, &mut self.record.failure) {
+            note.failure.grace = told.grace.into_iter().chain(note.failure.grace).min();
+        }
     }
 
     async fn try_fail(&mut self, grace: Duration) -> Result<(), Abandoned> {

@@ -11,7 +11,7 @@ use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 use tracing::{Instrument, error, info_span};
 
-use super::{Worker, report};
+use super::{Worker, events};
 use crate::backoff::{Backoff, BackoffPolicy};
 use crate::board::EventKind;
 use crate::clock::Clock;
@@ -74,15 +74,15 @@ impl WorkerHandle {
         });
     }
 
-    /// Tells the pod that it has failed. One that fails already goes on doing so; one that was told to stop does so at once if the failure
-    /// leaves it less time.
+    /// Tells the pod that it has failed. One that fails already keeps its first reason, and one that was told to stop goes on with that; if
+    /// this failure leaves it less time, that counts (`calculateEffectiveGracePeriod` of `pkg/kubelet/pod_workers.go`).
     pub fn fail(&self, failure: Failure) {
         self.orders.send_if_modified(|orders| match orders {
             Orders::Run => {
                 *orders = Orders::Fail(Box::new(failure));
                 true
             }
-            Orders::Fail(_) => false,
+            Orders::Fail(earlier) => shorten(&mut earlier.grace, failure.grace),
             Orders::Stop { grace: earlier, .. } => shorten(earlier, failure.grace),
         });
     }
@@ -202,7 +202,7 @@ impl Listed {
 pub fn spawn(context: Arc<PodContext>, record: PodRecord, listed: Listed) -> WorkerHandle {
     let (orders, orders_seen) = watch::channel(Orders::Run);
     let inbox = Arc::new(Inbox::default());
-    let span = info_span!("pod", pod = %report::full_name(&record.pod), uid = %record.uid, daemonset = %record.daemon_set);
+    let span = info_span!("pod", pod = %events::full_name(&record.pod), uid = %record.uid, daemonset = %record.daemon_set);
     let watched = Arc::clone(&inbox);
     let task = async move {
         let clock = context.clock;
@@ -230,7 +230,7 @@ fn told_of_panic(context: &PodContext, record: &PodRecord) {
     context.metrics.count_worker_panic();
     error!("the pod's worker panicked and is started again; please report this with the message above");
     let message = "The agent failed over this pod and takes it up again; its containers run on. The agent's log says where it failed.";
-    report::pod_event(context, &record.pod, EventKind::Warning, "AgentFailed", message);
+    events::pod_event(context, &record.pod, EventKind::Warning, "AgentFailed", message);
 }
 
 /// Runs a task until it ends by itself, anew each time that it panics: after a while, so that a pod which makes it panic each time costs little.

@@ -56,7 +56,7 @@ impl Worker {
         let present = match policy {
             PullPolicy::Always => None,
             PullPolicy::IfNotPresent | PullPolicy::Never => match self.inspect(&name).await? {
-                None if Box::pin(self.context.preload.restore(&name)).await => self.inspect(&name).await?,
+                None if self.restore(&name).await => self.inspect(&name).await?,
                 found => found,
             },
         };
@@ -141,7 +141,8 @@ impl Worker {
     }
 
     async fn pull(&mut self, container: &Container, name: &ImageName) -> Result<Ready, NotStarted> {
-        Box::pin(self.context.preload.first_look()).await;
+        let context = Arc::clone(&self.context);
+        self.meanwhile(Box::pin(context.preload.first_look())).await;
         self.container_event(&container.name, EventKind::Normal, "Pulling", &image::pulling_event(name));
         let begun = self.context.clock.monotonic();
         let pulled = self.pull_in_turn(&container.name, name).await;
@@ -180,8 +181,13 @@ impl Worker {
     }
 
     /// The image as an archive of the node has it, if one has.
-    async fn archived(&self, name: &ImageName) -> Result<Option<proto::Image>, NotStarted> {
-        if Box::pin(self.context.preload.restore(name)).await { self.inspect(name).await } else { Ok(None) }
+    async fn archived(&mut self, name: &ImageName) -> Result<Option<proto::Image>, NotStarted> {
+        if self.restore(name).await { self.inspect(name).await } else { Ok(None) }
+    }
+
+    async fn restore(&mut self, name: &ImageName) -> bool {
+        let context = Arc::clone(&self.context);
+        self.meanwhile(Box::pin(context.preload.restore(name))).await
     }
 }
 

@@ -12,7 +12,7 @@ use tokio::time::timeout;
 use tokio_util::task::AbortOnDropHandle;
 use tracing::warn;
 
-use super::report;
+use super::events;
 use crate::board::EventKind;
 use crate::cri::{ContainerId, CriError};
 use crate::hook::{self, HookTarget};
@@ -43,7 +43,7 @@ impl Killer {
         turn: impl Future<Output = ()>,
     ) -> Result<(), CriError> {
         let name = victim.container.name.as_str();
-        report::container_event(&self.context, &self.pod, name, EventKind::Normal, "Killing", message);
+        events::container_event(&self.context, &self.pod, name, EventKind::Normal, "Killing", message);
         let begun = tokio::time::Instant::now();
         self.pre_stop(victim, grace).await;
         let grace = grace::left(grace, begun.elapsed());
@@ -140,12 +140,12 @@ impl PreStop {
             done = hook::run(&self.handler, &target, &context.cri) => done,
         };
         match done {
-            Ok(done) => report::hook_event(context, &self.pod, &done),
+            Ok(done) => events::hook_event(context, &self.pod, &done),
             Err(error) => {
                 let name = container.name.as_str();
                 warn!(container = name, %error, "preStop hook failed");
                 let (kind, reason) = (EventKind::Warning, "FailedPreStopHook");
-                report::container_event(context, &self.pod, name, kind, reason, "PreStopHook failed");
+                events::container_event(context, &self.pod, name, kind, reason, "PreStopHook failed");
             }
         }
     }

@@ -9,7 +9,7 @@ use std::path::Path;
 
 use nix::fcntl::OFlag;
 
-use crate::cri::log::LogLine;
+use crate::cri::log::{Completeness, LogLine};
 use crate::cri::proto::ContainerStatus;
 use crate::pod::observed::Exit;
 
@@ -28,8 +28,13 @@ const POLICY: &str = "io.kubernetes.container.terminationMessagePolicy";
 pub(super) fn of(status: &ContainerStatus, exit: &Exit) -> String {
     let path = status.annotations.get(PATH);
     let mount = path.and_then(|path| status.mounts.iter().find(|mount| mount.container_path == *path));
-    let message = mount.map(|mount| text(tail(Path::new(&mount.host_path), MESSAGE_BYTES)));
-    let message = message.unwrap_or_default();
+    let message = match mount.map(|mount| (mount, tail(Path::new(&mount.host_path), MESSAGE_BYTES))) {
+        Some((_, Ok(bytes))) => String::from_utf8_lossy(&bytes).into_owned(),
+        Some((mount, Err(error))) if error.kind() != io::ErrorKind::NotFound => {
+            return format!("Error on reading termination log {}: {error}", mount.host_path);
+        }
+        Some(_) | None => String::new(),
+    };
     let asks_for_log = status.annotations.get(POLICY).is_some_and(|policy| policy == "FallbackToLogsOnError");
     if message.is_empty() && asks_for_log && exit.code != 0 && exit.reason != "ContainerCannotRun" {
         return last_lines(&tail(Path::new(&status.log_path), LOG_TAIL_BYTES).unwrap_or_default());
@@ -43,15 +48,13 @@ fn last_lines(log: &[u8]) -> String {
     for line in lines.iter().skip(lines.len().saturating_sub(LOG_LINES)) {
         if let Ok(line) = LogLine::parse(line) {
             said.extend_from_slice(line.content);
-            said.push(b'\n');
+            if line.completeness == Completeness::Full {
+                said.push(b'\n');
+            }
         }
     }
     let start = said.len().saturating_sub(LOG_BYTES);
     String::from_utf8_lossy(&said[start..]).into_owned()
-}
-
-fn text(bytes: io::Result<Vec<u8>>) -> String {
-    bytes.map(|bytes| String::from_utf8_lossy(&bytes).into_owned()).unwrap_or_default()
 }
 
 fn tail(path: &Path, limit: u64) -> io::Result<Vec<u8>> {
@@ -114,10 +117,26 @@ mod tests {
     }
 
     #[test]
-    fn a_fifo_in_the_messages_place_has_nothing_to_say() {
+    fn a_message_that_cant_be_read_says_so_and_the_log_does_not_speak_for_it() {
         let dir = tempfile::tempdir().expect("a folder");
+        fs::write(dir.path().join("0.log"), "2026-01-01T00:00:00.0Z stderr F line\n").expect("written");
+        assert_eq!(of(&status(dir.path(), "FallbackToLogsOnError"), &exit(1)), "line\n", "there is none");
         nix::unistd::mkfifo(&dir.path().join("message"), nix::sys::stat::Mode::S_IRWXU).expect("a fifo");
-        assert_eq!(of(&status(dir.path(), "File"), &exit(1)), "");
+        let path = dir.path().join("message");
+        let expected = format!("Error on reading termination log {}: not a regular file", path.display());
+        for policy in ["File", "FallbackToLogsOnError"] {
+            assert_eq!(of(&status(dir.path(), policy), &exit(1)), expected);
+        }
+    }
+
+    #[test]
+    fn a_long_line_that_the_runtime_cut_is_put_together_again() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let log = ["P one ", "P long ", "F line", "F another"]
+            .map(|line| format!("2026-01-01T00:00:00.0Z stderr {line}\n"));
+        fs::write(dir.path().join("0.log"), log.concat()).expect("written");
+        let words = of(&status(dir.path(), "FallbackToLogsOnError"), &exit(1));
+        assert_eq!(words, "one long line\nanother\n");
     }
 
     #[test]

@@ -91,9 +91,6 @@ impl Worker {
         for (id, happened) in heard.ids {
             self.unsure.of(&self.observed, id, happened);
         }
-        while let Ok(event) = self.probe_events.try_recv() {
-            self.record_probe_event(&event);
-        }
     }
 
     /// Brings [`Worker::observed`] up to date. While the runtime can't be asked nothing may be decided; says when to try again.
@@ -106,6 +103,7 @@ impl Worker {
             debug!(%error, "cannot look at the runtime; nothing is changed until it answers");
             RETRY_LOOK
         })?;
+        self.forget_vanished();
         let now: BTreeSet<&str> = self.ids().collect();
         let directory = &self.context.directory;
         before.iter().filter(|id| !now.contains(id.as_str())).for_each(|id| directory.remove(id));
@@ -144,7 +142,7 @@ impl Worker {
             }
         }
         observed.sort();
-        self.observed = observed;
+        self.replace_observed(observed);
         self.unsure.settle(lagging);
         self.end_unknown().await;
         Ok(())
@@ -176,9 +174,14 @@ impl Worker {
                 return self.look_at_everything().await;
             };
             let now = self.ask_container(&id, &sandbox, &mut lagging).await?;
-            self.observed.containers.retain(|container| container.id != id);
-            self.observed.containers.extend(now);
-            self.observed.sort();
+            match now {
+                Some(now) => {
+                    self.observed.containers.retain(|container| container.id != id);
+                    self.observed.containers.push(now);
+                    self.observed.sort();
+                }
+                None => self.lose(&id),
+            }
             self.unsure.containers.remove(&id);
         }
         self.unsure.settle(lagging);

@@ -16,9 +16,9 @@
 //! ```
 
 mod addresses;
-mod complaints;
 mod container;
 mod end;
+mod events;
 mod fail;
 mod forgotten;
 mod handle;
@@ -27,6 +27,7 @@ mod killer;
 mod last_words;
 mod left_tasks;
 mod look;
+mod meanwhile;
 mod memory;
 mod pulling;
 mod report;
@@ -38,6 +39,7 @@ mod stop;
 #[cfg(test)]
 mod tests;
 mod unfinished;
+mod vanished;
 mod volumes;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -45,16 +47,16 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use tokio::sync::{Notify, mpsc, watch};
+use tokio::sync::{Notify, watch};
 use tokio::time::sleep;
 use tracing::warn;
 
-use self::complaints::Complaints;
 use self::forgotten::Forgotten;
 use self::handle::Inbox;
 pub use self::handle::{Listed, Orders, Wake, WorkerHandle, spawn};
 use self::left_tasks::LookedAt;
 use self::look::Unsure;
+use self::meanwhile::Recorder;
 use self::memory::Memory;
 use self::unfinished::Unfinished;
 use super::context::{News, PodContext, Report};
@@ -63,12 +65,14 @@ use super::identity::PodUid;
 use super::observed::Observed;
 use super::plan::{self, Action, Spare};
 use super::record::{PodRecord, Standing};
+use super::status::Vanished;
+use crate::complaints::Complaints;
 use crate::cri::translate::QosClass;
 use crate::cri::translate::hash::container_hash;
 use crate::cri::{ContainerId, CriClient, SandboxId};
 use crate::image::Pulling;
 use crate::manifest::Objects;
-use crate::probe::{ProbeEvent, ProbeSet};
+use crate::probe::ProbeSet;
 use crate::volume::MountSource;
 
 /// The state of one pod's worker.
@@ -85,11 +89,12 @@ struct Worker {
     objects: watch::Receiver<Arc<Objects>>,
     probes: ProbeSet<CriClient>,
     probe_news: Arc<Notify>,
-    probe_events: mpsc::UnboundedReceiver<ProbeEvent>,
 
     /// What the runtime had of the pod when the agent started, until it is looked at.
     listed: Option<Listed>,
     observed: Observed,
+    /// The containers that were known and of which the runtime has no record now.
+    vanished: BTreeMap<String, Vanished>,
     /// Since when each running container runs, by the monotonic clock.
     running_since: BTreeMap<ContainerId, Instant>,
     /// What must be looked at again before the next plan.
@@ -114,7 +119,7 @@ struct Worker {
     /// Whether the pod waits for a network.
     awaits_network: bool,
     /// How the pod is, once that is another than what its record says, and when to write it.
-    unwritten: Option<(Standing, Duration)>,
+    unwritten: Option<Box<(Standing, Duration)>>,
     told: Option<report::Told>,
     /// The addresses that the status shows.
     shown_ips: Vec<IpAddr>,
@@ -135,10 +140,14 @@ impl Worker {
         orders: watch::Receiver<Orders>,
         inbox: Arc<Inbox>,
     ) -> Self {
-        let (probe_events, probe_events_seen) = mpsc::unbounded_channel();
         let probe_news = Arc::new(Notify::new());
-        let probes =
-            ProbeSet::new(context.cri.clone(), Arc::clone(&probe_news), probe_events, context.agent_started);
+        let told = Recorder { context: Arc::clone(&context), pod: Arc::clone(&record.pod) };
+        let probes = ProbeSet::new(
+            context.cri.clone(),
+            Arc::clone(&probe_news),
+            Arc::new(told),
+            context.agent_started,
+        );
         let containers = container::by_name(&record.pod);
         let hashes = containers.into_values().map(|container| {
             let image = container.image.as_deref().unwrap_or_default();
@@ -154,15 +163,15 @@ impl Worker {
         Self {
             hashes: hashes.collect(),
             qos_class: QosClass::of(&record.pod).unwrap_or(QosClass::BestEffort),
-            full_name: report::full_name(&record.pod),
+            full_name: events::full_name(&record.pod),
             orders,
             inbox,
             objects,
             probes,
             probe_news,
-            probe_events: probe_events_seen,
             listed,
             observed: Observed::default(),
+            vanished: BTreeMap::new(),
             running_since: BTreeMap::new(),
             unsure: Unsure::everything(),
             unfinished: Unfinished::default(),
@@ -323,7 +332,6 @@ impl Worker {
         tokio::select! {
             () = self.inbox.heard() => {}
             () = self.probe_news.notified() => {}
-            Some(event) = self.probe_events.recv() => self.record_probe_event(&event),
             Ok(()) = self.objects.changed() => self.take_objects(),
             () = self.context.network.changed(), if self.awaits_network => {}
             () = back_off => {}

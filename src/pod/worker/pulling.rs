@@ -26,7 +26,8 @@ impl Worker {
         name: &ImageName,
     ) -> Result<(String, Duration), String> {
         let context = Arc::clone(&self.context);
-        let turn = pull::turn(&context, &self.record.pod, name).await?;
+        let pod = Arc::clone(&self.record.pod);
+        let turn = self.meanwhile(pull::turn(&context, &pod, name)).await?;
         let begun = context.clock.monotonic();
         for complaint in &turn.complaints {
             self.complain("FailedToRetrieveImagePullSecret", complaint);
@@ -34,9 +35,11 @@ impl Worker {
         let sandbox = self.sandbox_config_now().unwrap_or_default();
         let mut pulled = pin!(turn.pull(&sandbox));
         let mut progress = Some(PullProgress::default());
+        let news = Arc::clone(&self.probe_news);
         let pulled = loop {
             tokio::select! {
                 pulled = &mut pulled => break pulled,
+                () = news.notified() => self.hear_probes(),
                 () = sleep(LOOK), if progress.is_some() => {
                     progress = self.show_progress(progress.take().unwrap_or_default(), container, name).await;
                 }

@@ -1,4 +1,4 @@
-//! Telling: the pod's status to the board, its readiness to the agent, Events to whom they concern.
+//! Telling: the pod's status to the board, its readiness to the agent.
 
 use std::collections::BTreeMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -10,104 +10,35 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use k8s_openapi::jiff::Timestamp;
 
 use super::{Worker, tell};
-use crate::board::{EventDraft, EventKind, reference_to, reference_to_container};
 use crate::cri::log_path::LogOwner;
 use crate::cri::translate::cgroup_parent::CgroupName;
 use crate::cri::translate::host::Host;
 use crate::cri::{ContainerId, translate};
-use crate::hook::HookDone;
-use crate::pod::context::{News, PodContext};
+use crate::pod::context::News;
 use crate::pod::observed::ContainerState;
 use crate::pod::plan;
 use crate::pod::requests::{self, runtime_handler};
 use crate::pod::status::{self, Ending, SandboxNeed, Waiting};
-use crate::probe::{self, ProbeEvent};
+use crate::probe;
 
 /// No probe's delay and no DaemonSet's `minReadySeconds` asks for a longer past than this.
 const LONGEST_AGO: Duration = Duration::from_secs(86_400);
 
-/// `<name>_<namespace>(<uid>)`, as messages name a pod (`pkg/kubelet/util/format`).
-pub(super) fn full_name(pod: &Pod) -> String {
-    let text = |text: &Option<String>| text.clone().unwrap_or_default();
-    let metadata = &pod.metadata;
-    format!("{}_{}({})", text(&metadata.name), text(&metadata.namespace), text(&metadata.uid))
-}
-
-/// Records an Event on one container of a pod.
-pub(super) fn container_event(
-    context: &PodContext,
-    pod: &Pod,
-    container: &str,
-    kind: EventKind,
-    reason: &str,
-    message: &str,
-) {
-    context.board.record(EventDraft {
-        regarding: reference_to_container(pod, container),
-        kind,
-        reason: reason.to_owned(),
-        message: message.to_owned(),
-        component: "kubelet",
-        at: context.clock.wall(),
-    });
-}
-
-/// Records an Event on a pod.
-pub(super) fn pod_event(context: &PodContext, pod: &Pod, kind: EventKind, reason: &str, message: &str) {
-    context.board.record(EventDraft {
-        regarding: reference_to(pod),
-        kind,
-        reason: reason.to_owned(),
-        message: message.to_owned(),
-        component: "kubelet",
-        at: context.clock.wall(),
-    });
-}
-
-/// Records what is to be told of a hook that ended well, if there is something.
-pub(super) fn hook_event(context: &PodContext, pod: &Pod, done: &HookDone) {
-    if let Some(message) = done.event_message() {
-        pod_event(context, pod, EventKind::Warning, "LifecycleHTTPFallback", &message);
-    }
-}
-
 impl Worker {
-    /// Records an Event on the pod.
-    pub(super) fn event(&self, kind: EventKind, reason: &str, message: &str) {
-        pod_event(&self.context, &self.record.pod, kind, reason, message);
-    }
-
-    /// Records a Warning about what keeps the pod from coming up: once, and again after a while, but not each time that it is tried.
-    pub(super) fn complain(&mut self, reason: &str, message: &str) {
-        let now = self.context.clock.monotonic();
-        if self.complaints.is_due(message, now) {
-            self.event(EventKind::Warning, reason, message);
-        }
-    }
-
-    /// Tells of the containers that have come to wait for their crash-loop back-off to end.
-    pub(super) fn tell_back_offs(&self, backing_off: &[String]) {
-        for name in backing_off.iter().filter(|name| !self.backing_off.contains(name)) {
-            let message = format!("Back-off restarting failed container {name} in pod {}", self.full_name);
-            self.container_event(name, EventKind::Warning, "BackOff", &message);
-        }
-    }
-
-    pub(super) fn container_event(&self, container: &str, kind: EventKind, reason: &str, message: &str) {
-        container_event(&self.context, &self.record.pod, container, kind, reason, message);
-    }
-
-    pub(super) fn record_probe_event(&self, event: &ProbeEvent) {
-        self.container_event(&event.container, EventKind::Warning, event.reason.as_str(), &event.message);
-    }
-
     /// Tells the probes what runs now.
     pub(super) fn sync_probes(&mut self) {
         self.date_containers();
         let phase = if self.is_to_run() { probe::PodPhase::Live } else { probe::PodPhase::Terminating };
         let views: Vec<probe::ContainerView<'_>> = super::container::by_name(&self.record.pod)
             .into_keys()
-            .map(|name| probe::ContainerView { name, state: self.probe_state(name) })
+            .map(|name| {
+                let state = self.probe_state(name);
+                let before = self.record.standing.containers.get(name);
+                let id = state.running();
+                let had_started = before
+                    .is_some_and(|before| before.started && id.is_some_and(|id| id.as_str() == before.id));
+                probe::ContainerView { name, state, had_started }
+            })
             .collect();
         let ip = self.pod_ips().first().copied();
         self.probes.sync(&self.record.pod, &views, ip, phase);
@@ -174,6 +105,7 @@ impl Worker {
             observed: &self.observed,
             probes: &self.verdicts(&results),
             waiting: &waiting,
+            vanished: &self.vanished,
             sandbox: if needs_sandbox { SandboxNeed::Missing } else { SandboxNeed::Usable },
             ending: if self.is_to_run() { Ending::No } else { Ending::Yes },
             failure,
@@ -205,15 +137,16 @@ impl Worker {
     }
 
     fn show(&mut self, status: PodStatus) {
-        let digest = digest(&status, self.record.ending.is_some());
+        let ending = self.record.ending.as_ref().map(|ending| (ending.at, self.grace_in_force()));
+        let digest = digest(&status, ending);
         if self.told.as_ref().is_none_or(|told| told.digest != digest) {
             let conditions = status.conditions.clone().unwrap_or_default();
             self.told = Some(Told { conditions, digest });
             let mut pod = Pod::clone(&self.record.pod);
-            if let Some(ending) = &self.record.ending {
-                pod.metadata.deletion_timestamp = Some(Time(ending.at));
-                pod.metadata.deletion_grace_period_seconds =
-                    pod.spec.as_ref().and_then(|spec| spec.termination_grace_period_seconds);
+            if let Some((told_at, grace)) = ending {
+                // As the API has it: by then it should be gone.
+                pod.metadata.deletion_timestamp = Some(Time(told_at.checked_add(grace).unwrap_or(told_at)));
+                pod.metadata.deletion_grace_period_seconds = i64::try_from(grace.as_secs()).ok();
             }
             if let Some(pulling) = &self.pulling {
                 pulling.note(&mut pod.metadata);
@@ -284,9 +217,9 @@ pub(super) struct Told {
     digest: u64,
 }
 
-fn digest(status: &PodStatus, is_ending: bool) -> u64 {
+fn digest(status: &PodStatus, ending: Option<(Timestamp, Duration)>) -> u64 {
     let mut hasher = DefaultHasher::new();
-    is_ending.hash(&mut hasher);
+    ending.hash(&mut hasher);
     serde_json::to_vec(status).unwrap_or_default().hash(&mut hasher);
     hasher.finish()
 }

@@ -4,8 +4,9 @@ use std::sync::Arc;
 
 use tracing::{info, warn};
 
-use super::{Abandoned, Worker, complaints};
+use super::{Abandoned, Worker};
 use crate::board::EventKind;
+use crate::complaints;
 use crate::containerd;
 use crate::cri::proto::PodSandboxConfig;
 use crate::cri::translate::{self, SandboxPlan};
@@ -202,7 +203,7 @@ impl Worker {
                 removed = self.context.cri.remove_container(id).await;
             }
             self.gone_or_abandoned(removed, id.as_str())?;
-            self.observed.containers.retain(|container| container.id != *id);
+            self.lose(id);
         }
         Ok(())
     }

@@ -11,11 +11,11 @@ use k8s_openapi::api::core::v1::PodCondition;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use tracing::warn;
 
-use super::{Worker, report};
+use super::Worker;
 use crate::cri::ContainerId;
 use crate::error_chain::error_chain;
 use crate::pod::plan::{self, ProbeVerdict};
-use crate::pod::record::{ContainerStanding, Standing};
+use crate::pod::record::{ConditionStanding, ContainerStanding, Standing};
 use crate::pod::status::ProbeStates;
 use crate::probe::{ContainerResults, Outcome, ProbeKind, ProbeResults, Readiness};
 
@@ -79,15 +79,15 @@ impl Worker {
         Verdicts { results, standing: &self.record.standing }
     }
 
-    /// What a new agent starts from: since when the pod is Ready.
+    /// What a new agent starts from: since when the pod's conditions are as they are.
     pub(super) fn standing_conditions(&self) -> Vec<PodCondition> {
-        let ready = self.record.standing.ready_since.map(|since| PodCondition {
-            type_: "Ready".to_owned(),
-            status: "True".to_owned(),
-            last_transition_time: Some(Time(since)),
+        let conditions = self.record.standing.conditions.iter().map(|known| PodCondition {
+            type_: known.type_.clone(),
+            status: known.status.clone(),
+            last_transition_time: Some(Time(known.since)),
             ..PodCondition::default()
         });
-        ready.into_iter().collect()
+        conditions.collect()
     }
 
     /// Writes down how the pod is, if that is another than what was written and has lasted; says when to come back for it otherwise.
@@ -98,12 +98,12 @@ impl Worker {
             return None;
         }
         let now = self.context.clock.monotonic();
-        let due = match &self.unwritten {
+        let due = match self.unwritten.as_deref() {
             Some((unwritten, due)) if *unwritten == standing => *due,
             _ => now + SETTLED_AFTER,
         };
         if now < due {
-            self.unwritten = Some((standing, due));
+            self.unwritten = Some(Box::new((standing, due)));
             return Some(due.saturating_sub(now));
         }
         self.write(standing);
@@ -154,6 +154,13 @@ impl Worker {
                 containers.insert(name.to_owned(), ContainerStanding { id, started, ready });
             }
         }
-        Some(Standing { ready_since: report::ready_since(&told.conditions), containers })
+        let conditions = told.conditions.iter().filter_map(|condition| {
+            Some(ConditionStanding {
+                type_: condition.type_.clone(),
+                status: condition.status.clone(),
+                since: condition.last_transition_time.as_ref()?.0,
+            })
+        });
+        Some(Standing { conditions: conditions.collect(), containers })
     }
 }

@@ -7,7 +7,7 @@ use k8s_openapi::api::core::v1::Container;
 use tracing::{info, warn};
 
 use super::memory::Retry;
-use super::{Abandoned, Worker, report};
+use super::{Abandoned, Worker, events};
 use crate::board::EventKind;
 use crate::cri::proto::{ContainerConfig, PodSandboxConfig};
 use crate::cri::{ContainerId, SandboxId};
@@ -149,10 +149,11 @@ impl Worker {
         let handler = container.lifecycle.as_ref().and_then(|lifecycle| lifecycle.post_start.as_ref());
         let Some(handler) = handler else { return Ok(()) };
         let pod_ip = self.pod_ips().first().copied();
-        let target = HookTarget { pod: &self.full_name, container, id, pod_ip };
-        let error = match hook::run(handler, &target, &self.context.cri).await {
+        let (context, pod) = (Arc::clone(&self.context), self.full_name.clone());
+        let target = HookTarget { pod: &pod, container, id, pod_ip };
+        let error = match self.meanwhile(hook::run(handler, &target, &context.cri)).await {
             Ok(done) => {
-                report::hook_event(&self.context, &self.record.pod, &done);
+                events::hook_event(&context, &self.record.pod, &done);
                 return Ok(());
             }
             Err(error) => error,

@@ -51,14 +51,15 @@ impl Worker {
     }
 
     pub(super) async fn stop_one(
-        &self,
+        &mut self,
         container: &Container,
         id: &ContainerId,
         message: &str,
         grace: Duration,
     ) -> Result<(), CriError> {
         let victim = Victim { container: container.clone(), id: id.clone() };
-        self.killer().stop(&victim, message, grace, std::future::ready(())).await
+        let killer = self.killer();
+        self.meanwhile(killer.stop(&victim, message, grace, std::future::ready(()))).await
     }
 
     /// Stops everything in the pod, so that it can have another sandbox. What starts first in that one need not wait for being killed here:
@@ -89,7 +90,8 @@ impl Worker {
         let sandboxes: Vec<SandboxId> =
             self.observed.sandboxes.iter().map(|sandbox| sandbox.id.clone()).collect();
         self.unsure.everything = true;
-        let survivors = self.killer().stop_all(&victims, grace).await;
+        let killer = self.killer();
+        let survivors = self.meanwhile(killer.stop_all(&victims, grace)).await;
         let mut problems: Vec<String> =
             survivors.iter().map(|(name, error)| kill_problem(KILL_CONTAINER, name, error)).collect();
         // Whatever became of the containers: what the runtime could not stop alone may end with its sandbox.

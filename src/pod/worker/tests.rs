@@ -1,12 +1,13 @@
 //! What can only be seen from inside a worker. How it lives is tested from outside, in `tests/lifecycle`.
 
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 use k8s_openapi::api::core::v1::Pod;
 use k8s_openapi::jiff::Timestamp;
 use serde_json::json;
-use tokio::sync::watch;
+use tokio::sync::{mpsc, watch};
 
 use super::memory::Retry;
 use super::*;
@@ -15,11 +16,15 @@ use crate::cri::fake::{FakeRuntime, Request};
 use crate::image::Received;
 use crate::manifest::DaemonSetKey;
 use crate::pod::disruption::Cause;
-use crate::pod::fixture::context;
 use crate::pod::identity::Incarnation;
 use crate::pod::status::Waiting;
+use crate::pod::testing;
 use crate::preload::Preload;
 use crate::rollout::RevisionHash;
+
+fn context(runtime: &FakeRuntime, dir: &Path) -> PodContext {
+    testing::context(runtime, dir, mpsc::unbounded_channel().0)
+}
 
 fn record() -> PodRecord {
     let pod: Pod = serde_json::from_value(json!({

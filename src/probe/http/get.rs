@@ -15,7 +15,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::{Instant, timeout_at};
 
 use super::tls::{self, TlsError};
-use super::url::{Scheme, Url};
+use super::url::{Destination, Scheme, Url};
 use crate::probe::tcp::{DialError, dial, errno_text};
 
 const LONGEST_BODY: usize = 10 << 10;
@@ -91,6 +91,9 @@ pub enum HttpError {
     /// The server leads nowhere.
     #[error("failed to parse Location header {0:?}")]
     Location(String),
+    /// The server leads to something that is no HTTP.
+    #[error("unsupported protocol scheme {0:?}")]
+    Scheme(String),
     /// The answer's body broke off.
     #[error("{0}")]
     Body(String),
@@ -118,11 +121,14 @@ pub async fn get(request: Get<'_>) -> Result<Response, GetError> {
         match exchange(&url, headers, deadline).await.map_err(|error| failed(&url, error))? {
             Answered::Finally(response) => return Ok(response),
             Answered::Elsewhere { location, response } => {
-                let next =
-                    url.join(&location).ok_or_else(|| failed(&url, HttpError::Location(location.clone())))?;
-                if next.host != url.host {
-                    return Ok(response);
-                }
+                let next = match url.join(&location) {
+                    Some(Destination::Here(next)) => next,
+                    Some(Destination::Elsewhere) => return Ok(response),
+                    Some(Destination::Unsupported { scheme }) => {
+                        return Err(GetError { url: location, error: HttpError::Scheme(scheme) });
+                    }
+                    None => return Err(failed(&url, HttpError::Location(location))),
+                };
                 // Go keeps a Host header of the user's own only where the redirect names no host.
                 keeps_own_host &= !location.contains("//");
                 url = next;

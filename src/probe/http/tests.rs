@@ -132,7 +132,9 @@ async fn redirects_on_the_host_are_followed_and_no_others() {
         "/there" => redirect("/ok"),
         "/away" => redirect("http://elsewhere.invalid/"),
         "/round" => redirect("round"),
-        "/nowhere" => redirect("ftp://x/"),
+        "/nowhere" => redirect("http://x:port/"),
+        "/files" => redirect("ftp://elsewhere.invalid/"),
+        "/own-files" => redirect("ftp://127.0.0.1/"),
         "/bare" => status(302),
         "/broken" => redirect("/500"),
         "/500" => status(500),
@@ -142,13 +144,18 @@ async fn redirects_on_the_host_are_followed_and_no_others() {
     assert_eq!(server.probe("/there").await.unwrap(), Answer::Success);
     let away = Answer::Warning("Probe terminated redirects, Response body: gone".into());
     assert_eq!(server.probe("/away").await.unwrap(), away);
+    assert_eq!(server.probe("/files").await.unwrap(), away);
+    assert_eq!(
+        server.fails("/own-files").await,
+        "Get \"ftp://127.0.0.1/\": unsupported protocol scheme \"ftp\""
+    );
     assert!(matches!(server.probe("/bare").await.unwrap(), Answer::Warning(_)));
     assert_eq!(
         server.fails("/round").await,
         "Get \"http://127.0.0.1:PORT/round\": stopped after 10 redirects"
     );
     assert_eq!(server.fails("/broken").await, "HTTP probe failed with statuscode: 500");
-    assert!(server.fails("/nowhere").await.ends_with("failed to parse Location header \"ftp://x/\""));
+    assert!(server.fails("/nowhere").await.ends_with("failed to parse Location header \"http://x:port/\""));
 }
 
 #[tokio::test]
@@ -230,8 +237,15 @@ MjAwMTAyMDAwMDAwWjAYMRYwFAYDVQQDDA13cm9uZy5pbnZhbGlkMFkwEwYHKoZIzj0CAQYIKoZIzj0D
 Vbx27mOPzuS9vyo8nyF2cNUtTpO116TKQ2c/vUXPL3onKjkqemS5X3uWu70aVsG1f8vjuxUQjX9l5DAKBggqhkjOPQQDAgNI\
 ADBFAiEAvBmi0vZ65PyZ0oDxDvi21oqEQMWrdxDIvBQu0rl5jxwCIFv6f94Ar5HMuddB2uubIlAC1sVCE1xb+He3YE05jdpQ";
 
-#[tokio::test]
-async fn certificates_are_not_checked() {
+/// Whether a TLS server says farewell before it closes.
+#[derive(Clone, Copy, PartialEq)]
+enum Farewell {
+    Said,
+    LeftOut,
+}
+
+/// What is made of a TLS server with a bad certificate that answers so.
+async fn probe_tls(response: String, farewell: Farewell) -> Result<Answer, ProbeError> {
     use base64::Engine as _;
     use tokio_rustls::TlsAcceptor;
     use tokio_rustls::rustls::{ServerConfig, crypto::ring, pki_types::PrivatePkcs8KeyDer};
@@ -249,10 +263,28 @@ async fn certificates_are_not_checked() {
         let (stream, _) = listener.accept().await.unwrap();
         let mut stream = TlsAcceptor::from(std::sync::Arc::new(config)).accept(stream).await.unwrap();
         read_request(&mut stream).await;
-        stream.write_all(status(200).as_bytes()).await.unwrap();
-        let _ = stream.shutdown().await;
+        stream.write_all(response.as_bytes()).await.unwrap();
+        stream.flush().await.unwrap();
+        if farewell == Farewell::Said {
+            let _ = stream.shutdown().await;
+        }
     });
     let action = HttpGet { scheme: Scheme::Https, host: None, port, path: "/".into(), headers: Vec::new() };
-    assert_eq!(probe(&action, "127.0.0.1", LIMIT).await.unwrap(), Answer::Success);
+    let answer = probe(&action, "127.0.0.1", LIMIT).await;
     server.await.unwrap();
+    answer
+}
+
+#[tokio::test]
+async fn certificates_are_not_checked() {
+    assert_eq!(probe_tls(status(200), Farewell::Said).await.unwrap(), Answer::Success);
+}
+
+/// As Python's `http.server` behind `ssl` does.
+#[tokio::test]
+async fn a_tls_server_may_just_close_where_its_answer_ends() {
+    let until_closed = "HTTP/1.0 200 OK\r\nServer: small\r\n\r\nwell".to_owned();
+    assert_eq!(probe_tls(until_closed, Farewell::LeftOut).await.unwrap(), Answer::Success);
+    let cut_short = "HTTP/1.0 200 OK\r\nContent-Length: 10\r\n\r\nwell".to_owned();
+    assert!(matches!(probe_tls(cut_short, Farewell::LeftOut).await, Err(ProbeError::Body(_))));
 }

@@ -4,8 +4,11 @@
 //! configuration is made when the first https probe runs, and shared.
 
 use std::io;
+use std::pin::Pin;
 use std::sync::{Arc, OnceLock};
+use std::task::{Context, Poll};
 
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
@@ -27,18 +30,50 @@ pub enum TlsError {
 }
 
 /// Encrypts a connection to `host`.
-pub(super) async fn encrypt(stream: TcpStream, host: &str) -> Result<TlsStream<TcpStream>, TlsError> {
+pub(super) async fn encrypt(stream: TcpStream, host: &str) -> Result<Encrypted, TlsError> {
     let name = ServerName::try_from(host.to_owned())
         // A name that may not go into a handshake is left out of it, as an address is.
         .unwrap_or(ServerName::IpAddress(std::net::Ipv4Addr::UNSPECIFIED.into()));
     let config = config().map_err(|error| TlsError::Handshake(io::Error::other(error)))?;
-    TlsConnector::from(config).connect(name, stream).await.map_err(|error| {
+    TlsConnector::from(config).connect(name, stream).await.map(Encrypted).map_err(|error| {
         let tls = error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>());
         match tls {
             Some(rustls::Error::InvalidMessage(InvalidMessage::InvalidContentType)) => TlsError::NotTls,
             _ => TlsError::Handshake(error),
         }
     })
+}
+
+/// An encrypted connection. One that ends without TLS' own farewell just ends, as in Go: many small servers close it so, and where HTTP
+/// says how long an answer is, one that is cut short is noticed all the same.
+#[derive(Debug)]
+pub(super) struct Encrypted(TlsStream<TcpStream>);
+
+impl AsyncRead for Encrypted {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        match Pin::new(&mut self.0).poll_read(cx, buf) {
+            Poll::Ready(Err(error)) if error.kind() == io::ErrorKind::UnexpectedEof => Poll::Ready(Ok(())),
+            polled => polled,
+        }
+    }
+}
+
+impl AsyncWrite for Encrypted {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.0).poll_write(cx, buf)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.0).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.0).poll_shutdown(cx)
+    }
 }
 
 fn config() -> Result<Arc<ClientConfig>, rustls::Error> {

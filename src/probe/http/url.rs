@@ -32,6 +32,20 @@ impl Scheme {
     }
 }
 
+/// Where a redirect leads.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Destination {
+    /// To the same host.
+    Here(Url),
+    /// To another host, whatever is spoken there.
+    Elsewhere,
+    /// To the same host, where something is to be spoken that is no HTTP.
+    Unsupported {
+        /// What.
+        scheme: String,
+    },
+}
+
 /// A URL with a host.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Url {
@@ -74,24 +88,28 @@ impl Url {
         &self.target
     }
 
-    /// Where a `Location` header leads from here; `None` when it makes no sense.
-    pub fn join(&self, location: &str) -> Option<Self> {
+    /// Where a `Location` header leads from here; `None` when it makes no sense. As in Go, first of all the hosts are compared.
+    pub fn join(&self, location: &str) -> Option<Destination> {
         let location = location.split('#').next().unwrap_or_default();
-        let (scheme, rest) = match location.split_once("://") {
-            Some((scheme, rest)) if !scheme.contains(['/', '?']) => {
-                match scheme.to_ascii_lowercase().as_str() {
-                    "http" => (Scheme::Http, Some(rest)),
-                    "https" => (Scheme::Https, Some(rest)),
-                    _ => return None,
-                }
-            }
-            _ => (self.scheme, location.strip_prefix("//")),
-        };
-        if let Some(rest) = rest {
+        let (named, rest) = split_scheme(location)?;
+        if let Some(rest) = rest.strip_prefix("//") {
             let end = rest.find(['/', '?']).unwrap_or(rest.len());
             let (authority, path) = rest.split_at(end);
             let (host, port) = split_authority(authority)?;
-            return Some(Self { scheme, host, port, target: target(path) });
+            if host != self.host {
+                return Some(Destination::Elsewhere);
+            }
+            let scheme = match named.to_ascii_lowercase().as_str() {
+                "" => self.scheme,
+                "http" => Scheme::Http,
+                "https" => Scheme::Https,
+                other => return Some(Destination::Unsupported { scheme: other.to_owned() }),
+            };
+            return Some(Destination::Here(Self { scheme, host, port, target: target(path) }));
+        }
+        if !named.is_empty() {
+            // `mailto:somebody` names no host, which is another one.
+            return Some(Destination::Elsewhere);
         }
         let (own_path, _) = split_query(&self.target);
         let (path, query) = split_query(location);
@@ -100,13 +118,27 @@ impl Url {
             _ if path.starts_with('/') => without_dots(path),
             _ => without_dots(&format!("{}{path}", &own_path[..=own_path.rfind('/').unwrap_or(0)])),
         };
-        Some(Self { target: target(&merged) + &written_query(query), ..self.clone() })
+        Some(Destination::Here(Self { target: target(&merged) + &written_query(query), ..self.clone() }))
     }
 }
 
 impl fmt::Display for Url {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}://{}{}", self.scheme.as_str(), self.authority(), self.target)
+    }
+}
+
+/// A reference's scheme, or nothing, and what comes behind it; `None` if it begins with a colon.
+fn split_scheme(reference: &str) -> Option<(&str, &str)> {
+    let is_part = |c: char| c.is_ascii_alphanumeric() || "+-.".contains(c);
+    match reference.split_once(':') {
+        Some(("", _)) => None,
+        Some((scheme, rest))
+            if scheme.starts_with(|c: char| c.is_ascii_alphabetic()) && scheme.chars().all(is_part) =>
+        {
+            Some((scheme, rest))
+        }
+        _ => Some(("", reference)),
     }
 }
 
@@ -128,7 +160,7 @@ fn split_authority(authority: &str) -> Option<(String, Option<u16>)> {
         None => authority.split_once(':').map_or((authority, None), |(host, port)| (host, Some(port))),
     };
     let port = port.filter(|port| !port.is_empty()).map(str::parse).transpose().ok()?;
-    (!host.is_empty()).then(|| (host.to_owned(), port))
+    Some((host.to_owned(), port))
 }
 
 /// Path and query of a reference, as they go on the wire.
@@ -225,21 +257,30 @@ mod tests {
         for (location, to) in [
             ("/c", Some("http://h.example:8080/c")),
             ("c", Some("http://h.example:8080/a/c")),
+            ("//h.example/c", Some("http://h.example/c")),
             ("../c?x=/..", Some("http://h.example:8080/c?x=/..")),
             ("./", Some("http://h.example:8080/a/")),
             ("?z", Some("http://h.example:8080/a/b?z")),
-            ("//other/c", Some("http://other/c")),
+            ("//other/c", Some("elsewhere")),
+            ("ftp://other/", Some("elsewhere")),
+            ("mailto:somebody@h.example", Some("elsewhere")),
+            ("http:///x", Some("elsewhere")),
             ("https://h.example/", Some("https://h.example/")),
             ("HTTPS://h.example:1?x", Some("https://h.example:1/?x")),
-            ("https://[fd00::1]:2/a#f", Some("https://[fd00::1]:2/a")),
             ("/go?to=http://x/", Some("http://h.example:8080/go?to=http://x/")),
-            ("ftp://h.example/", None),
+            ("FTP://h.example/", Some("unsupported ftp")),
             ("http://h.example:port/", None),
-            ("http:///x", None),
+            (":", None),
         ] {
-            assert_eq!(from.join(location).map(|url| url.to_string()).as_deref(), to, "{location}");
+            let led = from.join(location).map(|destination| match destination {
+                Destination::Here(url) => url.to_string(),
+                Destination::Elsewhere => "elsewhere".to_owned(),
+                Destination::Unsupported { scheme } => format!("unsupported {scheme}"),
+            });
+            assert_eq!(led.as_deref(), to, "{location}");
         }
-        let https = Url::new(Scheme::Https, "h", 1, "/").join("https://h/").unwrap();
-        assert_eq!(https.port(), 443);
+        let https = Url::new(Scheme::Https, "fd00::1", 1, "/").join("https://[fd00::1]/a#f");
+        let Some(Destination::Here(https)) = https else { panic!("{https:?}") };
+        assert_eq!((https.port(), https.to_string().as_str()), (443, "https://[fd00::1]/a"));
     }
 }

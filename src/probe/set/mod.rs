@@ -12,18 +12,19 @@ mod task;
 
 pub use results::{ContainerResults, ProbeResults, Readiness};
 
+use std::fmt::Debug;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use k8s_openapi::api::core::v1::{Container, Pod};
-use tokio::sync::mpsc::UnboundedSender;
 use tokio::sync::{Notify, watch};
 use tokio::task::JoinSet;
 
 use super::threshold::{Outcome, Startup, Stored, Worker, WorkerView};
 use super::{ContainerState, ContainerView, ExecSync, PodPhase, ProbeKind, ProbeSpec};
+use crate::cri::ContainerId;
 use task::{Task, TaskView};
 
 /// Something a probe has to tell about its container.
@@ -58,12 +59,18 @@ impl ProbeEventReason {
     }
 }
 
+/// Whom probes tell what they have to tell, at the time and on the task of the probe: it may neither wait nor take long.
+pub trait ProbeEvents: Debug + Send + Sync {
+    /// Takes note of it.
+    fn tell(&self, event: ProbeEvent);
+}
+
 /// The probes of one pod.
 #[derive(Debug)]
 pub struct ProbeSet<E> {
     runtime: E,
     notify: Arc<Notify>,
-    events: UnboundedSender<ProbeEvent>,
+    events: Arc<dyn ProbeEvents>,
     agent_started: Instant,
     containers: Vec<Probed>,
     tasks: JoinSet<()>,
@@ -109,7 +116,7 @@ impl<E: ExecSync> ProbeSet<E> {
     pub fn new(
         runtime: E,
         notify: Arc<Notify>,
-        events: UnboundedSender<ProbeEvent>,
+        events: Arc<dyn ProbeEvents>,
         agent_started: Instant,
     ) -> Self {
         Self {
@@ -180,14 +187,17 @@ impl<E: ExecSync> ProbeSet<E> {
         let regular = spec.map(|spec| spec.containers.as_slice()).unwrap_or_default();
         for container in sidecars.chain(regular) {
             let name: Arc<str> = container.name.as_str().into();
-            let state = views.iter().find(|view| view.name == container.name).map(|view| &view.state);
+            let view = views.iter().find(|view| view.name == container.name);
+            let state = view.map(|view| &view.state);
+            let had_started = view.filter(|view| view.had_started).and_then(|view| view.state.running());
             let probes = ProbeKind::ALL.map(|kind| {
                 if phase == PodPhase::Terminating && kind != ProbeKind::Readiness {
                     return None;
                 }
                 let spec = ProbeSpec::of(kind, container)?;
                 let first_tick = now + self.stagger(&spec, uid, container, state, now);
-                Some(self.spawn(spec, Arc::clone(&name), first_tick))
+                let had_started = had_started.filter(|_| kind == ProbeKind::Startup);
+                Some(self.spawn(spec, Arc::clone(&name), first_tick, had_started))
             });
             let (state, told) = (ContainerState::default(), [None; 3]);
             self.containers.push(Probed { name, state, probes, told });
@@ -214,18 +224,26 @@ impl<E: ExecSync> ProbeSet<E> {
         Duration::from_millis(hasher.finish() % millis)
     }
 
-    fn spawn(&mut self, spec: ProbeSpec, container: Arc<str>, first_tick: Instant) -> Running {
+    fn spawn(
+        &mut self,
+        spec: ProbeSpec,
+        container: Arc<str>,
+        first_tick: Instant,
+        had_started: Option<&ContainerId>,
+    ) -> Running {
         let (view, views) = watch::channel(TaskView::default());
-        let stored = SharedResult::default();
+        let worker = Worker::new(&spec, first_tick, self.agent_started, had_started);
+        // At once, as it is not to be asked: the container's other probes may run.
+        let stored = SharedResult::new(worker.stored().into());
         let task = Task {
-            worker: Worker::new(&spec, first_tick, self.agent_started),
+            worker,
             spec,
             container,
             views,
             stored: Arc::clone(&stored),
             runtime: self.runtime.clone(),
             notify: Arc::clone(&self.notify),
-            events: self.events.clone(),
+            events: Arc::clone(&self.events),
         };
         self.tasks.spawn(task.run());
         Running { view, stored }

@@ -6,11 +6,10 @@ use std::net::IpAddr;
 use std::pin::pin;
 use std::sync::{Arc, PoisonError};
 
-use tokio::sync::mpsc::UnboundedSender;
 use tokio::sync::{Notify, watch};
 use tokio::time::{Instant, sleep_until};
 
-use super::{ProbeEvent, ProbeEventReason, SharedResult};
+use super::{ProbeEvent, ProbeEventReason, ProbeEvents, SharedResult};
 use crate::cri::ContainerId;
 use crate::probe::attempt::{Answer, Target, attempt};
 use crate::probe::threshold::{Change, Next, Outcome, Worker, WorkerView};
@@ -31,7 +30,7 @@ pub(super) struct Task<E> {
     pub(super) stored: SharedResult,
     pub(super) runtime: E,
     pub(super) notify: Arc<Notify>,
-    pub(super) events: UnboundedSender<ProbeEvent>,
+    pub(super) events: Arc<dyn ProbeEvents>,
 }
 
 impl<E: ExecSync> Task<E> {
@@ -92,9 +91,7 @@ impl<E: ExecSync> Task<E> {
             }
             Err(error) => (None, ProbeEventReason::Unhealthy, format!("{kind} probe errored: {error}")),
         };
-        // Nobody to tell it to means that the pod's worker is ending.
-        let _ =
-            self.events.send(ProbeEvent { container: Arc::clone(&self.container), kind, reason, message });
+        self.events.tell(ProbeEvent { container: Arc::clone(&self.container), kind, reason, message });
         outcome
     }
 

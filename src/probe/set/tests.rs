@@ -1,11 +1,17 @@
 use k8s_openapi::api::core::v1::{ExecAction, PodSpec, Probe};
-use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
+use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::time::{advance, timeout};
 
 use super::*;
 use crate::cri::{CriError, ExecOutput};
 use crate::probe::exec::fake::{FakeExec, call, exits};
 use crate::probe::threshold::Outcome;
+
+impl ProbeEvents for UnboundedSender<ProbeEvent> {
+    fn tell(&self, event: ProbeEvent) {
+        let _ = self.send(event);
+    }
+}
 
 struct Pod1 {
     pod: Pod,
@@ -15,6 +21,7 @@ struct Pod1 {
     events: UnboundedReceiver<ProbeEvent>,
     origin: tokio::time::Instant,
     state: ContainerState,
+    had_started: bool,
     phase: PodPhase,
 }
 
@@ -36,7 +43,7 @@ impl Pod1 {
             PodSpec { containers: vec![Container { name: "c".into(), ..container }], ..Default::default() };
         let (sender, events) = unbounded_channel();
         let notify = Arc::new(Notify::new());
-        let set = ProbeSet::new(runtime.clone(), Arc::clone(&notify), sender, now());
+        let set = ProbeSet::new(runtime.clone(), Arc::clone(&notify), Arc::new(sender), now());
         Self {
             pod: Pod { spec: Some(spec), ..Default::default() },
             set,
@@ -45,6 +52,7 @@ impl Pod1 {
             events,
             origin: tokio::time::Instant::now(),
             state: ContainerState::Absent,
+            had_started: false,
             phase: PodPhase::Live,
         }
     }
@@ -55,7 +63,7 @@ impl Pod1 {
     }
 
     fn sync(&mut self) {
-        let views = [ContainerView { name: "c", state: self.state.clone() }];
+        let views = [ContainerView { name: "c", state: self.state.clone(), had_started: self.had_started }];
         self.set.sync(&self.pod, &views, None, self.phase);
     }
 
@@ -169,8 +177,12 @@ async fn a_container_that_is_not_ready_is_asked_when_another_changes() {
     pod.runs("a");
     pod.until(3).await;
     assert_eq!(pod.times(), [0], "a failure that is none new causes nothing");
-    let c = ContainerView { name: "c", state: pod.state.clone() };
-    let d = ContainerView { name: "d", state: ContainerState::Running { id: "b".into(), since: now() } };
+    let c = ContainerView { name: "c", state: pod.state.clone(), had_started: false };
+    let d = ContainerView {
+        name: "d",
+        state: ContainerState::Running { id: "b".into(), since: now() },
+        had_started: false,
+    };
     for _ in 0..2 {
         pod.set.sync(&pod.pod, &[c.clone(), d.clone()], None, pod.phase);
         tokio::time::sleep(Duration::from_millis(1)).await;
@@ -306,15 +318,46 @@ async fn a_waiting_probe_is_small() {
     )
     .unwrap();
     let task = Task {
-        worker: Worker::new(&spec, now(), now()),
+        worker: Worker::new(&spec, now(), now(), None),
         spec,
         container: "c".into(),
         views,
         stored: SharedResult::default(),
         runtime: FakeExec::new(well),
         notify: Arc::new(Notify::new()),
-        events: unbounded_channel().0,
+        events: Arc::new(unbounded_channel().0),
     };
     let size = std::mem::size_of_val(&task.run());
     assert!(size <= 1536, "{size} bytes");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_container_that_had_started_is_not_asked_again_whether_it_has() {
+    advance(Duration::from_secs(100)).await;
+    let container = Container {
+        startup_probe: Some(Probe { failure_threshold: Some(1), ..exec_probe("startup", 1) }),
+        liveness_probe: Some(exec_probe("alive", 1)),
+        ..Default::default()
+    };
+    let seen = Arc::new(Mutex::new(Vec::new()));
+    let commands = Arc::clone(&seen);
+    let runtime = FakeExec::new(move |command| {
+        commands.lock().unwrap().push(command[0].clone());
+        Ok(exits(i32::from(command[0] == "startup"), "", ""))
+    });
+    let mut pod = Pod1::new(container, runtime);
+    let since = now().checked_sub(Duration::from_secs(50)).unwrap();
+    (pod.state, pod.had_started) = (ContainerState::Running { id: "a".into(), since }, true);
+    pod.sync();
+    assert!(pod.set.results().of("c").unwrap().started());
+    pod.until(5).await;
+    let asked = std::mem::take(&mut *seen.lock().unwrap());
+    assert!(asked.len() > 3 && asked.iter().all(|command| command == "alive"), "{asked:?}");
+    assert_eq!(pod.set.results().of("c").unwrap().condemned(), None);
+    pod.state = ContainerState::Terminated { id: "a".into() };
+    pod.sync();
+    pod.runs("b");
+    assert!(!pod.set.results().of("c").unwrap().started(), "the next instance has to start by itself");
+    pod.until(8).await;
+    assert!(seen.lock().unwrap().contains(&"startup".to_owned()));
 }

@@ -19,7 +19,7 @@
 //!
 //! Two things differ from the kubelet, both only in when a tick is used: a tick at most a second short of the initial delay
 //! waits for the delay's end (the kubelet rounds the start down to a second and probes early), and a container that the agent
-//! found running keeps an unknown result until it was probed once (as kubelets since 1.35 do).
+//! found running keeps an unknown result until it was probed once, unless it is known to have started (as kubelets since 1.35 do).
 
 use std::time::{Duration, Instant};
 
@@ -110,8 +110,14 @@ enum Turn {
 }
 
 impl Worker {
-    /// A worker whose first tick is at `first_tick`. Containers that ran before `agent_started` get no initial result.
-    pub(super) fn new(spec: &ProbeSpec, first_tick: Instant, agent_started: Instant) -> Self {
+    /// A worker whose first tick is at `first_tick`. Containers that ran before `agent_started` get no initial result, but for the one whose
+    /// startup probe succeeded when an earlier agent asked: it is not asked again.
+    pub(super) fn new(
+        spec: &ProbeSpec,
+        first_tick: Instant,
+        agent_started: Instant,
+        had_started: Option<&ContainerId>,
+    ) -> Self {
         Self {
             kind: spec.kind,
             initial_delay: spec.initial_delay,
@@ -121,11 +127,11 @@ impl Worker {
             agent_started,
             first_tick,
             next_tick: first_tick,
-            container: None,
-            stored: None,
+            container: had_started.cloned(),
+            stored: had_started.map(|_| Outcome::Success),
             last: None,
             run: 0,
-            hold: Hold::Released,
+            hold: if had_started.is_some() { Hold::UntilNewContainer } else { Hold::Released },
             turn: Turn::Unknown,
             changes: 0,
         }

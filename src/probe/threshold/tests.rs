@@ -30,7 +30,7 @@ struct Sim {
 impl Sim {
     fn new(spec: &ProbeSpec) -> Self {
         let origin = Instant::now() + s(1_000_000);
-        let worker = Worker::new(spec, origin, origin);
+        let worker = Worker::new(spec, origin, origin, None);
         let view = WorkerView { startup: Startup::Done, ..WorkerView::default() };
         let mut sim = Self { worker, view, origin, now: origin };
         sim.look();
@@ -121,7 +121,7 @@ fn ticks_that_pass_while_a_probe_rests_are_not_made_up_for() {
 #[test]
 fn a_worker_that_meets_a_running_container_asks_at_once() {
     let mut sim = Sim::new(&spec(ProbeKind::Liveness));
-    sim.worker = Worker::new(&spec(ProbeKind::Liveness), sim.origin, sim.origin);
+    sim.worker = Worker::new(&spec(ProbeKind::Liveness), sim.origin, sim.origin, None);
     sim.runs("a");
     assert_eq!(sim.run(10_000, 0, succeeds), [0, 10_000]);
 }
@@ -169,7 +169,7 @@ fn a_container_found_running_has_no_result_before_it_is_probed() {
 #[test]
 fn a_late_first_tick_holds_readiness_back_too() {
     let mut sim = Sim::new(&spec(ProbeKind::Readiness));
-    sim.worker = Worker::new(&spec(ProbeKind::Readiness), sim.origin + s(4), sim.origin);
+    sim.worker = Worker::new(&spec(ProbeKind::Readiness), sim.origin + s(4), sim.origin, None);
     let since = sim.origin.checked_sub(s(100)).unwrap();
     sim.view.state = ContainerState::Running { id: "a".into(), since };
     assert_eq!(sim.run(30_000, 0, succeeds), [4_000, 14_000, 24_000]);

@@ -24,7 +24,8 @@ use super::reader::{Next, Reader, Said, Seen};
 use super::reading::{self, Parse};
 use super::settle::{Look, Settle};
 use super::watch::Events;
-use super::{Snapshot, Thresholds, boot, watch as inotify};
+use super::{Snapshot, Thresholds, watch as inotify};
+use crate::boot_time::BootTime;
 
 /// At the start, what was known before goes out when the store doesn't answer for so long.
 const FIRST_ANSWER: Duration = Duration::from_secs(2);
@@ -40,6 +41,8 @@ pub struct DirStore;
 pub struct StoreHandle {
     /// Whole snapshots, newest only. [`Freshness::Unknown`](super::Freshness::Unknown) until something is known.
     pub snapshots: watch::Receiver<Arc<Snapshot>>,
+    /// Counts the complete listings; its newest change is the time of the last.
+    pub listings: watch::Receiver<u64>,
     says: Arc<Operator>,
 }
 
@@ -88,7 +91,8 @@ impl DirStore {
     fn spawn_with(settings: DirSettings, parse: Parse, shutdown: CancellationToken) -> StoreHandle {
         let (sender, snapshots) = watch::channel(Arc::<Snapshot>::default());
         let says = Arc::<Operator>::default();
-        let handle = StoreHandle { snapshots, says: Arc::clone(&says) };
+        let (listings, listings_seen) = watch::channel(0);
+        let handle = StoreHandle { snapshots, listings: listings_seen, says: Arc::clone(&says) };
         let root: Arc<Path> =
             std::path::absolute(&settings.path).map_or_else(|_| settings.path.as_path().into(), Arc::from);
         let task = Task {
@@ -97,6 +101,7 @@ impl DirStore {
             outlet: Outlet::new(Arc::clone(&root), settings.state_file.clone(), sender),
             root,
             settings,
+            listings,
         };
         tokio::spawn(async move {
             tokio::select! {
@@ -114,6 +119,7 @@ struct Task {
     parse: Parse,
     settle: Settle,
     outlet: Outlet,
+    listings: watch::Sender<u64>,
 }
 
 type Looking = oneshot::Receiver<(Reader, Seen)>;
@@ -170,6 +176,9 @@ impl Task {
                             },
                             seen = answer(&mut looking) => {
                                 if let Some((back, seen)) = seen {
+                                    if seen.complete {
+                                        self.listings.send_modify(|count| *count += 1);
+                                    }
                                     let now = Instant::now();
                                     round = now + self.pause(seen.next);
                                     hold_ends = seen.hold_ends.map(|remaining| now + remaining);
@@ -237,6 +246,8 @@ impl Task {
             Reader::new(Arc::clone(&self.root), self.parse, thresholds, watches, self.settings.trust.clone());
         if let Some((snapshot, memory)) = self.outlet.known() {
             reader.restore(snapshot, memory);
+        } else if self.outlet.forgotten {
+            reader.forget();
         }
         (Some(reader), events)
     }
@@ -273,7 +284,7 @@ impl Task {
 
 fn look_with(mut reader: Reader, look: Look, said: Said) -> impl FnOnce() -> (Reader, Seen) + Send {
     move || {
-        let seen = reader.look(&look, said, &boot::now());
+        let seen = reader.look(&look, said, &BootTime::now());
         (reader, seen)
     }
 }

@@ -48,6 +48,8 @@ pub(super) struct Outlet {
     memory: Memory,
     /// Whether any listing, now or before a restart, was ever believed.
     known: bool,
+    /// An earlier run of the agent has left something, and it can't be used.
+    pub(super) forgotten: bool,
     on_disk: Option<(Arc<Snapshot>, Memory)>,
     pub(super) notes: Notes,
 }
@@ -61,6 +63,7 @@ impl Outlet {
             newest: Arc::default(),
             memory: Memory::default(),
             known: false,
+            forgotten: false,
             on_disk: None,
             notes: Notes::default(),
         }
@@ -70,11 +73,14 @@ impl Outlet {
     pub(super) async fn load(&mut self) {
         let path = self.state_file.clone();
         let Some(loading) = on_thread("store-load", move || last_good::load(&path)) else {
+            self.forgotten = true;
             self.notes.not_loaded =
                 Some("the last good content is not loaded: no thread to be had".to_owned());
             return;
         };
-        match loading.await {
+        let loaded = loading.await;
+        self.forgotten = !matches!(loaded, Ok(Ok(_)));
+        match loaded {
             Ok(Ok(Some((objects, memory)))) => {
                 self.newest = Arc::new(Snapshot { objects, ..Snapshot::default() });
                 self.memory = memory.clone();
@@ -110,6 +116,7 @@ impl Outlet {
         self.newest = seen.snapshot;
         self.memory = seen.memory;
         self.known = seen.known;
+        self.forgotten &= !seen.known;
         self.notes.stale = None;
         self.notes.failed = None;
         self.publish();

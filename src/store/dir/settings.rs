@@ -30,7 +30,7 @@ pub struct DirSettings {
     pub poll_interval: Duration,
     /// The interval of the looks that make sure, where the kernel tells of changes.
     pub relist_interval: Duration,
-    /// How long the sudden loss of many DaemonSets is not believed.
+    /// How long the sudden loss of many DaemonSets is not believed; [`Duration::MAX`]: until somebody confirms it.
     pub empty_hold: Duration,
     /// A store that does not answer for so long counts as away.
     pub answer_within: Duration,

@@ -11,24 +11,9 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::merge::Files;
+use super::merge::{FileState, Files};
+use crate::boot_time::BootTime;
 use crate::manifest::{Kind, ObjectKey};
-
-/// A point in time that no clock correction moves: which boot, and how long into it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct BootTime {
-    /// The kernel's `boot_id`.
-    pub(super) boot: String,
-    /// Since then, suspended time included.
-    pub(super) uptime: Duration,
-}
-
-impl BootTime {
-    /// What has certainly passed since `earlier`; nothing is certain across boots.
-    pub(super) fn since(&self, earlier: &BootTime) -> Duration {
-        if self.boot == earlier.boot { self.uptime.saturating_sub(earlier.uptime) } else { Duration::ZERO }
-    }
-}
 
 /// What identifies a directory.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -65,11 +50,19 @@ impl Hold {
     /// How long it lasts; `None` when no time ends it, only a repair or a confirmation.
     pub(super) fn remaining(&self, now: &BootTime, thresholds: &Thresholds) -> Option<Duration> {
         match self.cause {
-            Cause::Unmounted(_) => None,
-            Cause::Moved(_) | Cause::Emptied | Cause::Many(..) => {
-                Some(thresholds.hold.saturating_sub(now.since(&self.since)))
+            Cause::Unmounted(_) | Cause::Forgotten(Some(_)) => None,
+            Cause::Forgotten(None) | Cause::Moved(_) | Cause::Emptied | Cause::Many(..) => {
+                thresholds.ends().map(|hold| hold.saturating_sub(now.since(&self.since)))
             }
         }
+    }
+
+    /// When it ends, since the boot that `now` is of; `None` when no time ends it.
+    pub(super) fn until(&self, now: &BootTime, thresholds: &Thresholds) -> Option<Duration> {
+        // A hold of an earlier boot begins again at the next settled look.
+        let since = if self.since.boot == now.boot { &self.since } else { now };
+        self.remaining(now, thresholds)?;
+        thresholds.ends().map(|hold| since.uptime.saturating_add(hold))
     }
 }
 
@@ -82,8 +75,14 @@ pub struct Thresholds {
     pub many: usize,
     /// … and from more than this share of all, in per cent, a deletion is held.
     pub share: usize,
-    /// For so long.
+    /// For so long; [`Duration::MAX`]: until somebody confirms it.
     pub hold: Duration,
+}
+
+impl Thresholds {
+    fn ends(&self) -> Option<Duration> {
+        Some(self.hold).filter(|hold| *hold != Duration::MAX)
+    }
 }
 
 impl Default for Thresholds {
@@ -105,6 +104,8 @@ pub(super) struct Evidence<'a> {
     pub(super) place_before: Option<&'a Place>,
     /// Where it is now.
     pub(super) place: &'a Place,
+    /// Something ran before, and what it was can't be known any more.
+    pub(super) forgotten: bool,
 }
 
 /// The guard's answer.
@@ -130,6 +131,9 @@ pub(super) enum Cause {
     Emptied,
     /// So many DaemonSets of so many vanished at once.
     Many(usize, usize),
+    /// What the store had before can't be known any more, so nobody can say what is missing; and it may be in this file, which can't
+    /// be understood.
+    Forgotten(Option<PathBuf>),
 }
 
 impl fmt::Display for Cause {
@@ -145,6 +149,13 @@ impl fmt::Display for Cause {
             Cause::Many(vanished, before) => {
                 write!(f, "{vanished} of {before} DaemonSets vanished from the store at once")
             }
+            Cause::Forgotten(file) => {
+                f.write_str("the last good content could not be read, so what may be missing is not known")?;
+                match file {
+                    Some(file) => write!(f, ", and {} can't be understood", file.display()),
+                    None => Ok(()),
+                }
+            }
         }
     }
 }
@@ -156,15 +167,30 @@ pub(super) fn judge(
     now: &BootTime,
     thresholds: &Thresholds,
 ) -> Verdict {
-    let Some(cause) = suspicion(evidence, thresholds) else {
-        return Verdict::Believe;
-    };
+    if evidence.forgotten
+        && let hold @ Verdict::Hold { .. } = verdict(forgotten(evidence), evidence, held, now, thresholds)
+    {
+        return hold;
+    }
+    match suspicion(evidence, thresholds) {
+        Some(cause) => verdict(cause, evidence, held, now, thresholds),
+        None => Verdict::Believe,
+    }
+}
+
+fn verdict(
+    cause: Cause,
+    evidence: &Evidence<'_>,
+    held: Option<&Hold>,
+    now: &BootTime,
+    thresholds: &Thresholds,
+) -> Verdict {
     // A hold that has to keep more than it was made for, or for another reason, begins again: nobody had the time to see that.
     // So does one of an earlier boot: nobody knows how long ago that was.
     let same = |held: &&Hold| {
         held.since.boot == now.boot
             && discriminant(&held.cause) == discriminant(&cause)
-            && evidence.vanishing.is_subset(&held.vanishing)
+            && (matches!(cause, Cause::Forgotten(_)) || evidence.vanishing.is_subset(&held.vanishing))
     };
     let (since, vanishing) = match held.filter(same) {
         Some(held) => (held.since.clone(), held.vanishing.clone()),
@@ -175,6 +201,15 @@ pub(super) fn judge(
         Some(Duration::ZERO) => Verdict::Believe,
         _ => Verdict::Hold { hold: next },
     }
+}
+
+/// Not to know what ran is the suspicion; a file that may have it and can't be understood makes it last.
+fn forgotten(evidence: &Evidence<'_>) -> Cause {
+    let file = evidence.files.iter().filter(|(_, state)| match state {
+        FileState::Read(reading) => reading.refused_unidentified,
+        FileState::Unreadable(_) | FileState::Pending => true,
+    });
+    Cause::Forgotten(file.map(|(path, _)| path.to_path_buf()).min())
 }
 
 fn suspicion(evidence: &Evidence<'_>, thresholds: &Thresholds) -> Option<Cause> {

@@ -69,6 +69,7 @@ fn only_what_looks_like_an_accident_is_held() {
             files: &files(paths),
             place_before: Some(&before),
             place: &place(boot, directories),
+            forgotten: false,
         };
         let verdict = judge(&evidence, None, &at(boot, 1), &Thresholds::default());
         assert_eq!(cause(verdict), *expected, "{what}");
@@ -84,6 +85,7 @@ fn a_mount_below_the_root_is_missed_like_the_root() {
         files: &files(&["/s/a.yaml"]),
         place_before: Some(&before),
         place: &place("b", &[("/s", 1, 10)]),
+        forgotten: false,
     };
     let verdict = judge(&evidence, None, &at("b", 1), &Thresholds::default());
     assert_eq!(cause(verdict), Some(Cause::Unmounted("/s/m".into())));
@@ -101,6 +103,7 @@ fn a_hold_lasts_its_time_in_one_boot_and_begins_again_with_another_or_with_more(
             files: &none,
             place_before: Some(&here),
             place: &here,
+            forgotten: false,
         };
         match judge(&evidence, held, &now, &thresholds) {
             Verdict::Believe => None,
@@ -128,6 +131,7 @@ fn an_unmounted_store_is_held_for_ever_and_its_time_counts_for_nothing_else() {
             files: &none,
             place_before: Some(&before),
             place: &place("b", directories),
+            forgotten: false,
         };
         judge(&evidence, held, &now, &Thresholds::default())
     };
@@ -159,6 +163,7 @@ proptest! {
                 files: &files(&[]),
                 place_before: Some(&here),
                 place: &here,
+                forgotten: false,
             };
             let big = vanishing > thresholds.emptied;
             match judge(&evidence, held.as_ref(), &now, &thresholds) {

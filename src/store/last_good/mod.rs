@@ -13,9 +13,10 @@ use serde::de::{DeserializeOwned, Error as _};
 use serde::{Deserialize, Serialize, Serializer};
 use serde_json::Value;
 
-use super::guard::{BootTime, Cause, Hold, Place};
+use super::guard::{Cause, Hold, Place};
 use super::reader::Memory;
 use crate::atomic_file::{self, AtomicFileError};
+use crate::boot_time::BootTime;
 use crate::manifest::{Kind, Object, ObjectKey, Objects, Origin, Stored};
 
 const VERSION: u32 = 1;

@@ -3,6 +3,7 @@
 //! Links to files and directories are followed, each directory once. A listing with `failures` must never remove anything. The
 //! walk may block as long as the file system does; it runs on a thread of its own.
 
+mod bounds;
 mod file;
 mod name;
 mod trail;
@@ -17,10 +18,11 @@ use std::sync::Arc;
 use nix::errno::Errno;
 use nix::sys::statfs::statfs;
 
+use self::bounds::Tally;
 use self::file::{Cache, Candidate, Judged, remedy, special};
 pub(super) use self::file::{NotRead, read};
 use self::name::Name;
-pub(super) use self::name::is_manifest_path;
+pub(crate) use self::name::is_manifest_path;
 use self::trail::follow;
 use super::IgnoredFile;
 use super::guard::{DirectoryId, Place};
@@ -30,12 +32,6 @@ use super::settle::Look;
 use super::watch::Watches;
 use crate::archive::Digest;
 use crate::manifest::{Problem, Severity};
-
-/// A store of more directories has a link to somewhere that it shouldn't have.
-const MOST_DIRECTORIES: usize = 4096;
-
-/// So many left-out files are listed; a status page of more helps nobody.
-const MOST_IGNORED: usize = 256;
 
 /// File systems on which the kernel learns nothing of changes made elsewhere: AFS, Ceph, CIFS, Coda, FUSE, GFS2, Lustre, NCP,
 /// NFS, OCFS2, SMB, SMB2, 9P (values of statfs(2)).
@@ -100,6 +96,7 @@ struct Walk<'a> {
     look: &'a Look,
     watches: Option<&'a mut Watches>,
     listing: Listing,
+    tally: Tally,
     queue: VecDeque<Directory>,
     /// Directories and files met so far, by their paths without symlinks.
     met: HashMap<PathBuf, Arc<Path>>,
@@ -133,37 +130,33 @@ impl Lister {
             look,
             watches,
             listing: Listing::default(),
+            tally: Tally::default(),
             queue: VecDeque::new(),
             met: HashMap::new(),
             network: HashMap::new(),
         };
         let root = Arc::clone(&self.root);
         walk.enter_root(&root);
-        let mut entered = 0;
         while let Some(directory) = walk.queue.pop_front() {
-            entered += 1;
-            if entered > MOST_DIRECTORIES {
+            walk.tally.directory();
+            if walk.tally.exceeded().is_none() {
+                walk.directory(&directory, &mut self.cache);
+            }
+            if let Some(most) = walk.tally.exceeded() {
                 walk.listing.failures.push(format!(
-                    "{} has more than {MOST_DIRECTORIES} directories: remove the link that leads out of it, if there is one",
+                    "{} has more than {most}: remove what doesn't belong there, or the link that leads out of it",
                     root.display()
                 ));
                 break;
             }
-            walk.directory(&directory, &mut self.cache);
         }
+        let surplus = walk.tally.surplus(&root);
         let mut listing = walk.listing;
         if listing.failures.is_empty() {
             self.cache.retain(|path| listing.files.contains_key(path));
         }
         listing.ignored.sort();
-        let surplus = listing.ignored.len().saturating_sub(MOST_IGNORED);
-        if surplus > 0 {
-            listing.ignored.truncate(MOST_IGNORED);
-            listing.ignored.push(IgnoredFile {
-                path: root.to_path_buf(),
-                reason: format!("{surplus} more files are left out"),
-            });
-        }
+        listing.ignored.extend(surplus);
         listing
     }
 }
@@ -196,7 +189,9 @@ impl Walk<'_> {
     }
 
     fn ignore(&mut self, path: PathBuf, reason: impl Into<String>) {
-        self.listing.ignored.push(IgnoredFile { path, reason: reason.into() });
+        if self.tally.ignored() {
+            self.listing.ignored.push(IgnoredFile { path, reason: reason.into() });
+        }
     }
 
     fn directory(&mut self, directory: &Directory, cache: &mut Cache) {
@@ -205,7 +200,8 @@ impl Walk<'_> {
             watches.directory(&directory.real);
         }
         let entries = fs::read_dir(&directory.real).and_then(|entries| {
-            entries.map(|entry| entry.map(|entry| entry.file_name())).collect::<io::Result<Vec<_>>>()
+            let names = entries.map(|entry| entry.map(|entry| entry.file_name()));
+            names.take(self.tally.entries_left()).collect::<io::Result<Vec<_>>>()
         });
         let mut names = match entries {
             Ok(names) => names,
@@ -216,6 +212,7 @@ impl Walk<'_> {
             }
             Err(error) => return self.fail(&directory.shown, &error),
         };
+        self.tally.entries(names.len());
         names.sort_unstable();
         for name in names {
             let shown = directory.shown.join(&name);
@@ -319,6 +316,9 @@ impl Walk<'_> {
             let reason = format!("the same file as {}", first.display());
             self.listing.twins.push((shown.to_path_buf(), Arc::clone(first)));
             return self.ignore(shown.to_path_buf(), reason);
+        }
+        if !self.tally.file(found.metadata.len()) {
+            return;
         }
         self.met.insert(found.real.clone(), Arc::clone(&shown));
         self.check_network(found);

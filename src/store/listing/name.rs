@@ -42,7 +42,7 @@ pub(super) fn judge(name: &str) -> Name {
 }
 
 /// Whether a file of this path below the store's root may be a manifest.
-pub(in crate::store) fn is_manifest_path(path: &str) -> bool {
+pub(crate) fn is_manifest_path(path: &str) -> bool {
     let (directories, name) = path.rsplit_once('/').unwrap_or(("", path));
     let may_lead = |part: &str| !matches!(judge(part), Name::Ignored(_) | Name::Hidden);
     judge(name) == Name::Manifest && (directories.is_empty() || directories.split('/').all(may_lead))

@@ -42,6 +42,8 @@ pub(super) struct Merged {
     pub(super) problems: Vec<Problem>,
     /// What ran before and no file provides or claims: removed, or kept where removals are held.
     pub(super) absent: BTreeSet<ObjectKey>,
+    /// What a file says it has while no good form of it is known. It may run all the same, so it is not gone.
+    pub(super) unusable: BTreeSet<ObjectKey>,
 }
 
 /// One place that says it has a certain object.
@@ -114,6 +116,8 @@ pub(super) fn merge(previous: &Objects, files: &Files, removals: Removals) -> Me
         };
         if let Some(chosen) = chosen {
             merged.objects.0.insert(key, Arc::clone(chosen));
+        } else {
+            merged.unusable.insert(key);
         }
     }
     problems.sort_by(|a, b| (&a.file, a.line).cmp(&(&b.file, b.line)));

@@ -72,8 +72,9 @@ fn a_clock_that_is_set_by_a_day_restarts_nothing_and_moves_no_back_off() {
     node.agent.launch();
     let before = node.agent.wait_ready("probed");
     let records = || fs::read_dir(node.path("state/records")).unwrap().flatten();
+    let noted = r#"{"type":"Ready","status":"True","#;
     let is_noted =
-        || records().any(|it| fs::read_to_string(it.path()).is_ok_and(|text| text.contains("readySince")));
+        || records().any(|it| fs::read_to_string(it.path()).is_ok_and(|text| text.contains(noted)));
     wait_until("its readiness is on record", is_noted);
     let starts = || -> Vec<f64> {
         let text = fs::read_to_string(data.join("starts")).unwrap_or_default();

@@ -73,6 +73,9 @@ fn a_full_disk_loses_no_record_and_what_it_held_up_happens_when_there_is_room() 
         let after = records(&node.path("state/records"));
         assert!(after.iter().all(|(name, record)| before[name]["pod"] == record["pod"]), "{after:#?}");
     }
+    // Four agents have said so, each once.
+    let complaints = node.agent.log().matches("the state directory can't be written").count();
+    assert!((1..=4).contains(&complaints), "{complaints}");
     make_room(&node);
     node.agent.wait_ready("new");
     node.agent.wait_gone("critical");

@@ -5,6 +5,7 @@ mod clock;
 mod disk;
 mod many;
 mod network;
+mod state;
 mod stubborn;
 mod unresponsive;
 

@@ -13,9 +13,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use self::sandboxes::Sandboxes;
-use super::complaints;
 use crate::backoff::{Backoff, BackoffPolicy};
 use crate::clock::Clock;
+use crate::complaints;
 use crate::cri::ContainerId;
 use crate::go_duration::GoDuration;
 use crate::pod::observed::{Container, ContainerState, Observed};

@@ -113,8 +113,58 @@ async fn damaged_last_good_content_is_refused_with_its_reason_and_replaced() {
         assert!(says(&snapshot, reason), "{:?}", snapshot.problems);
         assert_eq!(snapshot.freshness, Freshness::Unknown);
         fs::rename(&away, &bed.root).unwrap();
+        // What is there runs; what may be missing is not gone until its time is over or somebody says so.
+        let held = |snapshot: &Snapshot| {
+            has(snapshot, "ds-0") && last_good(snapshot, "what may be missing is not known")
+        };
+        let snapshot = bed.until("it is used", held).await;
+        assert!(snapshot.held.as_ref().is_some_and(|held| held.until.is_some()));
+        bed.handle.as_ref().unwrap().confirm_removals();
         bed.until("it is replaced", |snapshot| has(snapshot, "ds-0") && snapshot.problems.is_empty()).await;
     }
+}
+
+#[tokio::test]
+async fn with_damaged_last_good_content_an_empty_store_removes_nothing_also_after_a_restart() {
+    let mut bed = Bed::new();
+    fs::write(&bed.settings.state_file, "{").unwrap();
+    bed.start();
+    let held = |snapshot: &Snapshot| last_good(snapshot, "what may be missing is not known");
+    bed.until("it is held", held).await;
+    bed.saved("Forgotten").await;
+    bed.stop();
+    // A broken document may be the one that ran: then no time ends the hold.
+    bed.settings.empty_hold = Duration::ZERO;
+    bed.write("broken.yaml", "kind: [");
+    bed.start();
+    let snapshot = bed.until("it is still held", |snapshot| last_good(snapshot, "can't be understood")).await;
+    assert_eq!(snapshot.held.as_ref().map(|held| held.until), Some(None));
+    fs::remove_file(bed.root.join("broken.yaml")).unwrap();
+    bed.until("its time is over", |snapshot| snapshot.freshness == Freshness::Current).await;
+}
+
+#[tokio::test]
+async fn what_a_file_has_and_cannot_be_used_is_not_gone() {
+    let mut bed = Bed::new();
+    bed.write("a.yaml", &daemon_set("a", "one").replace("name: main", "name: MAIN"));
+    bed.start();
+    let snapshot = bed.until_current().await;
+    assert!(snapshot.objects.0.is_empty(), "{:?}", snapshot.objects);
+    assert_eq!(snapshot.unusable.iter().map(|key| key.name.as_str()).collect::<Vec<_>>(), ["a"]);
+}
+
+#[tokio::test]
+async fn an_emptied_store_may_be_held_for_ever() {
+    let mut bed = Bed::new();
+    bed.settings.empty_hold = Duration::MAX;
+    fill(&bed, 2);
+    bed.start();
+    bed.until_current().await;
+    empty(&bed);
+    let snapshot = bed.until("it is held", |snapshot| last_good(snapshot, "suddenly empty")).await;
+    assert_eq!(snapshot.held.as_ref().map(|held| (held.objects, held.until)), Some((2, None)));
+    bed.handle.as_ref().unwrap().confirm_removals();
+    bed.until("it is believed", |snapshot| snapshot.objects.0.is_empty()).await;
 }
 
 #[tokio::test]

@@ -1,4 +1,4 @@
-//! What a pod was complained of and when: each thing once, and again after a while, but not each time that it is tried.
+//! What was complained of and when: each thing once, and again after a while, but not each time that it is tried.
 //!
 //! Bounded: messages of a runtime may hold a time or a number that is another each time.
 
@@ -6,23 +6,42 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 /// After this long what the pod suffers from is told once more: Events are kept for an hour.
-pub(super) const AGAIN: Duration = Duration::from_secs(600);
-/// More different complaints than this are not remembered; the oldest is forgotten, and may be told once more.
+pub(crate) const AGAIN: Duration = Duration::from_secs(600);
+/// After this long what the node suffers from is told once more in the log.
+const HOURLY: Duration = Duration::from_secs(3600);
+/// More different complaints of one pod than this are not remembered; the oldest is forgotten, and may be told once more.
 const MOST: usize = 16;
+/// The same for a part of the agent, which sees to many pods.
+const MOST_OF_ALL: usize = 256;
 
-/// The complaints of one pod.
+/// The complaints of one pod. A node has a hundred of them: nothing but what was told.
 #[derive(Debug, Default)]
-pub(super) struct Complaints(BTreeMap<String, Duration>);
+pub(crate) struct Complaints(BTreeMap<String, Duration>);
+
+/// The complaints of a part of the agent, about what may go on for days: told once, and again each hour.
+#[derive(Debug, Default)]
+pub(crate) struct HourlyComplaints(Complaints);
+
+impl HourlyComplaints {
+    /// Whether this is to be told now; it counts as told then.
+    pub(crate) fn is_due(&mut self, message: &str, now: Duration) -> bool {
+        self.0.is_due_again(message, now, HOURLY, MOST_OF_ALL)
+    }
+}
 
 impl Complaints {
     /// Whether this is to be told now; it counts as told then.
-    pub(super) fn is_due(&mut self, message: &str, now: Duration) -> bool {
-        self.0.retain(|_, told| now.saturating_sub(*told) < AGAIN);
+    pub(crate) fn is_due(&mut self, message: &str, now: Duration) -> bool {
+        self.is_due_again(message, now, AGAIN, MOST)
+    }
+
+    fn is_due_again(&mut self, message: &str, now: Duration, again: Duration, most: usize) -> bool {
+        self.0.retain(|_, told| now.saturating_sub(*told) < again);
         if self.0.contains_key(message) {
             return false;
         }
         let oldest = self.0.iter().min_by_key(|(_, told)| **told).map(|(message, _)| message.clone());
-        if let Some(oldest) = oldest.filter(|_| self.0.len() >= MOST) {
+        if let Some(oldest) = oldest.filter(|_| self.0.len() >= most) {
             self.0.remove(&oldest);
         }
         self.0.insert(message.to_owned(), now);
@@ -30,7 +49,7 @@ impl Complaints {
     }
 
     /// Forgets everything: what was complained of is over.
-    pub(super) fn clear(&mut self) {
+    pub(crate) fn clear(&mut self) {
         self.0.clear();
     }
 }
@@ -58,6 +77,10 @@ mod tests {
         }
         complaints.clear();
         assert!(complaints.is_due("a", s(602)));
+        let mut hourly = HourlyComplaints::default();
+        assert!(hourly.is_due("a", s(0)));
+        assert!(!hourly.is_due("a", s(3599)));
+        assert!(hourly.is_due("a", s(3600)));
     }
 
     #[test]

@@ -1,10 +1,12 @@
-//! Kubernetes Events: drafts become `v1` Events, identical ones become one that counts.
+//! Kubernetes Events: drafts become `v1` Events.
 //!
-//! Rule: client-go's `tools/record/events_cache.go` (what makes two events identical) and `event.go` (how one is named). The
-//! board keeps a bounded number of them for an hour, as the API server does by default.
+//! Which of them become one, and which are too many, is for `log` and `flood`. Rule: client-go's `tools/record/event.go` (how one is named).
 
-use std::collections::{HashMap, VecDeque};
-use std::sync::Arc;
+mod flood;
+mod log;
+#[cfg(test)]
+mod tests;
+
 use std::time::Duration;
 
 use k8s_openapi::Metadata;
@@ -13,11 +15,11 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, Time};
 use k8s_openapi::jiff::Timestamp;
 
 use super::NamespacedName;
-use super::collection::Collection;
+pub(super) use log::EventLog;
 
-/// How long an event is kept after it was last seen.
+/// How long an event is kept after it was last told, by the monotonic clock.
 pub const EVENT_TTL: Duration = Duration::from_secs(60 * 60);
-/// How many events are kept; the one not seen for longest goes first.
+/// How many events are kept; the one not told for longest goes first.
 pub const MAX_EVENTS: usize = 1000;
 
 /// The `type` of an Event.
@@ -37,6 +39,15 @@ impl EventKind {
             EventKind::Warning => "Warning",
         }
     }
+}
+
+/// What becomes of something that was to be told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Telling {
+    /// It is told: as a new Event, or counted.
+    Told,
+    /// There is too much about this object: it is at most counted, and not told now.
+    TooMuch,
 }
 
 /// Something that happened to an object.
@@ -78,102 +89,6 @@ pub fn reference_to_container(pod: &Pod, container: &str) -> ObjectReference {
         .is_some_and(|containers| containers.iter().any(|init| init.name == container));
     let list = if is_init { "initContainers" } else { "containers" };
     ObjectReference { field_path: Some(format!("spec.{list}{{{container}}}")), ..reference_to(pod) }
-}
-
-/// What two events have in common that are told as one.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-struct Signature {
-    object: [Option<String>; 6],
-    kind: EventKind,
-    reason: String,
-    message: String,
-    component: &'static str,
-}
-
-impl Signature {
-    fn of(draft: &EventDraft) -> Self {
-        let regarding = &draft.regarding;
-        Self {
-            object: [
-                regarding.api_version.clone(),
-                regarding.kind.clone(),
-                regarding.namespace.clone(),
-                regarding.name.clone(),
-                regarding.uid.clone(),
-                regarding.field_path.clone(),
-            ],
-            kind: draft.kind,
-            reason: draft.reason.clone(),
-            message: draft.message.clone(),
-            component: draft.component,
-        }
-    }
-}
-
-/// Which events are there, in the order in which they were last seen.
-#[derive(Debug, Default)]
-pub(super) struct EventLog {
-    names: HashMap<u64, NamespacedName>,
-    seen: VecDeque<(u64, Timestamp)>,
-}
-
-/// What is to be done to the events on the board.
-#[derive(Debug)]
-pub(super) struct Recorded {
-    /// The event, new or counted once more.
-    pub(super) event: Event,
-    /// Events that have had their time.
-    pub(super) expired: Vec<NamespacedName>,
-}
-
-impl EventLog {
-    /// Turns a draft into a new Event, or into the known one counted once more.
-    pub(super) fn record(&mut self, draft: EventDraft, host: &str, known: &Collection<Event>) -> Recorded {
-        let signature = hash_of(&Signature::of(&draft));
-        let at = draft.at;
-        let repeated = self.names.get(&signature).and_then(|name| known.get(name));
-        let event = match repeated {
-            Some(event) => Event {
-                count: Some(event.count.unwrap_or(1).saturating_add(1)),
-                last_timestamp: Some(Time(at)),
-                ..Arc::unwrap_or_clone(event)
-            },
-            None => new_event(draft, host, |name| known.contains(name)),
-        };
-        self.names.insert(signature, NamespacedName::of(&event.metadata));
-        self.seen.retain(|(other, _)| *other != signature);
-        self.seen.push_back((signature, at));
-        let mut expired = self.expire(at);
-        if self.seen.len() > MAX_EVENTS {
-            expired.extend(self.pop_oldest());
-        }
-        Recorded { event, expired }
-    }
-
-    /// Forgets the events whose time has passed, and says which they were.
-    pub(super) fn expire(&mut self, now: Timestamp) -> Vec<NamespacedName> {
-        let mut expired = Vec::new();
-        while let Some((_, seen)) = self.seen.front()
-            && now.duration_since(*seen).unsigned_abs() > EVENT_TTL
-            && now > *seen
-        {
-            expired.extend(self.pop_oldest());
-        }
-        expired
-    }
-
-    fn pop_oldest(&mut self) -> Option<NamespacedName> {
-        let (signature, _) = self.seen.pop_front()?;
-        self.names.remove(&signature)
-    }
-}
-
-/// Signatures are compared by their hash: 64 bits among a thousand events, and what a collision costs is one merged line.
-fn hash_of(signature: &Signature) -> u64 {
-    use std::hash::{DefaultHasher, Hash, Hasher};
-    let mut hasher = DefaultHasher::new();
-    signature.hash(&mut hasher);
-    hasher.finish()
 }
 
 fn new_event(draft: EventDraft, host: &str, is_taken: impl Fn(&NamespacedName) -> bool) -> Event {

@@ -4,6 +4,9 @@
 //! own. An emptyDir in memory is left out: its file system itself ends where the limit is. Rule: `localStorageEviction` of
 //! `pkg/kubelet/eviction/eviction_manager.go`.
 
+#[cfg(test)]
+mod tests;
+
 use std::collections::BTreeMap;
 use std::ops::AddAssign;
 
@@ -13,7 +16,6 @@ use k8s_openapi::apimachinery::pkg::api::resource::Quantity as ApiQuantity;
 use super::signal::{Resource, Signal};
 use crate::cri::translate::pod_resources::{Overhead, pod_limits};
 use crate::manifest::Quantity;
-use crate::node::binary_quantity;
 
 const STORAGE: &str = "ephemeral-storage";
 
@@ -33,19 +35,25 @@ impl AddAssign for Space {
     }
 }
 
-/// What one container has written.
+/// What one container that runs has written.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct ContainerDisk {
-    /// Over its image.
-    pub root: Space,
+    /// Over its image, if the runtime says.
+    pub root: Option<Space>,
     /// Its logs.
     pub logs: Space,
+}
+
+impl ContainerDisk {
+    fn root_bytes(&self) -> u64 {
+        self.root.map_or(0, |root| root.bytes)
+    }
 }
 
 /// What a pod has written.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct PodDisk {
-    /// By container.
+    /// By container, those that run.
     pub containers: BTreeMap<String, ContainerDisk>,
     /// By volume, those on the node's disk.
     pub volumes: BTreeMap<String, Space>,
@@ -96,7 +104,7 @@ impl PodDisk {
         let mut sum = Space::default();
         for container in self.containers.values() {
             if layers {
-                sum += container.root;
+                sum += container.root.unwrap_or_default();
             }
             if rest {
                 sum += container.logs;
@@ -159,21 +167,29 @@ fn pod_excess(pod: &Pod, disk: &PodDisk) -> Option<Excess> {
     limits.milli(STORAGE)?;
     let limit = u64::try_from(limits.whole(STORAGE)).unwrap_or(0);
     let mut used: u64 = disk.volumes.values().map(|volume| volume.bytes).sum();
-    used += disk.containers.values().map(|it| it.root.bytes + it.logs.bytes).sum::<u64>();
-    let limit_text = binary_quantity(limit).0;
+    used += disk.containers.values().map(|it| it.root_bytes() + it.logs.bytes).sum::<u64>();
     (used > limit).then(|| Excess {
         signal: "ephemeralpodfs.limit",
         message: format!(
-            "Pod ephemeral local storage usage exceeds the total limit of containers {limit_text}. "
+            "Pod ephemeral local storage usage exceeds the total limit of containers {}. ",
+            in_first_family(pod, limit)
         ),
     })
+}
+
+/// A sum of limits is written as the first that is part of it (`resource.Quantity`'s `Add`).
+fn in_first_family(pod: &Pod, sum: u64) -> Quantity {
+    let spec = pod.spec.iter();
+    let mut all = spec.flat_map(|spec| spec.containers.iter().chain(spec.init_containers.iter().flatten()));
+    let sum = Quantity::from_value(i64::try_from(sum).unwrap_or(i64::MAX));
+    all.find_map(limit).map_or(sum, |(_, first)| sum.in_family_of(first))
 }
 
 fn container_excess(pod: &Pod, disk: &PodDisk, layout: Layout) -> Option<Excess> {
     pod.spec.as_ref()?.containers.iter().find_map(|container| {
         let (limit, written) = limit(container)?;
         let found = disk.containers.get(&container.name)?;
-        let layer = if layout == Layout::Shared { found.root.bytes } else { 0 };
+        let layer = if layout == Layout::Shared { found.root_bytes() } else { 0 };
         let name = &container.name;
         (found.logs.bytes + layer > limit).then(|| Excess {
             signal: "ephemeralcontainerfs.limit",
@@ -187,7 +203,7 @@ fn volumes(pod: &Pod) -> impl Iterator<Item = &Volume> {
 }
 
 /// The limit of an emptyDir on disk.
-fn size_limit(volume: &Volume) -> Option<(u64, &str)> {
+fn size_limit(volume: &Volume) -> Option<(u64, Quantity)> {
     let empty_dir = volume.empty_dir.as_ref().filter(|_| is_on_disk(volume))?;
     positive(empty_dir.size_limit.as_ref()?)
 }
@@ -198,98 +214,12 @@ pub fn is_on_disk(volume: &Volume) -> bool {
     medium.is_some_and(str::is_empty)
 }
 
-fn limit(container: &Container) -> Option<(u64, &str)> {
+fn limit(container: &Container) -> Option<(u64, Quantity)> {
     positive(container.resources.as_ref()?.limits.as_ref()?.get(STORAGE)?)
 }
 
-fn positive(quantity: &ApiQuantity) -> Option<(u64, &str)> {
-    let value = u64::try_from(quantity.0.parse::<Quantity>().ok()?.value()).ok()?;
-    (value > 0).then_some((value, quantity.0.as_str()))
-}
-
-#[cfg(test)]
-mod tests {
-    use serde_json::json;
-
-    use super::*;
-
-    const MI: u64 = 1 << 20;
-
-    fn pod() -> Pod {
-        serde_json::from_value(json!({"metadata": {}, "spec": {
-        "volumes": [
-            {"name": "scratch", "emptyDir": {"sizeLimit": "10Mi"}},
-            {"name": "free", "emptyDir": {}},
-            {"name": "shm", "emptyDir": {"medium": "Memory", "sizeLimit": "1Mi"}},
-        ],
-        "containers": [
-            {"name": "a", "resources": {"limits": {"ephemeral-storage": "20Mi"}}},
-            {"name": "b", "resources": {"limits": {"ephemeral-storage": "40Mi"}}},
-        ]}}))
-        .expect("a pod")
-    }
-
-    fn space(mi: u64) -> Space {
-        Space { bytes: mi * MI, inodes: mi }
-    }
-
-    fn disk(volumes: &[(&str, u64)], containers: &[(&str, u64, u64)]) -> PodDisk {
-        PodDisk {
-            volumes: volumes.iter().map(|(name, mi)| ((*name).to_owned(), space(*mi))).collect(),
-            containers: containers
-                .iter()
-                .map(|(name, root, logs)| {
-                    ((*name).to_owned(), ContainerDisk { root: space(*root), logs: space(*logs) })
-                })
-                .collect(),
-        }
-    }
-
-    #[test]
-    fn the_first_limit_that_is_exceeded_is_told() {
-        let volume = "Usage of EmptyDir volume \"scratch\" exceeds the limit \"10Mi\". ";
-        let whole = "Pod ephemeral local storage usage exceeds the total limit of containers 60Mi. ";
-        let one = "Container a exceeded its local ephemeral storage limit \"20Mi\". ";
-        for (volumes, containers, layout, expected) in [
-            (vec![("scratch", 10), ("shm", 9)], vec![], Layout::Shared, None),
-            (vec![("scratch", 11), ("free", 500)], vec![("a", 30, 0)], Layout::Shared, Some(volume)),
-            (vec![("free", 50)], vec![("a", 5, 6)], Layout::Shared, Some(whole)),
-            (vec![], vec![("a", 15, 6)], Layout::Shared, Some(one)),
-            (vec![], vec![("a", 15, 6)], Layout::ImageFs, None),
-            (vec![], vec![("a", 0, 21)], Layout::ImageFs, Some(one)),
-            (vec![], vec![("a", 20, 0), ("b", 40, 0)], Layout::Shared, None),
-        ] {
-            let found = excess(&pod(), &disk(&volumes, &containers), layout);
-            assert_eq!(found.as_ref().map(|it| it.message.as_str()), expected, "{volumes:?} {containers:?}");
-        }
-    }
-
-    #[test]
-    fn only_pods_with_limits_are_watched() {
-        assert_eq!(Limited::of(&pod()), Limited { volumes: true, containers: true });
-        let free: Pod = serde_json::from_value(json!({"metadata": {}, "spec": {
-            "volumes": [{"name": "shm", "emptyDir": {"medium": "Memory", "sizeLimit": "1Mi"}}, {"name": "free", "emptyDir": {}}],
-            "containers": [{"name": "a", "resources": {"limits": {"memory": "1Gi"}}}]}}))
-        .expect("a pod");
-        assert_eq!(Limited::of(&free), Limited::default());
-    }
-
-    #[test]
-    fn each_file_system_is_answered_by_what_lies_on_it() {
-        let disk = disk(&[("v", 1)], &[("a", 10, 100)]);
-        for (layout, signal, expected) in [
-            (Layout::Shared, Signal::NodeFsAvailable, 111),
-            (Layout::Shared, Signal::ImageFsAvailable, 111),
-            (Layout::ImageFs, Signal::NodeFsInodesFree, 101),
-            (Layout::ImageFs, Signal::ImageFsAvailable, 10),
-            (Layout::SplitImageFs, Signal::NodeFsAvailable, 111),
-            (Layout::SplitImageFs, Signal::ImageFsInodesFree, 0),
-        ] {
-            assert_eq!(disk.beneath(signal, layout), space(expected), "{layout:?} {signal:?}");
-        }
-        assert!(Layout::Shared.images_free(Signal::NodeFsAvailable));
-        assert!(!Layout::ImageFs.images_free(Signal::NodeFsAvailable));
-        assert!(!Layout::ImageFs.dead_containers_free(Signal::NodeFsAvailable));
-        assert!(!Layout::Shared.dead_containers_free(Signal::PidAvailable));
-    }
+fn positive(quantity: &ApiQuantity) -> Option<(u64, Quantity)> {
+    let written = Quantity::try_from(quantity).ok()?;
+    let value = u64::try_from(written.value()).ok()?;
+    (value > 0).then_some((value, written))
 }
