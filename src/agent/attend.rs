@@ -116,6 +116,7 @@ async fn attend_until(
         reports: reports_seen,
         burstable_shares,
         limited: wants.limited,
+        kept_images: wants.kept_images,
     };
     let reconciler = Reconciler::open(settings, surroundings, &purpose)?;
     let kubelet = match purpose {

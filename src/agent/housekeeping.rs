@@ -6,7 +6,7 @@ use tokio::sync::{Notify, mpsc, watch};
 
 use super::base::Base;
 use super::eviction::{self, Demand};
-use super::image_gc::{self, ImageGc};
+use super::image_gc::{self, ImageGc, Kept};
 use super::node_shutdown::{NodeShutdown, Order};
 use super::{log_rotation, oom_watch};
 use crate::eviction::control::Control;
@@ -33,6 +33,8 @@ pub(super) struct Wants {
     pub(super) shutdown_orders: mpsc::UnboundedReceiver<Order>,
     /// Told of each pod that starts with a limit on what it writes to the disk.
     pub(super) limited: Arc<Notify>,
+    /// Told which images must stay beside those that the store names.
+    pub(super) kept_images: watch::Sender<Kept>,
 }
 
 /// Starts them.
@@ -45,12 +47,14 @@ pub(super) fn begin(base: &Base, needs: Needs) -> Wants {
         settings.pod_logs_dir.clone(),
     ));
     let (ask_images, images_asked) = mpsc::channel(1);
+    let (kept_images, kept) = watch::channel(None);
     let images = ImageGc {
         thresholds: settings.image_gc,
         clock: *clock,
         cri: cri.clone(),
         board: Arc::clone(board),
         snapshots: needs.snapshots,
+        kept,
         disk: Arc::new(image_gc::usage_of),
         asked: images_asked,
     };
@@ -73,5 +77,5 @@ pub(super) fn begin(base: &Base, needs: Needs) -> Wants {
     let node_shutdown =
         NodeShutdown { schedule: settings.shutdown.clone(), bus: logind::Bus::default(), orders };
     base.spawn(node_shutdown.run());
-    Wants { demands: demands_seen, shutdown_orders, limited }
+    Wants { demands: demands_seen, shutdown_orders, limited, kept_images }
 }

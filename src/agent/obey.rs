@@ -82,7 +82,7 @@ impl Reconciler {
         Some(Pod::clone(&pod))
     }
 
-    fn set_template(
+    pub(super) fn set_template(
         &mut self,
         key: &DaemonSetKey,
         template: Box<PodTemplateSpec>,

@@ -13,12 +13,12 @@ use tokio::sync::mpsc;
 use tracing::info;
 
 use crate::backoff::{Backoff, BackoffPolicy};
-use crate::cri::proto::{ImageSpec, PodSandboxConfig};
-use crate::image::{ImageName, Keyring, PullPolicy};
-use crate::manifest::{DaemonSetKey, Objects};
+use crate::cri::proto::PodSandboxConfig;
+use crate::image::{ImageName, PullPolicy};
+use crate::manifest::DaemonSetKey;
 use crate::pod::context::PodContext;
+use crate::pod::pull;
 use crate::pod::requests::image_spec;
-use crate::pod::{pull, pull_secrets};
 use crate::rollout::RevisionHash;
 
 /// What became of the images of an update.
@@ -74,7 +74,7 @@ impl Prefetch {
         &mut self,
         (daemon_set, revision): (&DaemonSetKey, &RevisionHash),
         pod: impl FnOnce() -> Pod,
-        (context, objects): (&Arc<PodContext>, &Objects),
+        context: &Arc<PodContext>,
     ) -> Images {
         let now = context.clock.monotonic();
         let before = self.asked.get(daemon_set).filter(|asked| asked.revision == *revision);
@@ -95,9 +95,8 @@ impl Prefetch {
         self.asked.insert(daemon_set.clone(), asked);
         let (daemon_set, revision) = (daemon_set.clone(), revision.clone());
         let (context, done, pod) = (Arc::clone(context), self.done.clone(), pod());
-        let (own, _) = pull_secrets::read(&pod, objects);
         tokio::spawn(async move {
-            let result = fetch(&context, &pod, &own).await;
+            let result = fetch(&context, &pod).await;
             // An agent that no longer listens is going down.
             let _ = done.send(Fetched { daemon_set, revision, result });
         });
@@ -128,22 +127,21 @@ impl Prefetch {
     }
 }
 
-async fn fetch(context: &PodContext, pod: &Pod, own: &Keyring) -> Result<(), String> {
+async fn fetch(context: &PodContext, pod: &Pod) -> Result<(), String> {
     let Some(spec) = &pod.spec else { return Ok(()) };
     for (written, policy) in wanted(spec) {
         let name = ImageName::parse(&written).map_err(|error| format!("{written}: {error}"))?;
-        let asked = ImageSpec { image: name.with_default_tag(), ..ImageSpec::default() };
         let is_there = match policy {
             // Nobody would pull it for the pod either: whether it starts is the pod's own matter.
             PullPolicy::Never => true,
             PullPolicy::Always => false,
             PullPolicy::IfNotPresent => {
-                let found = context.cri.image_status(asked).await;
+                let found = context.cri.image_status(image_spec(pod, &name)).await;
                 let found = found.map_err(|error| format!("{written}: {}", error.message()))?;
                 found.is_some() || context.preload.restore(&name).await
             }
         };
-        if !is_there && let Err(problem) = pull(context, pod, own, &name).await {
+        if !is_there && let Err(problem) = pull(context, pod, &name).await {
             // As its worker will: what an archive of the node has needs no registry.
             if !context.preload.restore(&name).await {
                 return Err(format!("{written}: {problem}"));
@@ -153,28 +151,22 @@ async fn fetch(context: &PodContext, pod: &Pod, own: &Keyring) -> Result<(), Str
     Ok(())
 }
 
-async fn pull(context: &PodContext, pod: &Pod, own: &Keyring, name: &ImageName) -> Result<(), String> {
+async fn pull(context: &PodContext, pod: &Pod, name: &ImageName) -> Result<(), String> {
     context.preload.first_look().await;
-    let Ok(_turn) = context.pulls.acquire().await else { return Err("the agent is going down".to_owned()) };
-    let of_node = context.node_credentials.now().await.unwrap_or_default();
-    let credentials = pull::credentials(own, &of_node, name);
-    pull::pull(&context.cri, &image_spec(pod, name), credentials, &PodSandboxConfig::default()).await?;
+    pull::turn(context, pod, name).await?.pull(&PodSandboxConfig::default()).await?;
     info!(image = name.as_written(), "image of an update pulled");
     Ok(())
 }
 
 /// The images that a pod needs, each with the policy by which it is pulled.
 fn wanted(spec: &PodSpec) -> Vec<(String, PullPolicy)> {
-    let policy = |image: &str, policy: Option<&str>| {
-        policy.and_then(|policy| policy.parse().ok()).unwrap_or_else(|| PullPolicy::default_for(image))
-    };
     let containers = spec.init_containers.iter().flatten().chain(&spec.containers);
     let of_containers =
         containers.filter_map(|it| Some((it.image.as_deref()?, it.image_pull_policy.as_deref())));
     let volumes = spec.volumes.iter().flatten().filter_map(|volume| volume.image.as_ref());
     let mounted = volumes.filter_map(|it| Some((it.reference.as_deref()?, it.pull_policy.as_deref())));
     let named = of_containers.chain(mounted).filter(|(image, _)| !image.is_empty());
-    named.map(|(image, how)| (image.to_owned(), policy(image, how))).collect()
+    named.map(|(image, how)| (image.to_owned(), PullPolicy::of(image, how))).collect()
 }
 
 #[cfg(test)]
@@ -182,6 +174,8 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+    use crate::cri::fake::{FakeRuntime, Request};
+    use crate::pod::testing::context;
 
     #[test]
     fn every_image_of_a_pod_is_wanted_with_its_policy() {
@@ -194,6 +188,32 @@ mod tests {
         let wanted = wanted(&spec);
         let shown: Vec<_> = wanted.iter().map(|(image, policy)| format!("{image} {policy}")).collect();
         assert_eq!(shown, ["init:1 Never", "main Always", "main:2 IfNotPresent", "data:1 Always"]);
+    }
+
+    /// Nobody has made the pod yet; its image is had as its worker will.
+    #[tokio::test]
+    async fn the_images_of_an_update_are_had_as_a_pods_are() {
+        let (runtime, dir) = (FakeRuntime::start(), tempfile::tempdir().unwrap());
+        let config = r#"{"auths": {"registry.example": {"username": "node", "password": "p"}}}"#;
+        std::fs::write(dir.path().join("config.json"), config).unwrap();
+        let pod = json!({
+            "metadata": {"annotations": {"example.org/key": "value"}},
+            "spec": {"containers": [{"name": "c", "image": "registry.example/app:1"}]},
+        });
+        let context = context(&runtime, dir.path(), mpsc::unbounded_channel().0);
+        fetch(&context, &serde_json::from_value(pod).unwrap()).await.unwrap();
+        let (mut asked, mut pulled) = (Vec::new(), Vec::new());
+        for call in runtime.calls() {
+            match call.request {
+                Request::ImageStatus(request) => asked.extend(request.image),
+                Request::PullImage(request) => pulled.push((request.image.unwrap(), request.auth.unwrap())),
+                _ => {}
+            }
+        }
+        let (image, auth) = &pulled[0];
+        assert_eq!((auth.username.as_str(), pulled.len()), ("node", 1));
+        assert_eq!((&asked[..], image.annotations.len()), (&[image.clone()][..], 1));
+        assert_eq!(context.pulls.available_permits(), 5, "its turn is over");
     }
 
     #[test]

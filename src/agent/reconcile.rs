@@ -6,6 +6,7 @@
 mod admission;
 mod deleted;
 mod generation;
+mod images;
 mod known;
 mod open;
 mod released;
@@ -40,6 +41,7 @@ use self::waiting::Waiting;
 use self::wanted::Wanted;
 use super::eviction::Demand;
 use super::holding::Holding;
+use super::image_gc::Kept;
 use super::prefetch::Prefetch;
 use super::recording::Recording;
 use super::unattended::AllUnattended;
@@ -100,6 +102,8 @@ pub(super) struct Reconciler {
     pub(super) unattended: AllUnattended,
     /// What was told of what lasts.
     pub(super) complaints: HourlyComplaints,
+    /// Which images must stay beside those that the store names.
+    pub(super) kept_images: watch::Sender<Kept>,
 }
 
 /// What a round found out about one DaemonSet.
@@ -212,6 +216,7 @@ impl Reconciler {
     pub(super) fn reconcile(&mut self) -> Option<Duration> {
         if self.released != Released::Nothing {
             self.end_all();
+            self.keep_images();
             return None;
         }
         let snapshot = Arc::clone(&self.snapshots.borrow());
@@ -235,6 +240,7 @@ impl Reconciler {
         }
         due = earliest(due, self.give_places(wanted, &node));
         self.share_cpu();
+        self.keep_images();
         // Only a complete and successful listing says what is absent.
         if snapshot.freshness == Freshness::Current {
             self.reconcile_deleted(&named);
@@ -291,7 +297,7 @@ impl Reconciler {
         // The policy first: of a pod that may not be made, not even the images are pulled.
         let (steps, tell_again) = self.admitted(&round, (node, objects), &facts, steps);
         due = earliest(due, tell_again);
-        let (steps, wait) = self.gated(&round, objects, steps, &facts);
+        let (steps, wait) = self.gated(&round, steps, &facts);
         due = earliest(due, wait);
         for step in steps {
             match step {

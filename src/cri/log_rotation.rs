@@ -81,8 +81,14 @@ fn compress(path: &Path) -> Result<(), RotationError> {
         io::copy(&mut plain, &mut encoder)?;
         encoder.finish().map(drop)
     });
-    written.map_err(failed("compress", path))?;
-    fs::rename(&temporary, &compressed).map_err(failed("rename", &temporary))?;
+    let written = written
+        .map_err(failed("compress", path))
+        .and_then(|()| fs::rename(&temporary, &compressed).map_err(failed("rename", &temporary)));
+    if written.is_err() {
+        // A disk that is full would be kept so.
+        let _ = fs::remove_file(&temporary);
+    }
+    written?;
     remove(path)
 }
 
@@ -167,6 +173,27 @@ mod tests {
         }
         make_room(&dir.path().join("1.log"), 5).unwrap();
         let left = ["1.log", "1.log.20240102-000000.gz", "11.log", "11.log.20240101-000000"];
+        assert_eq!(names(dir.path()), left);
+    }
+
+    #[test]
+    fn a_compression_that_fails_keeps_what_was_rotated_and_takes_no_room() {
+        let dir = TempDir::new().unwrap();
+        let log = dir.path().join("0.log");
+        fs::write(&log, "text").unwrap();
+        // It opens like a file, and can't be read.
+        fs::create_dir(dir.path().join("0.log.20240101-000000")).unwrap();
+        let error = make_room(&log, 5).unwrap_err();
+        assert!(error.to_string().starts_with("compress "), "{error}");
+        assert_eq!(names(dir.path()), ["0.log", "0.log.20240101-000000"]);
+
+        // Nor does one that can't get its name.
+        fs::remove_dir(dir.path().join("0.log.20240101-000000")).unwrap();
+        fs::write(dir.path().join("0.log.20240102-000000"), "rotated").unwrap();
+        fs::create_dir_all(dir.path().join("0.log.20240102-000000.gz/in the way")).unwrap();
+        let error = compress(&dir.path().join("0.log.20240102-000000")).unwrap_err();
+        assert!(error.to_string().starts_with("rename "), "{error}");
+        let left = ["0.log", "0.log.20240102-000000", "0.log.20240102-000000.gz"];
         assert_eq!(names(dir.path()), left);
     }
 

@@ -8,7 +8,9 @@ use std::fmt;
 
 const HUB: &str = "docker.io";
 const LEGACY_HUB: &str = "index.docker.io";
-const LONGEST_REPOSITORY: usize = 255;
+/// The namespace of names on Docker Hub that have none.
+const OFFICIAL: &str = "library/";
+const LONGEST_PATH: usize = 255;
 
 /// An image name that parses, as the user wrote it.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -28,8 +30,8 @@ pub enum InvalidReference {
     /// It would match in lower case.
     #[error("invalid reference format: repository name ({0}) must be lowercase")]
     Uppercase(String),
-    /// Domain and path together are too long.
-    #[error("repository name must not be more than {LONGEST_REPOSITORY} characters")]
+    /// The path is too long.
+    #[error("repository name must not be more than {LONGEST_PATH} characters")]
     TooLong,
     /// An image ID is no name.
     #[error("invalid repository name ({0}), cannot specify 64-byte hexadecimal strings")]
@@ -119,9 +121,10 @@ fn parse(image: &str) -> Result<ImageName, InvalidReference> {
         return Err(InvalidReference::ImageId(image.to_owned()));
     }
     let (domain, remainder) = split_domain(image);
+    let official = if domain == HUB && !remainder.contains('/') { OFFICIAL } else { "" };
     let remote = remainder.split_once(':').map_or(remainder, |(remote, _)| remote);
     if remote.chars().any(char::is_uppercase) {
-        return Err(InvalidReference::Uppercase(remote.to_owned()));
+        return Err(InvalidReference::Uppercase(format!("{official}{remote}")));
     }
 
     let (named, digest) = match remainder.split_once('@') {
@@ -140,15 +143,13 @@ fn parse(image: &str) -> Result<ImageName, InvalidReference> {
         return Err(InvalidReference::Format);
     }
 
-    let official = if domain == HUB && !path.contains('/') { "library/" } else { "" };
-    let repository = format!("{domain}/{official}{path}");
-    if repository.len() > LONGEST_REPOSITORY {
+    if official.len() + path.len() > LONGEST_PATH {
         return Err(InvalidReference::TooLong);
     }
     digest.map_or(Ok(()), check_digest)?;
     Ok(ImageName {
         written: image.to_owned(),
-        repository,
+        repository: format!("{domain}/{official}{path}"),
         tag: tag.map(str::to_owned),
         has_digest: digest.is_some(),
     })
@@ -279,7 +280,8 @@ mod tests {
     #[test]
     fn what_is_no_image_name_is_refused_with_the_reason() {
         let id = "a".repeat(64);
-        let long = format!("r.example/{}", "a/".repeat(130) + "a");
+        let long = format!("r.example/{}", "a".repeat(256));
+        let long_on_hub = "a".repeat(248);
         for (written, reason) in [
             ("", InvalidReference::Format),
             ("nginx:", InvalidReference::Format),
@@ -292,15 +294,22 @@ mod tests {
             ("a:b:c", InvalidReference::Format),
             ("x@sha256:abc", InvalidReference::Format),
             ("r.example-/x", InvalidReference::Format),
-            ("Busybox", InvalidReference::Uppercase("Busybox".into())),
-            ("None:None", InvalidReference::Uppercase("None".into())),
+            ("Busybox", InvalidReference::Uppercase("library/Busybox".into())),
+            ("None:None", InvalidReference::Uppercase("library/None".into())),
+            ("docker.io/Busybox", InvalidReference::Uppercase("library/Busybox".into())),
+            ("me/Busybox", InvalidReference::Uppercase("me/Busybox".into())),
             ("r.example/Foo:1", InvalidReference::Uppercase("Foo".into())),
             (&id, InvalidReference::ImageId(id.clone())),
             (&long, InvalidReference::TooLong),
+            (&long_on_hub, InvalidReference::TooLong),
             (&format!("x@md5:{}", "0".repeat(32)), InvalidReference::DigestAlgorithm),
             (&format!("x@sha256:{}", "0".repeat(63)), InvalidReference::DigestLength),
         ] {
             assert_eq!(ImageName::parse(written).map_err(|e| e.reason), Err(reason), "{written}");
+        }
+        // Only the path counts, without the registry and the tag.
+        for longest in [format!("r.example/{}:1", "a".repeat(255)), "a".repeat(247)] {
+            assert!(ImageName::parse(&longest).is_ok(), "{longest}");
         }
     }
 

@@ -26,6 +26,11 @@ pub enum PullPolicy {
 pub struct UnknownPullPolicy(pub String);
 
 impl PullPolicy {
+    /// The policy of an image for which this one is written, or none that is known.
+    pub fn of(image: &str, written: Option<&str>) -> Self {
+        written.and_then(|policy| policy.parse().ok()).unwrap_or_else(|| Self::default_for(image))
+    }
+
     /// The policy of a container that states none: `Always` for the tag `latest`, written or implied, else `IfNotPresent`.
     pub fn default_for(image: &str) -> Self {
         match ImageName::parse(image) {
@@ -113,7 +118,10 @@ mod tests {
             (&format!("x:latest@{digest}"), PullPolicy::Always),
             ("NOT an image", PullPolicy::IfNotPresent),
         ] {
-            assert_eq!(PullPolicy::default_for(image), policy, "{image}");
+            for written in [None, Some(""), Some("always")] {
+                assert_eq!(PullPolicy::of(image, written), policy, "{image}");
+            }
+            assert_eq!(PullPolicy::of(image, Some("Never")), PullPolicy::Never, "{image}");
         }
     }
 

@@ -3,7 +3,7 @@
 //! Pure. Rule: `NewAggregate` of `k8s.io/apimachinery/pkg/util/errors`.
 
 /// The texts in their order, each once; in brackets if there are several.
-pub(super) fn aggregate(texts: Vec<String>) -> String {
+pub fn aggregate(texts: Vec<String>) -> String {
     let mut once: Vec<String> = Vec::with_capacity(texts.len());
     for text in texts {
         if !once.contains(&text) {

@@ -4,7 +4,7 @@
 //! [`requests`] and [`status`]. The acting half, one [`worker`] task a pod, observes the runtime, asks the plan, and performs it; it holds no rule
 //! of its own.
 
-mod aggregate;
+pub mod aggregate;
 pub mod blueprint;
 pub mod classes;
 pub mod context;

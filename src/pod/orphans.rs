@@ -10,7 +10,8 @@
 //!
 //! Log directories, links and cgroups may as well be a kubelet's or another agent's, and prove nothing: they go only with a pod of which 1 to 3
 //! hold. Therefore the pod's own directory must be removed last, and the record's file after it: whatever interrupts a removal leaves
-//! the proof for the next. A log directory whose proof is lost stays.
+//! the proof for the next. A pod that has ended and could not remove its logs leaves its directory, empty, as the proof. A log directory whose
+//! proof is lost stays.
 //!
 //! Rules: the kubelet's `HandlePodCleanups` and `cleanupOrphanedPodDirs` (`pkg/kubelet`), `evictPodLogsDirectories` (`kuberuntime_gc.go`).
 

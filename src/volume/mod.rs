@@ -46,4 +46,4 @@ pub use pod_files::{termination_log, write_hosts_file};
 pub use remove::{RemoveError, remove_dir};
 pub use set_up::{MountSource, PodVolumes, Refreshed, SetUp, refresh, set_up};
 pub use sub_path::{SubPathError, SubPathRequest, prepare_sub_path, sub_path_place};
-pub use tear_down::{TearDownError, pod_dirs, tear_down};
+pub use tear_down::{TearDownError, keep_dir, pod_dirs, tear_down};

@@ -4,11 +4,11 @@
 //! administrator) stops the removal with its name: behind it may be anything.
 
 use std::fs;
-use std::io::ErrorKind;
+use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 
 use super::error::{At, PathError};
-use super::layout::{InvalidName, Plugin, VolumeRoot};
+use super::layout::{InvalidName, Plugin, VolumeRoot, make_private_dirs};
 use super::mounts::{self, Mount};
 use super::remove::{self, RemoveError};
 
@@ -89,6 +89,16 @@ pub fn pod_dirs(root: &VolumeRoot) -> Result<Vec<String>, PathError> {
     }
     found.sort_unstable();
     Ok(found)
+}
+
+/// Makes the directory of a pod that was taken down once more, empty: it proves that what else bears the pod's UID is ours.
+///
+/// # Errors
+/// When it can't be made.
+pub fn keep_dir(root: &VolumeRoot, uid: &str) -> Result<(), PathError> {
+    let pods = root.pods_dir();
+    let dir = root.pod_dir(uid).map_err(io::Error::other).at("name a directory in", &pods)?;
+    make_private_dirs(&dir).at("make directory", &dir)
 }
 
 fn list(paths: &[PathBuf]) -> String {

@@ -230,3 +230,67 @@ async fn the_nodes_credentials_are_tried_after_the_pods_own_and_also_without_any
         "{told:?}"
     );
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_pull_secret_that_is_none_fails_the_pull_until_it_is_one() {
+    let machine = Machine::boot();
+    let agent = machine.start_agent().await;
+    let store = |config: &str| {
+        agent.store(&format!(
+            "{{apiVersion: v1, kind: Secret, type: kubernetes.io/dockerconfigjson, metadata: {{name: pull}}, stringData: {{.dockerconfigjson: {config:?}}}}}"
+        ));
+    };
+    store(r#"{"auths": ["hunter2"]}"#);
+    let mut spec = one_container(&json!({}));
+    spec["imagePullSecrets"] = json!([{"name": "pull"}]);
+    let pod = agent.run(&spec);
+    let shown = agent.until_waiting(&pod, "main", "ErrImagePull").await;
+    let message = "use the image pull secret \"pull\": not valid registry credentials: line 1, column 10";
+    assert_eq!(waiting(&shown, "main").expect("waiting").1, message);
+    let told = format!("Failed to pull image \"registry.example/app:1\": {message}");
+    assert_eq!((agent.told("Failed", &told), machine.runtime.count(Method::PullImage)), (1, 0));
+    store(r#"{"auths": {"registry.example": {"username": "me", "password": "secret"}}}"#);
+    agent.until_ready(&pod).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_registry_that_comes_and_goes_is_asked_ever_less_often() {
+    let machine = Machine::boot();
+    let agent = machine.start_agent().await;
+    machine.runtime.fail(Method::PullImage, 2, "no route to host");
+    let pod = agent.run(&one_container(&json!({"imagePullPolicy": "Always"})));
+    agent.until_ready(&pod).await;
+    machine.runtime.fail(Method::PullImage, 1, "connection reset");
+    machine.runtime.exit("main", 1);
+    let shown = agent.until_waiting(&pod, "main", "ImagePullBackOff").await;
+    assert!(waiting(&shown, "main").expect("waiting").1.ends_with("ErrImagePull: connection reset"));
+    agent.until_ready(&pod).await;
+    let times = machine.times(Method::PullImage);
+    assert_eq!((times.len(), &times[..3]), (5, &[0.0, 10.0, 30.0][..]));
+    assert!((times[4] - times[3] - 40.0).abs() < 0.2, "{times:?}");
+    // Ten minutes without trouble, and it is forgotten.
+    sleep(s(601)).await;
+    machine.runtime.fail(Method::PullImage, 1, "connection reset");
+    machine.runtime.exit("main", 1);
+    agent.until_waiting(&pod, "main", "ErrImagePull").await;
+    agent.until_ready(&pod).await;
+    let times = machine.times(Method::PullImage);
+    assert!((times[6] - times[5] - 10.0).abs() < 0.2, "{times:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn no_more_images_than_may_be_are_pulled_at_once() {
+    let machine = Machine::boot();
+    let agent = machine.start_agent().await;
+    machine.runtime.delay(Method::PullImage, s(20));
+    let container = |at: usize| json!({"image": format!("registry.example/{at}:1")});
+    let pods: Vec<_> =
+        (0..12).map(|at| agent.run_named(&format!("app-{at}"), &one_container(&container(at)))).collect();
+    for pod in &pods {
+        agent.until_ready(pod).await;
+    }
+    // Five, and each time that one ends the next.
+    let times = machine.times(Method::PullImage);
+    let begun_by = |second: f64| times.iter().filter(|at| **at < second).count();
+    assert_eq!([begun_by(19.0), begun_by(39.0), begun_by(59.0)], [5, 10, 12], "{times:?}");
+}

@@ -218,6 +218,51 @@ async fn sandboxes_that_keep_dying_come_ever_more_slowly() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn an_old_sandbox_that_can_not_be_removed_holds_up_nothing() {
+    let machine = Machine::boot();
+    let agent = machine.start_agent().await;
+    machine.runtime.fail(Method::RemovePodSandbox, 100_000, "device or resource busy");
+    let pod = agent.run(&one_container(&json!({})));
+    for restarts in 0..6 {
+        agent.until(&pod, "restarted", |pod| running(pod, "main") >= Some(restarts)).await;
+        machine.runtime.stop_sandboxes();
+        agent.until(&pod, "not ready", |pod| !is_ready(pod)).await;
+    }
+    agent.until_ready(&pod).await;
+    assert!(machine.runtime.count(Method::RemovePodSandbox) > 0);
+    assert!(machine.runtime.read(|state| state.sandboxes.len()) > 5);
+    machine.runtime.fail(Method::RemovePodSandbox, 0, "");
+    machine.until("removed in the end", |state| state.sandboxes.len() <= 2).await;
+}
+
+/// Only then has the runtime given back its network; whoever stopped it may have died before it was.
+#[tokio::test(start_paused = true)]
+async fn an_old_sandbox_is_stopped_before_it_is_removed_by_each_agent() {
+    let machine = Machine::boot();
+    let agent = machine.start_agent().await;
+    let pod = agent.run(&one_container(&json!({})));
+    agent.until_ready(&pod).await;
+    machine.runtime.stop_sandboxes();
+    agent.until(&pod, "restarted", |pod| running(pod, "main") == Some(1)).await;
+    drop(agent);
+    let agent = machine.start_agent().await;
+    agent.until_ready(&pod).await;
+    let before = machine.runtime.calls().len();
+    machine.runtime.exit("main", 1);
+    machine.until("the old one is removed", |state| state.sandboxes.len() == 1).await;
+    let calls: Vec<_> = machine.runtime.calls()[before..]
+        .iter()
+        .filter_map(|call| match &call.request {
+            Request::StopPodSandbox(request) => Some(("stop", request.pod_sandbox_id.clone())),
+            Request::RemovePodSandbox(request) => Some(("remove", request.pod_sandbox_id.clone())),
+            _ => None,
+        })
+        .collect();
+    assert_eq!(calls.iter().map(|(what, _)| *what).collect::<Vec<_>>(), ["stop", "remove"]);
+    assert_eq!(calls[0].1, calls[1].1);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_second_sandbox_behind_our_back_ends_in_one_usable_one() {
     let machine = Machine::boot();
     let agent = machine.start_agent().await;

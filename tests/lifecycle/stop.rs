@@ -1,14 +1,17 @@
 //! Pods that end: hooks, grace, order, and nothing left.
 
+use std::collections::BTreeSet;
+use std::path::Path;
 use std::time::Duration;
 
 use daemonlet::cri::Method;
-use daemonlet::cri::fake::Request;
+use daemonlet::cri::fake::{FakeOptions, Request};
 use daemonlet::pod::context::News;
+use daemonlet::volume::pod_dirs;
 use serde_json::{Value, json};
 use tokio::time::{Instant, sleep};
 
-use crate::rig::{Machine, one_container};
+use crate::rig::{Machine, one_container, running};
 
 const fn s(seconds: u64) -> Duration {
     Duration::from_secs(seconds)
@@ -256,4 +259,53 @@ async fn a_runtime_that_will_not_stop_a_pod_is_asked_until_it_does() {
     );
     assert_eq!(agent.told("FailedKillPod", &message), 3);
     machine.assert_clean();
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_log_of_a_dead_container_goes_with_it_whole_and_those_of_others_stay() {
+    let machine = Machine::with(&FakeOptions { log_files: true, ..FakeOptions::default() });
+    let agent = machine.start_agent().await;
+    let pod = agent.run(&one_container(&json!({})));
+    agent.until_ready(&pod).await;
+    let dir = machine.path().join("pods").join(format!("default_{}_{}/main", pod.name, pod.uid));
+    for name in
+        ["0.log.20240101-000000.gz", "0.log.20240102-000000", "00.log", "10.log", "1.log.20240101-000000.gz"]
+    {
+        std::fs::write(dir.join(name), name).expect("written");
+    }
+    let names = |dir: &Path| {
+        let entries = std::fs::read_dir(dir).expect("a folder");
+        let names = entries.map(|entry| entry.expect("an entry").file_name().into_string().expect("text"));
+        names.collect::<BTreeSet<String>>()
+    };
+    let links = machine.path().join("containers");
+    let first = names(&links);
+    assert_eq!(first.len(), 1);
+    for restarts in 1..=2 {
+        machine.runtime.exit("main", 1);
+        agent.until(&pod, "restarted", |pod| running(pod, "main") == Some(restarts)).await;
+    }
+    machine.until("the first is removed", |state| state.containers.len() == 2).await;
+    let left = ["00.log", "1.log", "1.log.20240101-000000.gz", "10.log", "2.log"];
+    assert_eq!(names(&dir), left.map(str::to_owned).into());
+    assert_eq!(names(&links).len(), 2);
+    assert!(names(&links).is_disjoint(&first));
+}
+
+#[tokio::test(start_paused = true)]
+async fn logs_that_can_not_be_removed_hold_up_nothing_and_are_left_to_the_sweep_of_orphans() {
+    let machine = Machine::boot();
+    let mut agent = machine.start_agent().await;
+    let pod = agent.run(&one_container(&json!({})));
+    agent.until_ready(&pod).await;
+    let (logs, elsewhere) = (machine.path().join("pods"), machine.path().join("elsewhere"));
+    let dir = logs.join(format!("default_{}_{}", pod.name, pod.uid));
+    std::fs::rename(&dir, &elsewhere).expect("moved");
+    // What is no directory is not removed as one.
+    std::os::unix::fs::symlink(&elsewhere, &dir).expect("a link");
+    agent.stop(&pod, None);
+    agent.until_gone(&pod).await;
+    assert!(agent.context.records.get(&pod.uid).is_none());
+    assert!(dir.is_symlink());
+    assert_eq!(pod_dirs(&agent.context.volumes).expect("listed"), [pod.uid.to_string()], "the proof stays");
 }

@@ -1,9 +1,15 @@
 //! Removes images that nobody needs when their disk fills.
 //!
-//! Looks at the disk every five minutes, as a kubelet does, and asks the runtime only when it is too full; what may go is decided in
-//! [`garbage`](crate::image::garbage). A node that runs short of disk asks for everything to go that may. Nothing is removed before the store has
-//! been read: an image may be wanted by a DaemonSet not yet known. What can't be found out removes nothing, and is told.
+//! Looks at the disk every five minutes, as a kubelet does. The runtime is asked when it is too full; when containers or DaemonSets have changed
+//! since the last look, so that each image's age and last use are known once it matters; and once an hour, for what others pull. What may go is
+//! decided in [`garbage`](crate::image::garbage). A node that runs short of disk asks for everything to go that may. Nothing is removed before the
+//! store has been read and it is known which templates count: an image may be wanted by a DaemonSet not yet known. What can't be found out removes
+//! nothing, and is told. Rule: `pkg/kubelet/images/image_gc_manager.go` and `StartGarbageCollection` of `pkg/kubelet/kubelet.go`.
 
+mod error;
+mod sight;
+
+use std::collections::BTreeSet;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -12,39 +18,33 @@ use std::time::Duration;
 use nix::sys::statvfs::statvfs;
 use tokio::sync::{mpsc, watch};
 use tokio::task::spawn_blocking;
-use tokio::time::sleep;
-use tonic::{Code, Status};
+use tokio::time::{Instant, sleep_until};
+use tonic::Code;
 use tracing::{info, warn};
 
+use self::error::GcError;
+use self::sight::Sight;
 use super::eviction::ImagesAsked;
 use crate::board::{Board, EventDraft, EventKind, reference_to};
 use crate::clock::Clock;
 use crate::containerd;
-use crate::cri::{CriClient, CriError, ImageRef};
+use crate::cri::proto::Image;
+use crate::cri::{CriClient, ImageRef};
 use crate::error_chain::error_chain;
 use crate::image::ImageName;
-use crate::image::garbage::{History, Thresholds, UnknownSandboxImage, Usage, Wanted, images_of};
+use crate::image::garbage::{History, Thresholds, TooYoung, Usage, Wanted, images_of};
+use crate::pod::aggregate::aggregate;
 use crate::store::{Freshness, Snapshot};
 
 const EVERY: Duration = Duration::from_secs(300);
+/// Images that are too young are waited for no shorter than this.
+const SOONEST: Duration = Duration::from_secs(60);
 
 /// Says how full the file system of a path is. Blocks.
 pub(super) type Disk = Arc<dyn Fn(&Path) -> io::Result<Usage> + Send + Sync>;
 
-/// Why images can't be looked after now.
-#[derive(Debug, thiserror::Error)]
-enum GcError {
-    #[error(transparent)]
-    Runtime(#[from] CriError),
-    #[error("find out how full the disk of {} is", path.display())]
-    Disk { path: PathBuf, source: io::Error },
-    #[error("the runtime does not say where its images lie")]
-    NoMountPoint,
-    #[error(transparent)]
-    Sandbox(#[from] UnknownSandboxImage),
-    #[error("ask containerd which images are pinned: {}", .0.message())]
-    Pinned(Box<Status>),
-}
+/// The images that templates name which count beside the store's; nothing until that is known.
+pub(super) type Kept = Option<BTreeSet<String>>;
 
 /// Removes images for as long as the agent runs.
 pub(super) struct ImageGc {
@@ -53,21 +53,33 @@ pub(super) struct ImageGc {
     pub(super) cri: CriClient,
     pub(super) board: Arc<Board>,
     pub(super) snapshots: watch::Receiver<Arc<Snapshot>>,
+    pub(super) kept: watch::Receiver<Kept>,
     pub(super) disk: Disk,
     /// Who asks for everything to go that nobody needs.
     pub(super) asked: mpsc::Receiver<ImagesAsked>,
 }
 
+/// What is remembered from look to look.
+#[derive(Default)]
+struct Memory {
+    history: History,
+    mount_point: Option<PathBuf>,
+    /// What the images were noted by.
+    noted: Option<Sight>,
+}
+
 impl ImageGc {
     pub(super) async fn run(mut self) {
         let is_known = |snapshot: &Arc<Snapshot>| snapshot.freshness != Freshness::Unknown;
-        if self.snapshots.wait_for(is_known).await.is_err() {
+        if self.snapshots.wait_for(is_known).await.is_err()
+            || self.kept.wait_for(Kept::is_some).await.is_err()
+        {
             return;
         }
-        let (mut history, mut mount_point) = (History::default(), None);
+        let mut memory = Memory::default();
         let mut failures = 0_u32;
         loop {
-            let pause = match self.look(&mut history, &mut mount_point).await {
+            let pause = match self.look(&mut memory).await {
                 Ok(pause) => {
                     failures = 0;
                     pause
@@ -78,13 +90,20 @@ impl ImageGc {
                     EVERY
                 }
             };
+            self.obey_until(Instant::now() + pause, &mut memory).await;
+        }
+    }
+
+    /// Does what is asked for until it is time to look again: a node that runs short asks often.
+    async fn obey_until(&mut self, next: Instant, memory: &mut Memory) {
+        loop {
             tokio::select! {
-                () = sleep(pause) => {}
+                () = sleep_until(next) => return,
                 // Whoever asks waits until the request is dropped.
                 Some(asked) = self.asked.recv() => {
                     // Who has given up meanwhile asks again if it must. What was just pulled is named by the manifest that it was pulled
                     // for, so no image is too young.
-                    if !asked.is_closed() && let Err(error) = self.free(&mut history, u64::MAX, Duration::ZERO).await {
+                    if !asked.is_closed() && let Err(error) = self.free(memory, u64::MAX, Duration::ZERO).await {
                         warn!(error = error_chain(&error), "cannot remove images");
                     }
                 }
@@ -93,32 +112,51 @@ impl ImageGc {
     }
 
     /// Frees what must be freed, if anything must, and says when to look again.
-    async fn look(
-        &self,
-        history: &mut History,
-        mount_point: &mut Option<PathBuf>,
-    ) -> Result<Duration, GcError> {
-        let path = match mount_point {
+    async fn look(&mut self, memory: &mut Memory) -> Result<Duration, GcError> {
+        let path = match &memory.mount_point {
             Some(known) => known.clone(),
-            None => mount_point.insert(self.mount_point().await?).clone(),
+            None => memory.mount_point.insert(self.mount_point().await?).clone(),
         };
         let usage = self.usage(path).await?;
-        let Some(must_free) = self.thresholds.must_free(usage) else { return Ok(EVERY) };
-        let freed = self.free(history, must_free, self.thresholds.min_age).await?;
-        if freed < must_free {
-            self.tell_of_failure(must_free, freed);
+        if let Some(must_free) = self.thresholds.must_free(usage)? {
+            return self.make_room(memory, must_free).await;
         }
-        // Images seen for the first time are old enough then.
-        Ok(self.thresholds.min_age.clamp(Duration::from_secs(1), EVERY))
+        if self.is_to_note(memory)
+            && let Err(error) = self.note(memory).await
+        {
+            warn!(error = error_chain(&error), "cannot note which images are in use");
+        }
+        Ok(EVERY)
     }
 
-    /// Removes images that nobody needs until so many bytes are free. How many are.
-    async fn free(&self, history: &mut History, must_free: u64, min_age: Duration) -> Result<u64, GcError> {
-        let (images, wanted, now) =
-            (self.cri.list_images().await?, self.wanted().await?, self.clock.monotonic());
-        history.note(&images, &wanted, now);
-        let mut freed = 0_u64;
-        for image in history.removable(&images, &wanted, min_age, now)? {
+    /// Frees so many bytes of a disk that is too full, and says when to look again.
+    async fn make_room(&mut self, memory: &mut Memory, must_free: u64) -> Result<Duration, GcError> {
+        let (freed, too_young) = self.free(memory, must_free, self.thresholds.min_age).await?;
+        let missing = must_free.saturating_sub(freed);
+        if missing == 0 {
+            return Ok(EVERY);
+        }
+        // What may go at the next look has failed nobody yet.
+        match too_young.enough_in(missing).filter(|wait| *wait <= EVERY) {
+            Some(wait) => {
+                info!(missing, ?wait, "the disk is full, and what nobody needs is too young to go yet");
+                Ok(wait.max(SOONEST))
+            }
+            None => Err(GcError::TooLittle { wanted: must_free, freed }),
+        }
+    }
+
+    /// Removes images that nobody needs until so many bytes are free. How many are, and what was too young to go.
+    async fn free(
+        &mut self,
+        memory: &mut Memory,
+        must_free: u64,
+        min_age: Duration,
+    ) -> Result<(u64, TooYoung), GcError> {
+        let (images, wanted) = self.note(memory).await?;
+        let found = memory.history.removable(&images, &wanted, min_age, self.clock.monotonic())?;
+        let (mut freed, mut problems) = (0_u64, Vec::new());
+        for image in found.now {
             if freed >= must_free {
                 break;
             }
@@ -127,10 +165,35 @@ impl ImageGc {
                     info!(image = image.id, names = ?image.repo_tags, bytes = image.size, "image removed, the disk is full");
                     freed = freed.saturating_add(image.size);
                 }
-                Err(error) => warn!(image = image.id, %error, "cannot remove the image"),
+                Err(error) => {
+                    warn!(image = image.id, %error, "cannot remove the image");
+                    problems.push(error.rpc_text());
+                }
             }
         }
-        Ok(freed)
+        if problems.is_empty() {
+            Ok((freed, found.too_young))
+        } else {
+            Err(GcError::Removal { wanted: must_free, freed, problem: aggregate(problems) })
+        }
+    }
+
+    /// Whether images may have come, or gone out of use, since they were noted.
+    fn is_to_note(&self, memory: &Memory) -> bool {
+        let is_over = |noted: &Sight| noted.differs(&self.board.pods(), self.clock.monotonic());
+        memory.noted.as_ref().is_none_or(is_over)
+            || self.snapshots.has_changed().unwrap_or_default()
+            || self.kept.has_changed().unwrap_or_default()
+    }
+
+    /// Takes note of what is there and what of it must stay.
+    async fn note(&mut self, memory: &mut Memory) -> Result<(Vec<Image>, Wanted), GcError> {
+        // Before anything is asked: what changes meanwhile has it noted again.
+        let sight = Sight::of(&self.board.pods(), self.clock.monotonic());
+        let (images, wanted) = (self.cri.list_images().await?, self.wanted().await?);
+        memory.history.note(&images, &wanted, self.clock.monotonic());
+        memory.noted = Some(sight);
+        Ok((images, wanted))
     }
 
     async fn mount_point(&self) -> Result<PathBuf, GcError> {
@@ -148,7 +211,7 @@ impl ImageGc {
         answer.map_err(|source| GcError::Disk { path, source })
     }
 
-    async fn wanted(&self) -> Result<Wanted, GcError> {
+    async fn wanted(&mut self) -> Result<Wanted, GcError> {
         let mut wanted = Wanted::default();
         // containerd's CRI tells of pins only since 1.7; the labels count in all of them.
         match containerd::pinned_images(&self.cri).await {
@@ -163,27 +226,24 @@ impl ImageGc {
         }
         let sandbox = self.cri.sandbox_image().await?;
         wanted.sandbox = sandbox.and_then(|name| ImageName::parse(&name).ok());
-        let snapshot = Arc::clone(&self.snapshots.borrow());
+        let snapshot = Arc::clone(&self.snapshots.borrow_and_update());
         let templates =
             snapshot.objects.daemon_sets().filter_map(|set| set.spec.as_ref()?.template.spec.as_ref());
         let pods = self.board.pods();
         let specs = templates.chain(pods.iter().filter_map(|pod| pod.spec.as_ref()));
         wanted.named.extend(specs.flat_map(images_of).filter_map(|name| ImageName::parse(name).ok()));
+        let kept = self.kept.borrow_and_update();
+        wanted.named.extend(kept.iter().flatten().filter_map(|name| ImageName::parse(name).ok()));
         Ok(wanted)
     }
 
-    fn tell_of_failure(&self, wanted: u64, freed: u64) {
-        let message = format!(
-            "Failed to garbage collect required amount of images. Attempted to free {wanted} bytes, but only found {freed} bytes eligible to free."
-        );
-        warn!("{message}");
-        self.event("FreeDiskSpaceFailed", message);
-    }
-
-    /// Tells what hinders: in the log each time, on the node once it has happened again, as a kubelet does.
+    /// Tells what hinders: in the log each time, on the node once it has happened again, as a kubelet does, and what is wrong with the disk at once.
     fn tell_of_error(&self, error: &GcError, failures: u32) {
         let problem = error_chain(error);
         warn!(problem, "cannot look after the images");
+        if let Some(reason) = error.event() {
+            self.event(reason, problem.clone());
+        }
         if failures > 1 {
             self.event("ImageGCFailed", problem);
         }

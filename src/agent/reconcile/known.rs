@@ -34,6 +34,8 @@ pub(in crate::agent) struct Known {
     pub(super) admission: Option<Admission>,
     /// What its update waits for.
     pub(super) waits_for: Option<Circumstance>,
+    /// The images of the revision that it would be rolled back to, until it is available.
+    pub(super) way_back: Vec<String>,
     /// What is on the board.
     pub(super) published: Option<(DaemonSetStatus, Verdict)>,
 }
@@ -60,6 +62,7 @@ impl Reconciler {
         let Some(uid) = self.ledger.get(key).map(Entry::uid) else { return };
         self.history.note(Current { key, daemon_set, uid: &uid, revision: &revision }, now);
         let failures = self.known.get(key).map(|known| known.failures).unwrap_or_default();
+        let way_back = self.way_back(key, daemon_set, &revision);
         let known = Known {
             source: Arc::clone(source),
             counts,
@@ -68,6 +71,7 @@ impl Reconciler {
             admission: None,
             waits_for: None,
             tried_since: None,
+            way_back,
             published: None,
         };
         self.known.insert(key.clone(), known);

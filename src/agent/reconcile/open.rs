@@ -9,6 +9,7 @@ use tracing::warn;
 
 use super::{Reconciler, Released};
 use crate::agent::holding::Holding;
+use crate::agent::image_gc::Kept;
 use crate::agent::prefetch::Prefetch;
 use crate::agent::recording::Recording;
 use crate::agent::{AgentError, Purpose, REVISIONS_DIR};
@@ -31,6 +32,7 @@ pub(in crate::agent) struct Surroundings {
     pub(in crate::agent) reports: mpsc::UnboundedReceiver<Report>,
     pub(in crate::agent) burstable_shares: watch::Sender<u64>,
     pub(in crate::agent) limited: Arc<Notify>,
+    pub(in crate::agent) kept_images: watch::Sender<Kept>,
 }
 
 impl Reconciler {
@@ -79,6 +81,7 @@ impl Reconciler {
             only_signed: settings.trust_file.is_some(),
             unattended: BTreeMap::new(),
             complaints: HourlyComplaints::default(),
+            kept_images: around.kept_images,
         })
     }
 }

@@ -64,6 +64,7 @@ impl Bench {
             reports: reports_seen,
             burstable_shares: watch::channel(0).0,
             limited: Arc::default(),
+            kept_images: watch::channel(None).0,
         };
         let file = dir.path().join("config.yaml");
         std::fs::write(&file, format!("rootDir: {}\n", dir.path().display())).unwrap();

@@ -6,6 +6,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use k8s_openapi::api::apps::v1::DaemonSet;
 use k8s_openapi::api::core::v1::Pod;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use tracing::{info, warn};
@@ -14,7 +15,7 @@ use super::super::prefetch::Images;
 use super::{Reconciler, Round};
 use crate::board::EventKind;
 use crate::config::duration;
-use crate::manifest::{DaemonSetKey, Objects};
+use crate::manifest::DaemonSetKey;
 use crate::rollout::conditions::Circumstance;
 use crate::rollout::decide::{self, Generation, Life, PodFacts, Step};
 use crate::rollout::hold::{Hold, Target};
@@ -30,7 +31,6 @@ impl Reconciler {
     pub(super) fn gated(
         &mut self,
         round: &Round<'_>,
-        objects: &Objects,
         steps: Vec<Step>,
         facts: &[PodFacts],
     ) -> (Vec<Step>, Option<Duration>) {
@@ -52,7 +52,7 @@ impl Reconciler {
             self.goes_on(round);
             return (steps, None);
         }
-        match self.images(round, objects) {
+        match self.images(round) {
             Images::There => {
                 self.goes_on(round);
                 (steps, None)
@@ -66,7 +66,7 @@ impl Reconciler {
     }
 
     /// Whether the images of the DaemonSet's next pod are there.
-    fn images(&mut self, round: &Round<'_>, objects: &Objects) -> Images {
+    fn images(&mut self, round: &Round<'_>) -> Images {
         let pod = || Pod {
             metadata: ObjectMeta {
                 namespace: Some(round.key.namespace.clone()),
@@ -76,7 +76,7 @@ impl Reconciler {
             status: None,
         };
         let context = Arc::clone(&self.context);
-        self.prefetch.images((&round.key, &round.revision), pod, (&context, objects))
+        self.prefetch.images((&round.key, &round.revision), pod, &context)
     }
 
     fn tell_of_images(&mut self, round: &Round<'_>, problem: &str) {
@@ -136,7 +136,7 @@ impl Reconciler {
             return None;
         }
         let current = || facts.iter().filter(|pod| pod.generation == Generation::Current);
-        let limit = self.rollback_after(round);
+        let limit = self.rollback_after(&round.key, round.daemon_set);
         let settled = limit.map_or(SETTLED, |limit| limit.min(SETTLED)).max(round.min_ready);
         let ready_for = current().filter(|pod| pod.life == Life::Live).filter_map(|pod| pod.ready_for).max();
         match ready_for {
@@ -179,9 +179,10 @@ impl Reconciler {
         Some(Duration::ZERO)
     }
 
-    fn rollback_after(&self, round: &Round<'_>) -> Option<Duration> {
-        let text = round.daemon_set.metadata.annotations.as_ref()?.get(ROLLBACK_AFTER)?;
-        let rolled_back = self.ledger.stand_in(&round.key);
+    /// How long the DaemonSet's present revision has, unless it is itself what was gone back to.
+    pub(super) fn rollback_after(&self, key: &DaemonSetKey, daemon_set: &DaemonSet) -> Option<Duration> {
+        let text = daemon_set.metadata.annotations.as_ref()?.get(ROLLBACK_AFTER)?;
+        let rolled_back = self.ledger.stand_in(key);
         if rolled_back.is_some_and(|stand_in| stand_in.cause == OverrideCause::RolledBack) {
             return None;
         }

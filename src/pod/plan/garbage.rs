@@ -20,7 +20,7 @@ pub(super) fn collect(inputs: &Inputs<'_>, plan: &mut Plan) {
             // Only what has ended may be removed: stopping it makes it Exited, and the next round sees to it.
             ContainerState::Unknown | ContainerState::Running { .. } if !is_newest => {
                 let (id, name) = (record.id.clone(), record.name.clone());
-                plan.actions.push(Action::KillContainer { id, name, why: KillReason::UnknownState });
+                plan.actions.push(Action::KillContainer { id, name, why: KillReason::BeforeRemoval });
                 false
             }
             ContainerState::Unknown | ContainerState::Running { .. } => false,

@@ -129,6 +129,13 @@ pub enum Action {
     RemoveSandbox(SandboxId),
 }
 
+impl Action {
+    /// Whether it only clears away what is dead, so that nothing depends on it.
+    pub const fn is_removal(&self) -> bool {
+        matches!(self, Self::RemoveContainer(_) | Self::RemoveSandbox(_))
+    }
+}
+
 /// Why a container is stopped while its pod lives.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum KillReason {
@@ -140,6 +147,8 @@ pub enum KillReason {
     DefinitionChanged,
     /// The runtime lost track of it.
     UnknownState,
+    /// It has a successor, and is to be removed; it may run yet.
+    BeforeRemoval,
 }
 
 /// What a container is in its pod.
@@ -169,9 +178,10 @@ pub fn needs_sandbox(pod: &Pod, observed: &Observed) -> bool {
 pub fn plan(inputs: Inputs<'_>) -> Plan {
     let mut plan = Plan::default();
     if let Some(create) = sandbox::replacement(inputs.pod, inputs.observed) {
+        garbage::collect(&inputs, &mut plan);
         let delay = inputs.memory.sandbox_delay();
         if delay.is_zero() {
-            plan.actions = sandbox::actions(&inputs, create);
+            plan.actions = sandbox::actions(&inputs, create, plan.actions);
         } else {
             plan.wake_at(delay);
         }

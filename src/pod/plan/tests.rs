@@ -268,19 +268,6 @@ fn a_new_sandbox_runs_the_init_containers_again() {
 }
 
 #[test]
-fn an_old_sandbox_goes_when_the_last_record_in_it_does() {
-    let mut world = two();
-    world.settle();
-    world.kill_sandbox();
-    assert_eq!(world.settle(), ["kill pod", "sandbox 1", "start a", "start b"]);
-    world.exit("a", 1);
-    world.settle();
-    assert_eq!(world.observed.sandboxes.len(), 2, "it still has the last state of `b`");
-    world.exit("b", 1);
-    assert!(world.settle().contains(&"remove sandbox-0".to_owned()));
-}
-
-#[test]
 fn a_sandbox_that_keeps_failing_is_waited_for() {
     let mut world = two();
     world.sandbox_delay = Duration::from_secs(3);
@@ -385,39 +372,6 @@ fn a_container_in_an_unknown_state_is_stopped_before_it_is_started() {
 }
 
 #[test]
-fn one_dead_container_of_each_name_is_kept() {
-    let mut world = two();
-    world.settle();
-    for _ in 0..4 {
-        world.exit("a", 1);
-        world.settle();
-    }
-    let attempts: Vec<u32> = world
-        .observed
-        .containers
-        .iter()
-        .filter(|record| record.name == "a")
-        .map(|record| record.attempt)
-        .collect();
-    assert_eq!(attempts, [4, 3]);
-}
-
-#[test]
-fn a_short_disk_costs_the_last_state_of_what_runs_and_nothing_that_is_to_start_again() {
-    let mut world = two();
-    world.settle();
-    world.exit("a", 1);
-    world.settle();
-    world.exit("b", 1);
-    world.restart_delay.insert("b".to_owned(), Duration::from_secs(10));
-    world.spare = Spare::Dropped;
-    assert_eq!(world.settle().len(), 1);
-    let left: Vec<(&str, u32)> =
-        world.observed.containers.iter().map(|record| (record.name.as_str(), record.attempt)).collect();
-    assert!(left.contains(&("a", 1)) && left.contains(&("b", 0)) && left.len() == 2, "{left:?}");
-}
-
-#[test]
 fn a_container_left_created_by_a_crash_is_replaced_and_removed() {
     let mut world = two();
     world.settle();
@@ -425,4 +379,5 @@ fn a_container_left_created_by_a_crash_is_replaced_and_removed() {
     assert_eq!(world.settle(), ["start b", "remove b-0-3"]);
 }
 
+mod garbage;
 mod laws;

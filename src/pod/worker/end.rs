@@ -167,13 +167,21 @@ impl Worker {
     async fn forget_disk(&mut self) -> Result<(), Abandoned> {
         let (context, pod, host) =
             (Arc::clone(&self.context), Arc::clone(&self.record.pod), self.context.host());
+        let uid = self.uid().clone();
         let removed = tokio::task::spawn_blocking(move || {
             let directory = LogOwner::of(&pod).directory_name();
-            logs::remove_all(&host.pod_logs_dir, &context.container_logs_dir, &directory)
-                .map_err(|error| error_chain(&error))
+            let removed = logs::remove_all(&host.pod_logs_dir, &context.container_logs_dir, &directory);
+            removed.map_err(|error| {
+                // What proves that they are ours stays, so that they are tried again with the orphans.
+                let kept = volume::keep_dir(&context.volumes, uid.as_str());
+                kept.err().map_or_else(
+                    || error_chain(&error),
+                    |lost| format!("{}; {}", error_chain(&error), error_chain(&lost)),
+                )
+            })
         });
         if let Err(error) = removed.await.unwrap_or_else(|panic| Err(panic.to_string())) {
-            warn!(dir = %self.log_dir().display(), error, "cannot remove the pod's logs");
+            warn!(dir = %self.log_dir().display(), error, "cannot remove the pod's logs; they are tried again");
         }
         self.context.records.remove(self.uid()).map_err(|error| {
             warn!(error = error_chain(&error), "cannot forget the pod");

@@ -16,11 +16,8 @@ use super::start::{NotStarted, Tell};
 use crate::backoff::{Backoff, BackoffPolicy};
 use crate::board::EventKind;
 use crate::cri::proto;
-use crate::error_chain::error_chain;
-use crate::image::{
-    self, Decision, ImageName, ImageProblem, ImageReason, Keyring, Presence, PullPolicy, PullReport,
-};
-use crate::pod::pull_secrets;
+use crate::image::{self, Decision, ImageName, ImageProblem, ImageReason, Presence, PullPolicy, PullReport};
+use crate::pod::requests::image_spec;
 use crate::pod::status::Waiting;
 
 /// What is remembered of an image that could not be pulled.
@@ -55,8 +52,7 @@ impl Worker {
             let event = (EventKind::Warning, "InspectFailed", problem.message.clone());
             no_image(&problem, event, Retry::After(HOPELESS), Tell::Once)
         })?;
-        let policy = container.image_pull_policy.as_deref().and_then(|policy| policy.parse().ok());
-        let policy = policy.unwrap_or_else(|| PullPolicy::default_for(written));
+        let policy = PullPolicy::of(written, container.image_pull_policy.as_deref());
         let present = match policy {
             PullPolicy::Always => None,
             PullPolicy::IfNotPresent | PullPolicy::Never => match self.inspect(&name).await? {
@@ -66,11 +62,11 @@ impl Worker {
         };
         let presence = if present.is_some() { Presence::Present } else { Presence::Absent };
         let now = self.context.clock.monotonic();
-        let memory = self.pulls.entry(written.to_owned()).or_default();
-        let failed_at = memory.backoff.raised_at().unwrap_or(now);
-        match policy.decide(presence, memory.backoff.turn(&BackoffPolicy::KUBELET, failed_at, now)) {
+        let backoff = self.pulls.get(written).map(|memory| memory.backoff).unwrap_or_default();
+        let failed_at = backoff.raised_at().unwrap_or(now);
+        match policy.decide(presence, backoff.turn(&BackoffPolicy::KUBELET, failed_at, now)) {
             Decision::UsePresent => {
-                self.pulls.remove(written);
+                self.note_image(written);
                 let message = image::already_present_event(&name);
                 self.container_event(&container.name, EventKind::Normal, "Pulled", &message);
                 let found = present.unwrap_or_default();
@@ -82,7 +78,10 @@ impl Worker {
                 Err(no_image(&problem, event, Retry::WhenItMayWork, Tell::Once))
             }
             Decision::BackOff(turn) => {
-                let problem = ImageProblem::back_off(&name, memory.problem.as_ref());
+                let problem = ImageProblem::back_off(
+                    &name,
+                    self.pulls.get(written).and_then(|memory| memory.problem.as_ref()),
+                );
                 let event = (EventKind::Normal, "BackOff", image::back_off_event(&name));
                 let wait = match policy {
                     PullPolicy::Always => turn.remaining(),
@@ -91,6 +90,13 @@ impl Worker {
                 Err(no_image(&problem, event, Retry::After(wait), Tell::Once))
             }
             Decision::Pull => self.pull(container, &name).await,
+        }
+    }
+
+    /// The image is there: what was wrong is over. How often it has failed is not, so that a registry that comes and goes is asked ever less often.
+    fn note_image(&mut self, written: &str) {
+        if let Some(memory) = self.pulls.get_mut(written) {
+            memory.problem = None;
         }
     }
 
@@ -126,7 +132,7 @@ impl Worker {
     }
 
     async fn inspect(&self, name: &ImageName) -> Result<Option<proto::Image>, NotStarted> {
-        let spec = proto::ImageSpec { image: name.with_default_tag(), ..Default::default() };
+        let spec = image_spec(&self.record.pod, name);
         self.context.cri.image_status(spec).await.map_err(|error| {
             let problem = ImageProblem::inspect_failed(name, &error.rpc_text());
             let event = (EventKind::Warning, "InspectFailed", problem.message.clone());
@@ -151,7 +157,7 @@ impl Worker {
                     let message =
                         format!("Using the image {:?} that an archive of this node has", name.as_written());
                     self.container_event(&container.name, EventKind::Normal, "Pulled", &message);
-                    self.pulls.remove(name.as_written());
+                    self.note_image(name.as_written());
                     return Ok(Ready { image: found.id.clone(), user: found });
                 }
                 let problem = ImageProblem::pull_failed(name, &text);
@@ -161,7 +167,7 @@ impl Worker {
                 return Err(no_image(&problem, event, Retry::After(SHOW_ERROR), Tell::EachTime));
             }
         };
-        self.pulls.remove(name.as_written());
+        self.note_image(name.as_written());
         let found = self.inspect(name).await?.unwrap_or_default();
         let report = PullReport {
             image: name,
@@ -182,31 +188,6 @@ impl Worker {
     async fn restore(&mut self, name: &ImageName) -> bool {
         let context = Arc::clone(&self.context);
         self.meanwhile(Box::pin(context.preload.restore(name))).await
-    }
-
-    /// The credentials that are for every pod of this node; none, and a complaint, if they can't be had.
-    pub(super) async fn node_keyring(&mut self) -> Arc<Keyring> {
-        self.context.node_credentials.now().await.unwrap_or_else(|problem| {
-            let problem = error_chain(&problem);
-            let message = format!(
-                "Unable to use the node's image credentials ({problem}); attempting to pull the image may not succeed."
-            );
-            self.complain("FailedToRetrieveImagePullSecret", &message);
-            Arc::default()
-        })
-    }
-
-    /// The credentials of the pod's `imagePullSecrets`; a complaint about those that are not in the store.
-    pub(super) fn own_keyring(&mut self) -> Keyring {
-        let (keyring, missing) = pull_secrets::read(&self.record.pod, &self.objects.borrow());
-        if !missing.is_empty() {
-            let message = format!(
-                "Unable to retrieve some image pull secrets ({}); attempting to pull the image may not succeed.",
-                missing.join(", ")
-            );
-            self.complain("FailedToRetrieveImagePullSecret", &message);
-        }
-        keyring
     }
 }
 

@@ -215,6 +215,8 @@ impl Worker {
                 told = told_to_end(&mut orders) => Some(told),
                 () = self.sync_and_wait() => None,
             };
+            // A pull may have been broken off.
+            self.pulling = None;
             match told {
                 Some(Orders::Fail(failure)) => self.note_failure(*failure),
                 Some(Orders::Stop { .. }) => break,
@@ -256,8 +258,6 @@ impl Worker {
 
     /// Looks, plans and acts until there is nothing left to do; says when to look again if nothing happens before.
     async fn sync(&mut self) -> Option<Duration> {
-        // A pull may have been broken off.
-        self.pulling = None;
         // Each container takes two rounds at most, and so does the sandbox. What takes more runs in circles: a runtime that forgets
         // what it was told, or tells what isn't so.
         let rounds = 8 + 4 * self.hashes.len();
@@ -276,8 +276,13 @@ impl Worker {
                 return wake_after;
             }
             self.report();
+            let only_removals = plan.actions.iter().all(Action::is_removal);
             for action in plan.actions {
-                if let Err(Abandoned { again_in }) = Box::pin(self.act(action)).await {
+                // What the runtime doesn't let go of holds up nothing else.
+                let may_fail = action.is_removal() && !only_removals;
+                if let Err(Abandoned { again_in }) = Box::pin(self.act(action)).await
+                    && !may_fail
+                {
                     return earliest(wake_after, Some(again_in));
                 }
             }

@@ -14,7 +14,6 @@ use super::Worker;
 use crate::containerd;
 use crate::image::{ImageName, PullProgress, Pulling};
 use crate::pod::pull;
-use crate::pod::requests::image_spec;
 
 /// How often it is asked how far a pull is. People look; nothing depends on it.
 const LOOK: Duration = Duration::from_secs(2);
@@ -27,14 +26,14 @@ impl Worker {
         name: &ImageName,
     ) -> Result<(String, Duration), String> {
         let context = Arc::clone(&self.context);
-        let Ok(_turn) = self.meanwhile(context.pulls.acquire()).await else {
-            return Err("the agent is going down".to_owned());
-        };
+        let pod = Arc::clone(&self.record.pod);
+        let turn = self.meanwhile(pull::turn(&context, &pod, name)).await?;
         let begun = context.clock.monotonic();
-        let credentials = pull::credentials(&self.own_keyring(), &*self.node_keyring().await, name);
+        for complaint in &turn.complaints {
+            self.complain("FailedToRetrieveImagePullSecret", complaint);
+        }
         let sandbox = self.sandbox_config_now().unwrap_or_default();
-        let image = image_spec(&self.record.pod, name);
-        let mut pulled = pin!(pull::pull(&context.cri, &image, credentials, &sandbox));
+        let mut pulled = pin!(turn.pull(&sandbox));
         let mut progress = Some(PullProgress::default());
         let news = Arc::clone(&self.probe_news);
         let pulled = loop {

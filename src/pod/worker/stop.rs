@@ -121,7 +121,7 @@ fn failed_probe(container: &Container, why: KillReason) -> Option<&Probe> {
     match why {
         KillReason::Liveness => container.liveness_probe.as_ref(),
         KillReason::Startup => container.startup_probe.as_ref(),
-        KillReason::DefinitionChanged | KillReason::UnknownState => None,
+        KillReason::DefinitionChanged | KillReason::UnknownState | KillReason::BeforeRemoval => None,
     }
 }
 
@@ -141,6 +141,9 @@ fn kill_message(name: &str, why: KillReason, init: bool) -> String {
         KillReason::UnknownState => {
             format!("{subject} is in \"unknown\" state, try killing it before restart")
         }
+        KillReason::BeforeRemoval => {
+            "Container is in unknown state, try killing it before removal".to_owned()
+        }
     }
 }
 
@@ -159,6 +162,7 @@ mod tests {
                 false,
                 "Container is in \"unknown\" state, try killing it before restart",
             ),
+            (KillReason::BeforeRemoval, true, "Container is in unknown state, try killing it before removal"),
             (KillReason::Liveness, true, "Init container c failed liveness probe"),
             (KillReason::Startup, true, "Init container c failed startup probe"),
             (KillReason::DefinitionChanged, true, "Init container c definition changed"),
