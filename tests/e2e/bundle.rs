@@ -166,12 +166,15 @@ fn an_image_that_only_a_bundle_gave_comes_back_by_itself() {
 #[test]
 fn the_way_back_has_its_own_images_also_with_no_agent() {
     let Some(mut node) = Node::start() else { return };
-    let mut digests = Vec::new();
-    for (word, serial) in ["one", "two"].into_iter().zip(1..) {
+    // Both are packed first: an agent gives the name back to what a bundle in force has under it.
+    let bundles = [("one", 1), ("two", 2)].map(|(word, serial)| {
         node.containerd.import_busybox(BUSYBOX, &json!({"Env": ["PATH=/bin"]}), &[("mark", word)]);
-        node.agent.says(&["bundle", "apply", &shown(&pack(&node, serial, word))]);
-        digests.push(digest_of(&node, BUSYBOX));
-    }
+        pack(&node, serial, word)
+    });
+    let digests = bundles.map(|bundle| {
+        node.agent.says(&["bundle", "apply", &shown(&bundle)]);
+        digest_of(&node, BUSYBOX)
+    });
     node.agent.kill9();
     for wanted in [&digests[0], &digests[1]] {
         node.agent.says(&["bundle", "rollback"]);

@@ -193,6 +193,10 @@ initContainers:
         };
         // What the host looks like is none of the pod's business.
         assert!(allowed.contains(&message), "{name}: {message}");
+    }
+    // From the tenth on they are told as one.
+    for (name, _) in &refused[..9] {
+        let message = waiting(&pod, name).1;
         node.agent.wait_event("app-", "Failed", |said| said == format!("Error: {message}"));
     }
     assert_eq!(listing(&outside), before);
