@@ -260,7 +260,7 @@ fn the_command_line_imports_lists_and_removes() {
         node.agent.cli(&["image", "import", &bad.display().to_string(), &compressed.display().to_string()]);
     assert_eq!(answer.code, Some(1), "{}", answer.out);
     assert!(answer.err.contains("bad.tar"), "{}", answer.err);
-    assert!(answer.out.contains(&format!("{BUSYBOX} imported (")), "{}", answer.out);
+    assert!(answer.out.contains(&format!("{BUSYBOX} imported (")), "{} {}", answer.out, answer.err);
     let list = node.agent.says(&["image", "ls"]);
     let line = list.lines().find(|line| line.starts_with(BUSYBOX)).unwrap();
     assert!(line.ends_with("yes"), "{line}");
