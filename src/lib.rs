@@ -42,6 +42,7 @@ pub mod probe;
 pub mod rollout;
 pub mod scheduling;
 pub mod shutdown;
+pub mod state_dir;
 pub mod store;
 pub mod systemd;
 pub mod volume;

@@ -20,16 +20,15 @@ use super::orphans::Orphans;
 use super::reconcile::{Reconciler, Surroundings};
 use super::runtime::{Health, Look, Relist, wait_for_runtime};
 use super::store_news::{self, StoreNews};
-use super::{AgentError, Ended, Purpose, REVISIONS_DIR, cpu_sharing, host, serving};
+use super::{AgentError, Ended, Purpose, cpu_sharing, host, serving};
 use crate::api::{self, Changes};
 use crate::backoff::BackoffPolicy;
-use crate::bundle;
 use crate::cgroup::CgroupManager;
 use crate::config::Settings;
 use crate::cri::translate::Host;
 use crate::manifest::Objects;
 use crate::node::watch::{self as node_watch, Fixed, Sources};
-use crate::node::{NodeFiles, Pressure, first_seen};
+use crate::node::{NodeFiles, Pressure};
 use crate::pod::context::{Directory, PodContext, Report};
 use crate::pod::network::Network;
 use crate::pod::node_credentials::NodeCredentials;
@@ -37,6 +36,7 @@ use crate::pod::record::Records;
 use crate::pod::sandbox_image::{self, SandboxImage};
 use crate::pod::user_namespace::UserNamespaces;
 use crate::preload::{self, Preload};
+use crate::state_dir::StateEntry;
 use crate::store::DirStore;
 use crate::systemd::{ServiceManager, Watchdog};
 use crate::volume::VolumeRoot;
@@ -62,7 +62,7 @@ async fn attend_until(
     let Base { settings, clock, name, facts, board, metrics, cri, shutdown } = &base;
     let volumes = base.make_directories()?;
     let (commands, commands_seen) = api::command::line();
-    let changes = Changes { commands, revisions_dir: settings.root_dir.join(REVISIONS_DIR) };
+    let changes = Changes { commands, revisions_dir: StateEntry::Revisions.below(&settings.root_dir) };
     let api = serving::serve(settings, board, metrics, shutdown, changes)?;
 
     let (runtime, runtime_seen) = watch::channel(Health::unknown(clock.wall()));
@@ -169,9 +169,12 @@ fn fixed(base: &Base) -> Fixed {
     let root_dir = &base.settings.root_dir;
     Fixed {
         name: base.name.clone(),
-        files: NodeFiles { file: base.settings.node_file.clone(), last_good: root_dir.join("node.json") },
-        taint_times: root_dir.join("taints.json"),
-        first_seen: root_dir.join(first_seen::FILE),
+        files: NodeFiles {
+            file: base.settings.node_file.clone(),
+            last_good: StateEntry::NodeFile.below(root_dir),
+        },
+        taint_times: StateEntry::TaintTimes.below(root_dir),
+        first_seen: StateEntry::FirstSeen.below(root_dir),
         clock: base.clock,
         resources: base.settings.resources.clone(),
     }
@@ -196,8 +199,8 @@ fn context(
     let Base { settings, clock, facts, board, metrics, cri, shutdown, .. } = base;
     let (preload, preloading) = Preload::spawn(preload::Surroundings {
         folder: settings.image_archives_dir(),
-        memory: settings.root_dir.join(preload::MEMORY),
-        bundles: settings.root_dir.join(bundle::STATE),
+        memory: StateEntry::Images.below(&settings.root_dir),
+        bundles: StateEntry::Bundles.below(&settings.root_dir),
         cri: cri.clone(),
         board: Arc::clone(board),
         clock: *clock,
@@ -222,7 +225,7 @@ fn context(
         cgroups,
         board: Arc::clone(board),
         metrics: Arc::clone(metrics),
-        records: Records::open(&settings.root_dir.join("records"))?,
+        records: Records::open(&StateEntry::Records.below(&settings.root_dir))?,
         pulls: Semaphore::new(settings.max_parallel_image_pulls as usize),
         preload,
         sandbox_image,

@@ -5,7 +5,6 @@ use std::sync::Arc;
 use tokio_util::sync::CancellationToken;
 use tracing::warn;
 
-use super::derived::STORE_DIR;
 use super::runtime::connect;
 use super::{AgentError, Purpose};
 use crate::board::{Board, MethodCount, Metrics, StoreStatus};
@@ -16,6 +15,7 @@ use crate::error_chain::error_chain;
 use crate::kubelet::standing_back::SteppedBack;
 use crate::node::host::Host as ThisHost;
 use crate::node::{HostFacts, NodeName};
+use crate::state_dir::StateEntry;
 use crate::volume::VolumeRoot;
 
 /// What every part of the agent stands on.
@@ -75,7 +75,7 @@ impl Base {
                 "mounts that containers make in volumes will not reach the host"
             );
         }
-        let store_dir = settings.root_dir.join(STORE_DIR);
+        let store_dir = StateEntry::Store.below(&settings.root_dir);
         for path in [&settings.pod_logs_dir, &settings.container_logs_dir, &store_dir] {
             std::fs::create_dir_all(path)
                 .map_err(|source| AgentError::Directory { path: path.clone(), source })?;

@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use crate::bundle;
 use crate::cgroup::{CgroupError, CgroupManager};
 use crate::config::{Poll, Settings};
 use crate::cri::translate::Host;
@@ -13,10 +12,8 @@ use crate::eviction::measure::Meter;
 use crate::manifest::Quantity;
 use crate::node::{HostFacts, ResourcePolicy};
 use crate::pod::node_credentials::CredentialsFile;
+use crate::state_dir::StateEntry;
 use crate::store::{DirSettings, PollMode, TrustSettings};
-
-/// Where the store keeps its last good content, below the state directory.
-pub(super) const STORE_DIR: &str = "store";
 
 /// Where the node's registry credentials are: where the kubelet would look for them below its root directory, unless configured.
 pub(super) fn credentials_file(settings: &Settings) -> CredentialsFile {
@@ -79,12 +76,12 @@ pub(super) fn store_settings(settings: &Settings) -> DirSettings {
 /// What vouches for the store; none where nothing has to.
 pub(crate) fn store_trust(settings: &Settings) -> Option<TrustSettings> {
     let trust_file = settings.trust_file.clone()?;
-    Some(TrustSettings { trust_file, bundles: settings.root_dir.join(bundle::STATE) })
+    Some(TrustSettings { trust_file, bundles: StateEntry::Bundles.below(&settings.root_dir) })
 }
 
 /// Where the last good content of the store is.
 pub(crate) fn last_good(settings: &Settings) -> PathBuf {
-    settings.root_dir.join(STORE_DIR).join("last-good.json")
+    StateEntry::Store.below(&settings.root_dir).join("last-good.json")
 }
 
 pub(super) fn amounts(

@@ -62,9 +62,6 @@ pub use hand_over::{
 pub use reset::{ResetError, removable, reset};
 pub use take_over::{TakeOverError, Taken, take_over};
 
-/// Where revisions are kept, below the state directory.
-const REVISIONS_DIR: &str = "revisions";
-
 /// Runs the agent until `shutdown`.
 ///
 /// # Errors

@@ -11,26 +11,10 @@ use thiserror::Error;
 
 use super::lock::{LockError, StateLock};
 use crate::bundle::keep;
-use crate::kubelet::standing_back::FILE;
-use crate::node::first_seen;
+use crate::state_dir::StateEntry;
 
-/// What the agent keeps below its state directory, beside its pods. Seccomp profiles there are the operator's.
-const KEPT: [&str; 12] = [
-    "bundle.json",
-    "bundle.lock",
-    "daemonsets",
-    first_seen::FILE,
-    "holds.json",
-    "images.json",
-    "node.json",
-    "records",
-    "revisions",
-    FILE,
-    "store",
-    "taints.json",
-];
 /// Where pods are on record, and where their volumes are: empty once all are gone.
-const OF_PODS: [&str; 2] = ["records", "pods"];
+const OF_PODS: [&str; 2] = [StateEntry::Records.name(), "pods"];
 
 /// Why the state can't be removed.
 #[derive(Debug, Error)]
@@ -66,7 +50,7 @@ pub enum ResetError {
     },
 }
 
-/// What [`reset`] would remove. In the folder of archives that is what bundles have left there; the others are the operator's.
+/// What [`reset`] would remove. Seccomp profiles in the state directory are the operator's. In the folder of archives that is what bundles have left there; the others are the operator's.
 ///
 /// # Errors
 /// When an agent runs, or pods are left.
@@ -108,7 +92,10 @@ fn look(root_dir: &Path, archives: &Path) -> Result<Vec<PathBuf>, ResetError> {
             return Err(ResetError::Pods { dir, pods });
         }
     }
-    let kept = KEPT.iter().map(|name| root_dir.join(name)).filter(|path| path.symlink_metadata().is_ok());
+    let kept = StateEntry::ALL
+        .map(|kept| kept.below(root_dir))
+        .into_iter()
+        .filter(|path| path.symlink_metadata().is_ok());
     Ok(kept.chain(keep::kept(archives).into_iter().map(|(path, _)| path)).collect())
 }
 

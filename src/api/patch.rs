@@ -44,7 +44,8 @@ pub(super) fn template(
     } else {
         merge(&mut merged, template, kind, "spec.template")?;
     }
-    serde_json::from_value(merged).map_err(|error| format!("the patched template is none: {error}"))
+    serde_json::from_value(merged)
+        .map_err(|error| format!("the patch does not leave a valid pod template: {error}"))
 }
 
 /// The value of the only field that may be patched here.
@@ -153,7 +154,7 @@ mod tests {
             (
                 json!({"spec": {"template": {"spec": {"containers": 5}}}}),
                 Kind::Merge,
-                "patched template is none",
+                "leave a valid pod template",
             ),
         ] {
             let problem = patched(&patch, kind).unwrap_err();

@@ -26,12 +26,6 @@ pub use error::BundleError;
 pub use read::{Bundle, ManifestFile};
 pub use write::Writer;
 
-/// Where bundles are remembered, below the state directory.
-pub const STATE: &str = "bundle.json";
-
-/// Whoever changes what the record says holds this file's lock, below the state directory.
-pub const LOCK: &str = "bundle.lock";
-
 /// The media type of the site's description.
 const SITE: &str = "application/vnd.daemonlet.site.v1+json";
 /// The media type of a manifest in it.

@@ -14,10 +14,9 @@ use thiserror::Error;
 use crate::atomic_file::{self, AtomicFileError};
 use crate::hex::hex;
 use crate::manifest::DaemonSetKey;
+use crate::state_dir::StateEntry;
 
 const FORMAT: u32 = 1;
-/// The file's name below the state directory.
-pub const FILE: &str = "stepped-back.json";
 
 /// How far it has gone.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -170,7 +169,7 @@ impl SteppedBack {
     /// # Errors
     /// When there is one that can't be read: then nobody may look after pods.
     pub fn read(root_dir: &Path) -> Result<Option<Self>, NoteError> {
-        let path = root_dir.join(FILE);
+        let path = StateEntry::SteppedBack.below(root_dir);
         let bytes = match fs::read(&path) {
             Ok(bytes) => bytes,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
@@ -192,7 +191,7 @@ impl SteppedBack {
     /// When it can't be written.
     pub fn write(&self, root_dir: &Path) -> Result<(), NoteError> {
         let bytes = serde_json::to_vec_pretty(self).unwrap_or_default();
-        atomic_file::write(&root_dir.join(FILE), &bytes, 0o600).map_err(NoteError::Write)
+        atomic_file::write(&StateEntry::SteppedBack.below(root_dir), &bytes, 0o600).map_err(NoteError::Write)
     }
 
     /// Removes it.
@@ -200,7 +199,7 @@ impl SteppedBack {
     /// # Errors
     /// When it can't be removed.
     pub fn remove(root_dir: &Path) -> Result<(), NoteError> {
-        let path = root_dir.join(FILE);
+        let path = StateEntry::SteppedBack.below(root_dir);
         fs::remove_file(&path).map_err(|source| NoteError::Remove { path, source })
     }
 
@@ -259,7 +258,7 @@ mod tests {
         assert_eq!(SteppedBack::read(root).unwrap(), Some(note.clone()));
         assert!(note.describe().contains("1 DaemonSets are static pods in /pods now"), "{}", note.describe());
         for broken in ["", "{", "{\"format\": 2}"] {
-            fs::write(root.join(FILE), broken).unwrap();
+            fs::write(StateEntry::SteppedBack.below(root), broken).unwrap();
             assert!(SteppedBack::read(root).is_err(), "{broken}");
         }
         SteppedBack::remove(root).unwrap();
@@ -271,7 +270,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let earlier = r#"{"format": 1, "stage": "handingOver", "since": "2026-01-02T03:04:05Z", "why": "a kubelet",
             "staticPodPath": "/pods", "written": [{"daemonSet": {"namespace": "a", "name": "b"}, "path": "/pods/x", "sha256": ""}]}"#;
-        fs::write(folder.path().join(FILE), earlier).unwrap();
+        fs::write(StateEntry::SteppedBack.below(folder.path()), earlier).unwrap();
         let note = SteppedBack::read(folder.path()).unwrap().unwrap();
         assert_eq!((note.pace, note.awaited().count()), (Pace::AtOnce, 0));
         assert_eq!((note.written[0].at, note.written[0].start), (None, Start::NotAwaited));

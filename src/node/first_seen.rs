@@ -13,9 +13,6 @@ use tracing::warn;
 use crate::atomic_file;
 use crate::error_chain::error_chain;
 
-/// The note's name below the state directory.
-pub const FILE: &str = "first-seen.json";
-
 const MODE: u32 = 0o600;
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -63,7 +60,7 @@ mod tests {
     #[test]
     fn a_node_is_as_old_as_the_first_note_of_it() {
         let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join(FILE);
+        let path = folder.path().join("note.json");
         let (edge, other) = ("edge-1", "edge-2");
         assert_eq!(first_seen(&path, edge, at(100)), at(100));
         assert_eq!(first_seen(&path, edge, at(200)), at(100), "another agent");
@@ -75,7 +72,7 @@ mod tests {
     #[test]
     fn a_note_that_is_no_good_is_written_anew() {
         let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join(FILE);
+        let path = folder.path().join("note.json");
         std::fs::write(&path, "{").unwrap();
         assert_eq!(first_seen(&path, "edge-1", at(7)), at(7));
         assert_eq!(first_seen(&path, "edge-1", at(9)), at(7));

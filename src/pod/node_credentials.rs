@@ -151,7 +151,7 @@ impl Shared {
 
 fn keyring_of(path: &Path, found: &Metadata) -> Result<Keyring, NodeCredentialsError> {
     if !found.is_file() {
-        return Err(unreadable(path, io::Error::other("it is no file")));
+        return Err(unreadable(path, io::Error::other("it is not a regular file")));
     }
     if found.len() > LARGEST {
         return Err(NodeCredentialsError::Size { path: path.to_owned() });
@@ -229,6 +229,6 @@ mod tests {
         assert_eq!(said(configured()).await, "FILE has more than 1048576 bytes");
         fs::remove_file(&path).unwrap();
         fs::create_dir(&path).unwrap();
-        assert_eq!(said(configured()).await, "read FILE: it is no file");
+        assert_eq!(said(configured()).await, "read FILE: it is not a regular file");
     }
 }

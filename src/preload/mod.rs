@@ -28,9 +28,6 @@ use crate::image::ImageName;
 pub use folder::is_archive;
 pub use memory::pinned_by;
 
-/// Where is remembered what was imported, below the state directory.
-pub const MEMORY: &str = "images.json";
-
 /// Where the folder is, and who is asked and told.
 #[derive(Debug, Clone)]
 pub struct Surroundings {

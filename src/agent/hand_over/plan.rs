@@ -20,6 +20,7 @@ use crate::placement;
 use crate::pod::priority;
 use crate::pod::record::{PodRecord, RecordError, Records};
 use crate::policy::Policy;
+use crate::state_dir::StateEntry;
 use crate::store;
 
 /// What there is of a DaemonSet on this node.
@@ -49,7 +50,7 @@ pub struct Step {
 /// # Errors
 /// When the records can't be listed, or nothing can be known of this machine.
 pub async fn plan(settings: &Settings) -> Result<Vec<Step>, AgentError> {
-    let dir = settings.root_dir.join("records");
+    let dir = StateEntry::Records.below(&settings.root_dir);
     let mut steps = if dir.exists() { of_records(load(&dir)?) } else { Vec::new() };
     let objects = store::glance(store_settings(settings)).await.objects;
     let on = offline::this_machine(settings, &objects)?;

@@ -12,17 +12,15 @@ use crate::agent::holding::Holding;
 use crate::agent::image_gc::Kept;
 use crate::agent::prefetch::Prefetch;
 use crate::agent::recording::Recording;
-use crate::agent::{AgentError, Purpose, REVISIONS_DIR};
+use crate::agent::{AgentError, Purpose};
 use crate::complaints::HourlyComplaints;
 use crate::config::Settings;
 use crate::pod::context::{PodContext, Report};
 use crate::rollout::history::History;
 use crate::rollout::ledger::Ledger;
+use crate::state_dir::StateEntry;
 use crate::store::Snapshot;
 use crate::systemd::logind::Machine;
-
-/// Where holds are kept, below the state directory.
-const HOLDS_FILE: &str = "holds.json";
 
 /// Where it hears from, and whom it tells.
 pub(in crate::agent) struct Surroundings {
@@ -45,17 +43,17 @@ impl Reconciler {
         around: Surroundings,
         purpose: &Purpose,
     ) -> Result<Self, AgentError> {
-        let (ledger, refused) = Ledger::open(&settings.root_dir.join("daemonsets"))?;
+        let (ledger, refused) = Ledger::open(&StateEntry::Ledger.below(&settings.root_dir))?;
         for entry in refused {
             warn!(file = %entry.path.display(), reason = entry.reason, "ledger entry refused; it is made anew");
         }
-        let revisions_dir = settings.root_dir.join(REVISIONS_DIR);
+        let revisions_dir = StateEntry::Revisions.below(&settings.root_dir);
         let (history, refused) = History::open(&revisions_dir)
             .map_err(|source| AgentError::Directory { path: revisions_dir, source })?;
         for (path, reason) in refused {
             warn!(file = %path.display(), reason, "revision refused; there is no way back to it");
         }
-        let holds_file = settings.root_dir.join(HOLDS_FILE);
+        let holds_file = StateEntry::Holds.below(&settings.root_dir);
         let holds = Holding::open(holds_file, settings.holds_dir.clone(), settings.hold_file_ttl);
         around.context.board.set_updates_held(holds.problem.clone());
         Ok(Self {

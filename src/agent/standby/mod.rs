@@ -25,13 +25,14 @@ use super::hand_over::stuck;
 use super::hints::Hints;
 use super::lock::{LockError, StateLock};
 use super::runtime::connect;
-use super::{AgentError, REVISIONS_DIR, attended, serving, store_news};
+use super::{AgentError, attended, serving, store_news};
 use crate::api::{self, Changes};
 use crate::board::{Board, Metrics, StoreStatus};
 use crate::clock::Clock;
 use crate::config::Settings;
-use crate::kubelet::standing_back::{self, Stage, SteppedBack};
+use crate::kubelet::standing_back::{Stage, SteppedBack};
 use crate::node::host::Host as ThisHost;
+use crate::state_dir::StateEntry;
 use crate::store::DirStore;
 use crate::systemd::{ServiceManager, Watchdog};
 
@@ -84,7 +85,7 @@ pub(super) async fn wait(
     let ending = shutdown.child_token();
     let _ending = ending.clone().drop_guard();
     let (commands, _) = api::command::line();
-    let changes = Changes { commands, revisions_dir: settings.root_dir.join(REVISIONS_DIR) };
+    let changes = Changes { commands, revisions_dir: StateEntry::Revisions.below(&settings.root_dir) };
     let metrics = Arc::new(Metrics::new(env!("CARGO_PKG_VERSION")));
     let api = serving::serve(settings, &board, &metrics, &ending, changes)?;
     let cri = connect(settings)?;
@@ -169,7 +170,7 @@ impl Bystander<'_> {
                     warn!("still standing by: {}", self.scene.note().describe());
                 }
             }
-            if !root_dir.join(standing_back::FILE).exists() {
+            if !StateEntry::SteppedBack.below(root_dir).exists() {
                 return Ok(Outcome::TakenOver);
             }
             self.take_note();

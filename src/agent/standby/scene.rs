@@ -29,6 +29,7 @@ use crate::manifest::{DaemonSetKey, Object};
 use crate::node::first_seen;
 use crate::pod::record::Records;
 use crate::rollout::ledger::Ledger;
+use crate::state_dir::StateEntry;
 use crate::store::{Freshness, Snapshot, StoreHandle};
 
 /// What is shown, and what it is made of.
@@ -64,7 +65,7 @@ impl Scene {
         store: StoreHandle,
     ) -> Self {
         let started = clock.wall_seconds();
-        let noted = settings.root_dir.join(first_seen::FILE);
+        let noted = StateEntry::FirstSeen.below(&settings.root_dir);
         let created = first_seen::first_seen(&noted, board.node_name(), started);
         let (runtime, _) = watch::channel(Health::unknown(clock.wall()));
         let source = settings.store.path.display().to_string();
@@ -78,7 +79,9 @@ impl Scene {
             note: note.clone(),
             given: BTreeMap::new(),
             records: BTreeMap::new(),
-            ledger: Ledger::open(&settings.root_dir.join("daemonsets")).ok().map(|(ledger, _)| ledger),
+            ledger: Ledger::open(&StateEntry::Ledger.below(&settings.root_dir))
+                .ok()
+                .map(|(ledger, _)| ledger),
             on: None,
             told: BTreeSet::new(),
             started,
@@ -100,7 +103,7 @@ impl Scene {
             Some((written.daemon_set.clone(), static_pod::read(&text)?))
         });
         self.given = given.collect();
-        let dir = self.settings.root_dir.join("records");
+        let dir = StateEntry::Records.below(&self.settings.root_dir);
         let records = if dir.exists() {
             Records::open(&dir).and_then(|records| records.load())
         } else {

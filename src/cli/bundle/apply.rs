@@ -14,7 +14,6 @@ use super::settle::{arrange, begin, contents_of, finish};
 use super::{CliError, Output, failed, failed_at};
 use crate::agent::{last_good, store_trust};
 use crate::archive::{Contents, Platform};
-use crate::bundle;
 use crate::bundle::changeover::Changeover;
 use crate::bundle::install::Staged;
 use crate::bundle::keep;
@@ -25,6 +24,7 @@ use crate::containerd::{Brought, Existing, Import};
 use crate::cri::CriClient;
 use crate::error_chain::error_chain;
 use crate::manifest::Severity;
+use crate::state_dir::StateEntry;
 use crate::store::{Source, survey, verify};
 
 pub(super) async fn apply(
@@ -153,7 +153,7 @@ async fn announce(
 
 /// One at a time.
 fn lock(settings: &Settings) -> Result<File, CliError> {
-    let path = settings.root_dir.join(bundle::LOCK);
+    let path = StateEntry::BundleLock.below(&settings.root_dir);
     let locked = fs::create_dir_all(&settings.root_dir).and_then(|()| File::create(&path)).and_then(|file| {
         file.lock()?;
         Ok(file)

@@ -56,8 +56,9 @@ pub(super) async fn run(
     let manifests = manifests(&args.dir)?;
     let mut names = names_in(&args.dir, output)?;
     for image in &args.images {
-        names
-            .insert(normalized(image).ok_or_else(|| CliError::Usage(format!("{image:?} is no image name")))?);
+        names.insert(
+            normalized(image).ok_or_else(|| CliError::Usage(format!("{image:?} is not an image name")))?,
+        );
     }
     let mut images = BTreeMap::new();
     let mut blobs = Blobs { client, found: BTreeMap::new(), json: BTreeMap::new() };
@@ -135,7 +136,7 @@ fn names_in(dir: &Path, output: &mut Output<'_>) -> Result<BTreeSet<String>, Cli
     let mut names = BTreeSet::new();
     for image in specs.flat_map(images_of) {
         names.insert(
-            normalized(image).ok_or_else(|| CliError::Failed(format!("{image:?} is no image name")))?,
+            normalized(image).ok_or_else(|| CliError::Failed(format!("{image:?} is not an image name")))?,
         );
     }
     Ok(names)

@@ -15,7 +15,8 @@ use crate::bundle::keep;
 use crate::bundle::state::{Applied, State};
 use crate::config::{AppliedBundles, Settings};
 use crate::cri::CriClient;
-use crate::{bundle, containerd, preload};
+use crate::state_dir::StateEntry;
+use crate::{containerd, preload};
 
 /// Begins a change of bundles, once what an earlier one has left half done is put right.
 pub(super) async fn begin(
@@ -23,7 +24,7 @@ pub(super) async fn begin(
     client: &CriClient,
     output: &mut Output<'_>,
 ) -> Result<Changeover, CliError> {
-    let record = settings.root_dir.join(bundle::STATE);
+    let record = StateEntry::Bundles.below(&settings.root_dir);
     let mut changeover = Changeover::begin(&settings.store.path, &record).map_err(failed)?;
     if changeover.is_broken_off() {
         if let Some(counts) = changeover.state().current.clone().filter(|it| !it.images.is_empty()) {
@@ -92,7 +93,7 @@ async fn unpin(
     client: &CriClient,
     output: &mut Output<'_>,
 ) -> Result<State, CliError> {
-    let archives = preload::pinned_by(&settings.root_dir.join(preload::MEMORY));
+    let archives = preload::pinned_by(&StateEntry::Images.below(&settings.root_dir));
     let before = state.leaving.clone();
     for name in state.left_to_unpin(&archives) {
         match containerd::unpin(client, &name).await {
@@ -101,7 +102,7 @@ async fn unpin(
         }
     }
     if state.leaving != before {
-        state.write(&settings.root_dir.join(bundle::STATE)).map_err(failed)?;
+        state.write(&StateEntry::Bundles.below(&settings.root_dir)).map_err(failed)?;
     }
     Ok(state)
 }

@@ -216,7 +216,7 @@ impl Task {
             if self.told.insert(name.clone()) {
                 warn!(
                     file = name,
-                    "a file among the image archives is none by its name: *.tar, *.tar.gz, *.tar.zst"
+                    "ignored among the image archives: the name does not end in .tar, .tar.gz or .tar.zst"
                 );
             }
         }

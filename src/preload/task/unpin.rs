@@ -9,8 +9,9 @@ use tracing::{info, warn};
 
 use super::Task;
 use crate::bundle::state::State;
+use crate::containerd;
 use crate::error_chain::error_chain;
-use crate::{bundle, containerd};
+use crate::state_dir::StateEntry;
 
 impl Task {
     /// Unpins what no archive gives any more; says whether nothing is left of that.
@@ -48,7 +49,10 @@ impl Task {
         if !State::read(record).is_ok_and(|state| is_leaving(&state)) {
             return;
         }
-        let lock = File::options().create(true).append(true).open(record.with_file_name(bundle::LOCK));
+        let lock = File::options()
+            .create(true)
+            .append(true)
+            .open(record.with_file_name(StateEntry::BundleLock.name()));
         // Whoever holds it does the same.
         let Some(_lock) = lock.ok().filter(|lock| lock.try_lock().is_ok()) else { return };
         let Ok(mut state) = State::read(record) else { return };

@@ -1,6 +1,6 @@
 //! Whether a listing that lacks much of what ran is to be believed.
 //!
-//! Pure. Design invariant 5: an unmounted or suddenly empty store is no empty store, and the deletion of many DaemonSets at once
+//! Pure. Design invariant 5: an unmounted or suddenly empty store is not the same as an empty store, and the deletion of many DaemonSets at once
 //! waits until it is confirmed or a set time has passed. What vanishes one by one is what operators do, and is believed.
 
 use std::collections::{BTreeMap, BTreeSet};
