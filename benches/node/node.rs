@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use daemonlet::cri::fake::{FakeRuntime, RecordedCall};
+use daemonlet::cri::fake::{FakeOptions, FakeRuntime, RecordedCall};
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -27,7 +27,9 @@ impl<'a> Node<'a> {
     /// A node with these manifests and no agent yet.
     pub(crate) fn new(subject: &'a Subject, pods: &[String]) -> Result<Self> {
         let dir = tempfile::Builder::new().prefix("daemonlet-bench-").tempdir()?;
-        let runtime = FakeRuntime::start();
+        // A log that is missing would be asked for again and again.
+        let options = FakeOptions { log_files: true, ..FakeOptions::default() };
+        let runtime = FakeRuntime::start_with(&options);
         runtime.preload(manifest::IMAGE);
         runtime.listen(&dir.path().join("cri.sock"))?;
         for folder in ["manifests", "node", "state", "pod-logs", "container-logs"] {
