@@ -1,7 +1,7 @@
 //! daemonlet runs Kubernetes DaemonSets on a node with containerd and nothing else.
 //!
 //! The rooms, in the order a manifest passes through them, are described in `ARCHITECTURE.md`. Two rules hold everywhere:
-//! the pure rooms (`manifest`, `placement`, `rollout`, `pod::plan`, `cri::translate`) decide and never act, and the other
+//! the pure rooms (`manifest`, `placement`, `scheduling`, `rollout::decide`, `pod::plan`, `cri::translate`) decide and never act, and the other
 //! rooms act and never decide.
 
 #![cfg_attr(

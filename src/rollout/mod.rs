@@ -1,6 +1,6 @@
 //! Which pods of a DaemonSet this node should run now: revisions, the update strategy, and the ledger that remembers them.
 //!
-//! Pure but for [`ledger`], which keeps each DaemonSet's counters on disk. The rules are those of the DaemonSet controller
+//! Pure but for [`ledger`] and [`history`], which keep each DaemonSet's counters and old templates on disk. The rules are those of the DaemonSet controller
 //! (`pkg/controller/daemon`), seen from a single node.
 
 pub mod conditions;

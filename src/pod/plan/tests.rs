@@ -196,6 +196,15 @@ fn with_sidecar() -> World {
     )
 }
 
+fn with_a_sidecar_that_starts_up() -> World {
+    let mut world = with_sidecar();
+    world.startup.insert("s".into(), ProbeVerdict::Unknown);
+    world.settle();
+    world.exit("i", 0);
+    assert_eq!(world.settle(), ["start s"]);
+    world
+}
+
 #[test]
 fn a_new_pod_gets_a_sandbox_and_then_every_container_in_order() {
     assert_eq!(two().settle(), ["sandbox 0", "start a", "start b"]);
@@ -286,11 +295,7 @@ fn a_sandbox_without_an_address_or_on_the_wrong_network_is_replaced() {
 
 #[test]
 fn a_sidecar_gates_what_follows_until_it_has_started_up() {
-    let mut world = with_sidecar();
-    world.startup.insert("s".into(), ProbeVerdict::Unknown);
-    world.settle();
-    world.exit("i", 0);
-    assert_eq!(world.settle(), ["start s"]);
+    let mut world = with_a_sidecar_that_starts_up();
     world.startup.insert("s".into(), ProbeVerdict::Success);
     assert_eq!(world.settle(), ["start j"]);
     world.exit("j", 0);
@@ -299,11 +304,7 @@ fn a_sidecar_gates_what_follows_until_it_has_started_up() {
 
 #[test]
 fn what_follows_a_sidecar_does_not_wait_for_its_being_followed_by_another() {
-    let mut world = with_sidecar();
-    world.startup.insert("s".into(), ProbeVerdict::Unknown);
-    world.settle();
-    world.exit("i", 0);
-    assert_eq!(world.settle(), ["start s"]);
+    let mut world = with_a_sidecar_that_starts_up();
     world.startup.insert("s".into(), ProbeVerdict::Success);
     world.liveness.insert("s".into(), ProbeVerdict::Failure);
     let actions: Vec<String> = world.plan().actions.iter().map(brief).collect();
